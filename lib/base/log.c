@@ -1,0 +1,60 @@
+#include "lib/base/log.h"
+
+#include <unistd.h>
+
+#include "lib/base/buffer.h"
+#include "lib/base/clock.h"
+
+enum { LOG_LINE_MAX_SIZE = 8 * 1024 };
+
+static const char *const level_names[] = {
+    [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
+
+bool log_level_parse(struct text name, enum log_level *out)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(level_names); i++) {
+        if (text_is(name, level_names[i])) {
+            *out = (enum log_level)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool pair_add(struct buffer *line, const struct kv *pair)
+{
+    bool added = buffer_add_char(line, ',') && buffer_add_json_string(line, text_of(pair->key)) &&
+                 buffer_add_char(line, ':');
+    switch (pair->kind) {
+    case KV_KIND_TEXT: return added && buffer_add_json_string(line, pair->text);
+    case KV_KIND_INT: return added && buffer_add_int(line, pair->number);
+    case KV_KIND_BOOL: return added && buffer_add_string(line, pair->number ? "true" : "false");
+    }
+    return added;
+}
+
+void log_write(const struct log *log, enum log_level level, const struct kv *list)
+{
+    if (!log || level < log->level) {
+        return;
+    }
+    char time[CLOCK_TEXT_SIZE];
+    clock_format(clock_wall_ms(), time);
+    AUTO(buffer_release) struct buffer line;
+    buffer_init(&line, LOG_LINE_MAX_SIZE);
+    (void)buffer_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\"", time, level_names[level],
+                        log->program);
+    for (const struct kv *pair = list; pair->key; pair++) {
+        size_t size = line.size;
+        /* room for what closes the line is kept free */
+        if (!pair_add(&line, pair) || line.size > LOG_LINE_MAX_SIZE - sizeof ",\"cut\":true}\n") {
+            line.size = size;
+            (void)buffer_add_string(&line, ",\"cut\":true");
+            break;
+        }
+    }
+    (void)buffer_add_string(&line, "}\n");
+    /* a full disk must not stop the shop: a line that cannot be written is lost */
+    ssize_t written = write(log->fd, line.data, line.size);
+    (void)written;
+}

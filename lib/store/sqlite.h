@@ -1,0 +1,68 @@
+/* SQLite as the services use it: WAL, synchronous=FULL, strict tables, one file a service, one writer.
+ * A database handle belongs to one thread. Foreign errors become ours here: full disk, read-only, locked and I/O errors
+ * are SERVICE_UNAVAILABLE with the cause for the log; a broken constraint is CONFLICT (ask sqlite_constraint). */
+#ifndef ZMART_STORE_SQLITE_H
+#define ZMART_STORE_SQLITE_H
+
+#include <sqlite3.h>
+
+#include "lib/base/metrics.h"
+#include "lib/bus/service.h"
+#include "proto/fault.h"
+#include "proto/record.h"
+
+#define STORE_CONFIG(X)                                                                                            \
+    X(STRING, store, "store", "sqlite:./data", 1, 1000, "where data lives: sqlite:DIR")                            \
+    X(NUMBER, store_busy_ms, "store-busy-ms", "5000", 0, 60000, "how long a locked database is waited for")
+CONFIG_DECLARE(store_config, STORE_CONFIG);
+
+struct sqlite_db;
+
+/* migrations[i] brings schema version i to i + 1 (PRAGMA user_version); each runs in one transaction. A file with a
+ * version above migration_count is refused: a newer zmart has written it. */
+struct sqlite_schema {
+    const char *file; /* "product.db" */
+    const char *const *migrations;
+    int migration_count;
+};
+
+/* Opens DIR/file of a store URL "sqlite:DIR", making the folder (mode 0700) and the file as needed. writer: takes the
+ * file's lock (DIR/file.lock, flock) or fails: a second writing process is refused and MongoDB is named. A reader
+ * needs the writer to have opened it first. metrics may be NULL; counts zmart_store_commits_total and
+ * zmart_store_rows_per_commit. */
+MUST_USE enum err sqlite_db_open(const struct store_config *config, const struct sqlite_schema *schema, bool writer,
+                                 struct metrics *metrics, struct fault *fault, struct sqlite_db **out);
+void sqlite_db_destroy(struct sqlite_db **self);
+/* For struct loop_store: store is the struct sqlite_db *. */
+extern const struct unit_of_work sqlite_unit;
+
+/* A prepared statement for this SQL, reset and without bindings; kept by the handle and found again by the pointer, so
+ * sql must be a string literal (or live as long as the handle). NULL on an error. */
+sqlite3_stmt *sqlite_prepare(struct sqlite_db *db, const char *sql, struct fault *fault);
+void sqlite_bind_text_at(sqlite3_stmt *statement, int index, struct text text);   /* 1-based; not copied: must live until the step */
+void sqlite_bind_blob_at(sqlite3_stmt *statement, int index, struct text bytes);
+void sqlite_bind_int_at(sqlite3_stmt *statement, int index, int64_t value);
+void sqlite_bind_null_at(sqlite3_stmt *statement, int index);
+/* Good until the statement's next step or reset; arena not NULL: copied there. */
+struct text sqlite_text_at(sqlite3_stmt *statement, int column, struct arena *arena); /* 0-based */
+int64_t sqlite_int_at(sqlite3_stmt *statement, int column);
+bool sqlite_is_null_at(sqlite3_stmt *statement, int column);
+
+enum sqlite_step_result { SQLITE_STEP_ROW, SQLITE_STEP_DONE, SQLITE_STEP_CONSTRAINT, SQLITE_STEP_FAILED };
+/* One step. CONSTRAINT: a unique, check or foreign key refused (the fault is not set); FAILED: the fault is set.
+ * On anything but ROW the statement has been reset. */
+enum sqlite_step_result sqlite_step(struct sqlite_db *db, sqlite3_stmt *statement, struct fault *fault);
+/* Runs to the end, rows ignored. A broken constraint is CONFLICT. */
+MUST_USE enum err sqlite_run(struct sqlite_db *db, sqlite3_stmt *statement, struct fault *fault);
+/* Rows changed by the last statement. */
+int64_t sqlite_changes_of(struct sqlite_db *db);
+
+/* Records and rows. A column named like a field holds it: TEXT, ENUM as text; INT, BOOL, TIME, MONEY, DECIMAL as
+ * integers; STRS, LIST, REC, RAW as msgpack blobs; absent fields as NULL. Columns or parameters (:name) that no field
+ * is named like are left alone. */
+void sqlite_bind_record(sqlite3_stmt *statement, const struct record *record, const void *in, struct arena *arena);
+/* Everything is copied to the arena. INTERNAL (with a cause) if a row cannot be the record. */
+MUST_USE enum err sqlite_read_record(sqlite3_stmt *statement, const struct record *record, struct arena *arena,
+                                     struct fault *fault, void *out);
+
+#endif

@@ -1,0 +1,37 @@
+#include "proto/event.h"
+
+#include "lib/base/invariant.h"
+
+RECORD_DEFINE(order_event_line, ORDER_EVENT_LINE_FIELDS)
+RECORD_DEFINE(order_event, ORDER_EVENT_FIELDS)
+RECORD_DEFINE(event_new, EVENT_NEW_FIELDS)
+RECORD_DEFINE(event_append, EVENT_APPEND_FIELDS)
+RECORD_DEFINE(event_appended, EVENT_APPENDED_FIELDS)
+RECORD_DEFINE(event_entry, EVENT_ENTRY_FIELDS)
+RECORD_DEFINE(event_replay, EVENT_REPLAY_FIELDS)
+RECORD_DEFINE(event_page, EVENT_PAGE_FIELDS)
+RECORD_DEFINE(event_meta, EVENT_META_FIELDS)
+RECORD_DEFINE(topic_head, TOPIC_HEAD_FIELDS)
+RECORD_DEFINE(stream_head, STREAM_HEAD_FIELDS)
+
+static const struct event_info infos[] = {
+#define EVENT(name, type, payload, private_payload) \
+    [EVENT_##name] = {type, &payload##_record, &private_payload##_record},
+#include "proto/events.def"
+};
+
+const struct event_info *event_info(enum event_type event)
+{
+    ASSERT((unsigned)event < EVENT_COUNT);
+    return &infos[event];
+}
+
+const struct event_info *event_find(struct text type)
+{
+    for (size_t i = 0; i < EVENT_COUNT; i++) {
+        if (text_is(type, infos[i].type)) {
+            return &infos[i];
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,142 @@
+#include "proto/pack.h"
+
+#include <msgpack.h>
+
+#include "lib/base/invariant.h"
+#include "proto/record.h"
+
+static int buffer_write(void *buffer, const char *data, size_t size)
+{
+    return buffer_add(buffer, data, size) ? 0 : -1;
+}
+
+static msgpack_packer packer_of(struct buffer *out)
+{
+    return (msgpack_packer){.data = out, .callback = buffer_write};
+}
+
+bool pack_map(struct buffer *out, uint32_t count)
+{
+    msgpack_packer packer = packer_of(out);
+    return msgpack_pack_map(&packer, count) == 0;
+}
+
+bool pack_array(struct buffer *out, uint32_t count)
+{
+    msgpack_packer packer = packer_of(out);
+    return msgpack_pack_array(&packer, count) == 0;
+}
+
+bool pack_text(struct buffer *out, struct text text)
+{
+    msgpack_packer packer = packer_of(out);
+    return msgpack_pack_str(&packer, text.size) == 0 && msgpack_pack_str_body(&packer, text.data, text.size) == 0;
+}
+
+bool pack_int(struct buffer *out, int64_t value)
+{
+    msgpack_packer packer = packer_of(out);
+    return msgpack_pack_int64(&packer, value) == 0;
+}
+
+bool pack_bool(struct buffer *out, bool value)
+{
+    msgpack_packer packer = packer_of(out);
+    return (value ? msgpack_pack_true(&packer) : msgpack_pack_false(&packer)) == 0;
+}
+
+bool pack_nil(struct buffer *out)
+{
+    msgpack_packer packer = packer_of(out);
+    return msgpack_pack_nil(&packer) == 0;
+}
+
+bool pack_raw(struct buffer *out, struct text value)
+{
+    return buffer_add_text(out, value);
+}
+
+static bool pack_texts(const struct field *field, const void *at, struct buffer *out)
+{
+    struct text_list list;
+    memcpy(&list, at, sizeof list);
+    ASSERT(list.count <= field->count_max);
+    bool packed = pack_array(out, list.count);
+    for (uint32_t i = 0; packed && i < list.count; i++) {
+        packed = pack_text(out, list.items[i]);
+    }
+    return packed;
+}
+
+static bool pack_list(const struct field *field, const void *at, struct buffer *out)
+{
+    const char *items;
+    uint32_t count;
+    memcpy(&items, at, sizeof items);
+    memcpy(&count, (const char *)at + sizeof items, sizeof count);
+    ASSERT(count <= field->max);
+    bool packed = pack_array(out, count);
+    for (uint32_t i = 0; packed && i < count; i++) {
+        packed = record_pack(field->record, items + i * field->record->size, out);
+    }
+    return packed;
+}
+
+static bool pack_value(const struct field *field, const void *at, struct buffer *out)
+{
+    struct text text;
+    int64_t number;
+    const void *nested;
+    bool flag;
+    int value;
+    char message[128];
+    switch (field->kind) {
+    case FIELD_TEXT:
+    case FIELD_RAW:
+        memcpy(&text, at, sizeof text);
+        ASSERT(field_check_text(field, text, message, sizeof message));
+        return field->kind == FIELD_RAW ? pack_raw(out, text) : pack_text(out, text);
+    case FIELD_INT:
+    case FIELD_TIME:
+    case FIELD_MONEY:
+    case FIELD_DECIMAL:
+        memcpy(&number, at, sizeof number);
+        ASSERT(field_check_int(field, number, message, sizeof message));
+        return pack_int(out, number);
+    case FIELD_BOOL: memcpy(&flag, at, sizeof flag); return pack_bool(out, flag);
+    case FIELD_ENUM:
+        memcpy(&value, at, sizeof value);
+        ASSERT(enum_name(field->names, value) != NULL);
+        return pack_text(out, text_of(enum_name(field->names, value)));
+    case FIELD_STRS: return pack_texts(field, at, out);
+    case FIELD_LIST: return pack_list(field, at, out);
+    case FIELD_REC:
+        memcpy(&nested, at, sizeof nested);
+        return nested ? record_pack(field->record, nested, out) : pack_nil(out);
+    }
+    return false;
+}
+
+bool record_pack(const struct record *record, const void *in, struct buffer *out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < record->field_count; i++) {
+        count += (record->fields[i].flags & REQ) || record_has(in, i);
+    }
+    bool packed = pack_map(out, count);
+    for (uint32_t i = 0; packed && i < record->field_count; i++) {
+        const struct field *field = &record->fields[i];
+        if ((field->flags & REQ) || record_has(in, i)) {
+            packed = pack_text(out, text_of(field->name)) && pack_value(field, field_in(field, in), out);
+        }
+    }
+    return packed;
+}
+
+struct text record_pack_in(const struct record *record, const void *in, struct arena *arena)
+{
+    AUTO(buffer_release) struct buffer buffer;
+    buffer_init(&buffer, UINT32_MAX / 2);
+    ASSERT(record_pack(record, in, &buffer));
+    return (struct text){arena_copy(arena, buffer.data, buffer.size), (uint32_t)buffer.size};
+}
