@@ -1,8 +1,8 @@
 /* The outbox: an event is stored in the same transaction as its cause, handed to event-svc after the commit
  * (event.append, repeatable by event id), and deleted when event-svc has it. At most one append is under way.
  *
- * A service adds OUTBOX_SQL to its migrations, calls outbox_add in handlers, outbox_relay from service.committed
- * (loop 0) and has outbox_timer among its timers, which finds what a crash has left. */
+ * A service adds OUTBOX_SQL to its migrations, calls outbox_add in handlers, and outbox_relay from service.committed
+ * (loop 0) and from a timer of about a second, which finds what a crash or a silent event-svc has left. */
 #ifndef ZMART_STORE_OUTBOX_H
 #define ZMART_STORE_OUTBOX_H
 
