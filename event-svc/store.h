@@ -1,0 +1,67 @@
+/* The event log as event-svc sees it: an append is one ordered insert of last + 1, + 2, ..., so there is never a gap,
+ * and an event id is in it once. A store belongs to one loop's thread. Every verb is one atomic act within the loop's
+ * unit of work; faults are SERVICE_UNAVAILABLE (store) or CONFLICT (a lost race for a seq: repeat the append). */
+#ifndef ZMART_EVENT_STORE_H
+#define ZMART_EVENT_STORE_H
+
+#include "lib/bus/service.h"
+#include "lib/store/sqlite.h"
+#include "proto/event.h"
+
+struct event_stream {
+    int64_t epoch;     /* since when this log counts; changes when it is restored or begun anew */
+    int64_t head;      /* newest seq; 0 when empty */
+    int64_t oldest;    /* oldest seq kept; head + 1 when empty */
+    int64_t published; /* everything up to here has been published for certain */
+};
+
+struct event_filter {
+    int64_t after;       /* only what is newer */
+    int64_t last;        /* and not newer than this */
+    uint32_t limit;      /* 1..EVENT_BATCH_MAX entries */
+    bool every_type;     /* types is not looked at */
+    const struct text_list *types; /* exact types */
+    struct text user_id; /* empty: everybody's */
+};
+
+struct event_rows {
+    struct event_entry *items; /* in the arena, oldest first */
+    uint32_t count;
+    bool has_more; /* the filter matches more than limit, or than fits the bytes of a page */
+};
+
+struct topic_rows {
+    struct topic_head *items; /* topics are types here, without the closing dot */
+    uint32_t count;           /* at most EVENT_TOPIC_MAX */
+};
+
+struct event_store;
+
+struct event_store_ops {
+    enum err (*stream)(struct event_store *self, struct fault *fault, struct event_stream *out);
+    /* Stores the events that the log has not yet; *out_new says how many those were. */
+    enum err (*append)(struct event_store *self, const struct event_append *batch, struct fault *fault, uint32_t *out_new);
+    enum err (*page)(struct event_store *self, const struct event_filter *filter, struct arena *arena,
+                     struct fault *fault, struct event_rows *out);
+    enum err (*topics)(struct event_store *self, struct arena *arena, struct fault *fault, struct topic_rows *out);
+    /* Remembers what has been published. */
+    enum err (*mark)(struct event_store *self, int64_t published, struct fault *fault);
+    /* Drops the oldest entries while they are older than before_ms, at most max_count; the newest entry always stays,
+     * so that head is never forgotten. */
+    enum err (*purge)(struct event_store *self, int64_t before_ms, uint32_t max_count, struct fault *fault,
+                      uint32_t *out_count);
+    void (*destroy)(struct event_store *self);
+};
+
+struct event_store {
+    const struct event_store_ops *ops;
+    const struct unit_of_work *unit;
+    void *handle; /* unit's first argument */
+};
+
+/* Opens the log of a store URL. epoch is what a log gets that has none yet (writer only). metrics may be NULL. */
+MUST_USE enum err event_store_open(const struct store_config *config, bool writer, int64_t epoch,
+                                   struct metrics *metrics, struct fault *fault, struct event_store **out);
+void event_store_destroy(struct event_store **self);
+
+#endif
