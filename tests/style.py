@@ -1,0 +1,81 @@
+#!/usr/bin/python3
+"""The house rules that a machine can check. Prints each breach; exit status 1 if there is one."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOMS = ["lib/base", "proto", "lib/bus", "lib/store", "broker", "gateway", "product-svc", "order-svc", "user-svc", "event-svc", "cli",
+         "tests", "bench"]
+PRIVATE = {"broker", "gateway", "product-svc", "order-svc", "user-svc", "event-svc"}  # nobody but cli, tests and bench may include them
+BANNED = [
+    (r"ZMQ_HEARTBEAT_|XPUB_NODROP|\bzmq_proxy\b", "a libzmq feature that loses or aborts"),
+    (r"\b(strcpy|strcat|sprintf|vsprintf|gets|strtok|alloca)\s*\(", "an unbounded function"),
+    (r"\b(TODO|FIXME|XXX)\b", "something left for later"),
+    (r"\btime\s*\(\s*NULL\s*\)|\bgettimeofday\b", "the wall clock; use lib/base/clock.h"),
+]
+ONLY = [  # includes that belong to some rooms alone
+    (r"<zmq\.h>|<czmq\.h>", ("lib/bus", "broker", "tests", "bench")),
+    (r"<sqlite3\.h>", ("lib/store", "tests", "bench")),
+    (r"<civetweb\.h>|<jansson\.h>|<wslay/", ("gateway", "tests", "bench")),
+]
+MAX_FILE, MAX_FUNCTION = 500, 61
+
+
+def room_of(path):
+    return next((r for r in ROOMS if path.startswith(r + "/")), None)
+
+
+def breaches(name, text, room):
+    code = re.sub(r"/\*.*?\*/", lambda m: re.sub(r"[^\n]", " ", m[0]), text, flags=re.S)
+    for number, line in enumerate(code.splitlines(), 1):
+        for pattern, why in BANNED:
+            if re.search(pattern, line) and room not in ("tests", "bench"):
+                yield f"{name}:{number}: {why}: {line.strip()}"
+        for pattern, rooms in ONLY:
+            if re.search(r"#include\s+" + pattern, line) and room not in rooms:
+                yield f"{name}:{number}: {line.strip()} does not belong to {room}"
+        included = re.match(r'#include "([^"]+)"', line)
+        if included:
+            other = room_of(included[1])
+            if not other and not (room in ("tests", "bench")):
+                yield f"{name}:{number}: an include that does not start at the root: {included[1]}"
+            elif other and other != room and (ROOMS.index(other) > ROOMS.index(room) or
+                                              (other in PRIVATE and room not in ("cli", "tests", "bench"))):
+                yield f"{name}:{number}: {room} reaches into {other}"
+        if re.search(r"\b(malloc|calloc|realloc|free)\s*\(", line) and room not in ("tests", "bench") and name != "lib/base/mem.c":
+            yield f"{name}:{number}: memory is lib/base/mem's: {line.strip()}"
+    lines = text.splitlines()
+    if len(lines) > MAX_FILE and room not in ("tests",):
+        yield f"{name}: {len(lines)} lines; {MAX_FILE} are a sitting"
+    start = None
+    for number, line in enumerate(lines, 1):
+        if line.startswith("{"):
+            start = number
+        elif line.startswith("}") and start:
+            if number - start > MAX_FUNCTION and room not in ("tests",):
+                yield f"{name}:{start}: a function of {number - start} lines"
+            start = None
+        if len(line) > 130:
+            yield f"{name}:{number}: {len(line)} columns"
+
+
+def missing_tests(files):
+    tests = {p.name for p in (ROOT / "tests").rglob("test_*.c")}
+    for name in files:
+        stem = pathlib.Path(name).stem
+        if name.endswith(".c") and room_of(name) not in ("tests", "bench", None) and stem not in ("main", "program"):
+            if f"test_{stem}.c" not in tests:
+                yield f"{name}: no tests/**/test_{stem}.c"
+
+
+def main():
+    files = sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).rglob("*.[ch]"))
+    found = [b for f in files for b in breaches(f, (ROOT / f).read_text(), room_of(f))]
+    found += missing_tests(files)
+    print(*found, sep="\n")
+    print(f"{len(files)} files read, {len(found)} breaches")
+    sys.exit(1 if found else 0)
+
+
+main()
