@@ -1,0 +1,48 @@
+/* Brings requests to whichever broker is up, and answers back: what a client's I/O thread and a service's I/O thread
+ * share. Owned by one thread; nothing here blocks or locks.
+ *
+ * A flight waits for a broker while its deadline allows, is sent to the one with the fewest flights, and goes to another
+ * (same request id, attempt + 1) when that one's session ends. It ends exactly once. */
+#ifndef ZMART_BUS_COURIER_H
+#define ZMART_BUS_COURIER_H
+
+#include "lib/base/metrics.h"
+#include "lib/bus/peer.h"
+
+struct courier;
+struct flight;
+
+/* reply: REPLY or NACK as it came, its parts may be moved away; NULL: it ended without one, with status
+ * (EXPIRED, SERVICE_UNAVAILABLE, OUTCOME_UNKNOWN). The flight is freed by the courier afterwards. */
+typedef void flight_done(struct flight *flight, enum err status, struct message *reply);
+
+struct flight {
+    struct flight *prev, *next;
+    struct message request;  /* head.corr is slot << 32 | generation; parts route, meta, body; kept to the end */
+    int64_t deadline_ms;
+    struct peer *peer;       /* that has it; NULL: it waits for one */
+    flight_done *done;
+    void *user;
+};
+
+/* What a request must be to be sent. */
+struct flight *flight_new(uint64_t corr, int64_t deadline_ms, flight_done *done, void *user);
+void flight_destroy(struct flight **self);
+
+/* addresses: bases of the brokers; slot_count bounds head.corr's slots. */
+struct courier *courier_new(const struct peer_settings *settings, char (*bases)[BUS_ADDRESS_SIZE], int base_count,
+                            int slot_count, struct metrics *metrics);
+/* Ends every flight with SERVICE_UNAVAILABLE and says goodbye. */
+void courier_destroy(struct courier **self);
+/* Takes the flight over and sends it at once if it can. An older flight with the same slot is cancelled first. */
+void courier_send(struct courier *self, struct flight *flight);
+/* Fills poll items, at most BUS_MAX_BROKERS; returns how many. */
+int courier_poll_items(struct courier *self, zmq_pollitem_t *items);
+/* Reads what has come (a bounded amount), then does what time asks for. */
+void courier_work(struct courier *self, const zmq_pollitem_t *items, int64_t now_ms);
+/* How long until there is something to do without a message. */
+int64_t courier_wait_ms(const struct courier *self, int64_t now_ms);
+/* Brokers whose session is up. */
+int courier_up_count(const struct courier *self);
+
+#endif
