@@ -1,0 +1,60 @@
+#include "order-svc/store.h"
+
+enum err order_store_find(struct order_store *self, struct text id, struct arena *arena, struct fault *fault,
+                          struct order_entry *out)
+{
+    return self->ops->find(self, id, arena, fault, out);
+}
+
+enum err order_store_place(struct order_store *self, const struct order *order, struct text fingerprint,
+                           struct fault *fault, bool *out_taken)
+{
+    return self->ops->place(self, order, fingerprint, fault, out_taken);
+}
+
+enum err order_store_refuse(struct order_store *self, struct text id, const struct order_entry *tombstone,
+                            int64_t now_ms, struct fault *fault, bool *out_taken)
+{
+    return self->ops->refuse(self, id, tombstone, now_ms, fault, out_taken);
+}
+
+enum err order_store_change(struct order_store *self, const struct order *order, enum holds_due due,
+                            struct fault *fault)
+{
+    return self->ops->change(self, order, due, fault);
+}
+
+enum err order_store_release(struct order_store *self, struct text id, struct fault *fault)
+{
+    return self->ops->release(self, id, fault);
+}
+
+enum err order_store_page(struct order_store *self, const struct order_page_query *query, struct arena *arena,
+                          struct fault *fault, struct order_row_list *out)
+{
+    return self->ops->page(self, query, arena, fault, out);
+}
+
+enum err order_store_due(struct order_store *self, int limit, struct arena *arena, struct fault *fault,
+                         struct due_list *out)
+{
+    return self->ops->due(self, limit, arena, fault, out);
+}
+
+enum err order_store_settled(struct order_store *self, const struct due_list *list, struct fault *fault)
+{
+    return self->ops->settled(self, list, fault);
+}
+
+enum err order_store_purge(struct order_store *self, int64_t before_ms, int limit, struct fault *fault, int *out_count)
+{
+    return self->ops->purge(self, before_ms, limit, fault, out_count);
+}
+
+void order_store_destroy(struct order_store **self)
+{
+    if (*self) {
+        (*self)->ops->destroy(*self);
+        *self = NULL;
+    }
+}
