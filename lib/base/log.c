@@ -33,6 +33,26 @@ static bool pair_add(struct buffer *line, const struct kv *pair)
     return added;
 }
 
+/* "gateway: listen_failed: port=8080 cause=..." */
+static void error_tell(const struct log *log, const struct kv *list)
+{
+    AUTO(buffer_release) struct buffer line;
+    buffer_init(&line, LOG_LINE_MAX_SIZE);
+    (void)buffer_printf(&line, "%s: %.*s", log->program, TEXT_ARG(list->text));
+    for (const struct kv *pair = list + 1; pair->key; pair++) {
+        (void)buffer_printf(&line, "%s%s=", pair == list + 1 ? ": " : " ", pair->key);
+        if (pair->kind == KV_KIND_TEXT) {
+            (void)buffer_add_json_string(&line, pair->text);
+        } else {
+            (void)buffer_add_int(&line, pair->number);
+        }
+    }
+    line.size = line.size < LOG_LINE_MAX_SIZE ? line.size : LOG_LINE_MAX_SIZE - 1;
+    (void)buffer_add_char(&line, '\n');
+    ssize_t written = write(log->errors_fd, line.data, line.size);
+    (void)written;
+}
+
 void log_write(const struct log *log, enum log_level level, const struct kv *list)
 {
     if (!log || level < log->level) {
@@ -57,4 +77,7 @@ void log_write(const struct log *log, enum log_level level, const struct kv *lis
     /* a full disk must not stop the shop: a line that cannot be written is lost */
     ssize_t written = write(log->fd, line.data, line.size);
     (void)written;
+    if (level == LOG_ERROR && log->errors_fd > 0) {
+        error_tell(log, list);
+    }
 }

@@ -17,6 +17,7 @@ struct log {
     int fd;               /* borrowed */
     enum log_level level; /* lines below are not written */
     const char *program;  /* "gateway"; borrowed */
+    int errors_fd;        /* errors go here too, as a line for people; 0: nowhere; borrowed */
 };
 
 struct kv {

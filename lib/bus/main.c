@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -219,9 +221,20 @@ static void nofile_raise(void)
     }
 }
 
+/* A supervisor waits for one line on the descriptor that this environment variable names. */
+static void supervisor_tell(const char *detail)
+{
+    int64_t fd;
+    const char *name = getenv("ZMART_READY_FD");
+    if (name && text_to_int(text_of(name), &fd) && fd > STDERR_FILENO && fd <= INT_MAX) {
+        dprintf((int)fd, "%s\n", detail ? detail : "");
+    }
+}
+
 static void process_ready(struct env *env, const char *detail)
 {
     log_info(env->log, "ready", KV("instance", env->instance), KV("detail", detail));
+    supervisor_tell(detail);
 }
 
 static int process_run(const struct setup *setup, const struct log *log)
@@ -249,6 +262,7 @@ int process_main(const struct program *program, int argc, char **argv)
     struct log log = {.fd = STDERR_FILENO, .level = setup.level, .program = program->name};
     if (path[0]) {
         log.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+        log.errors_fd = STDERR_FILENO;
         if (log.fd < 0) {
             char message[MESSAGE_SIZE];
             snprintf(message, sizeof message, "--log-file %.200s cannot be opened: %s", path, strerror(errno));
