@@ -1,0 +1,88 @@
+#include "product-svc/program.h"
+
+#include "lib/base/mem.h"
+#include "product-svc/desk.h"
+
+CONFIG_DEFINE(product_config, PRODUCT_CONFIG)
+
+enum { SWEEP_EVERY_MS = 5000, SWEEP_BUDGET_MS = 10000, DEFAULT_LOOPS = 2 };
+
+static enum err settings_check(const struct product_settings *settings, struct fault *fault)
+{
+    if (currency_decimals(text_of(settings->product.currency)) < 0) {
+        return fault_set(fault, ERR_INTERNAL, "--currency takes an ISO 4217 code in upper case, not \"%s\"",
+                         settings->product.currency);
+    }
+    return ERR_NONE;
+}
+
+static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+{
+    const struct product_settings *settings = config;
+    struct metrics *metrics = service_env(loop)->metrics;
+    struct product_store *store;
+    enum err e = settings_check(settings, fault);
+    if (e == ERR_NONE) {
+        e = product_store_open(&settings->store, service_loop_index(loop) == 0, metrics, fault, &store);
+    }
+    if (e != ERR_NONE) {
+        return e;
+    }
+    struct product_desk *desk = mem_alloc(sizeof *desk);
+    desk->store = store;
+    desk->settings = settings;
+    desk->swept = metrics_get(metrics, METRIC_COUNTER, "zmart_orders_swept_total", "",
+                              "Orders whose holds nobody confirmed in time, and which were settled.");
+    *out = (struct loop_store){.state = desk, .unit = store->unit, .store = store->handle};
+    return ERR_NONE;
+}
+
+static void desk_close(struct service_loop *loop, void *state)
+{
+    (void)loop;
+    struct product_desk *desk = state;
+    product_store_destroy(&desk->store);
+    mem_free(desk);
+}
+
+static int program_run_product(const void *config, struct env *env)
+{
+    static const struct service_timer timers[] = {
+        {.name = "sweep", .every_ms = SWEEP_EVERY_MS, .budget_ms = SWEEP_BUDGET_MS, .run = sweeper_run},
+    };
+    const struct product_settings *settings = config;
+    const struct service service = {
+        .name = "product",
+        .handlers = product_handlers,
+        .handler_count = product_handler_count,
+        .timers = timers,
+        .timer_count = ARRAY_COUNT(timers),
+        .default_loops = DEFAULT_LOOPS,
+        .open = desk_open,
+        .close = desk_close,
+    };
+    return service_run(&service, config, &settings->bus, &settings->service, env);
+}
+
+static const struct config_section sections[] = {
+    {"Process", &process_config_rows, offsetof(struct product_settings, process)},
+    {"Bus", &bus_config_rows, offsetof(struct product_settings, bus)},
+    {"Service", &service_config_rows, offsetof(struct product_settings, service)},
+    {"Store", &store_config_rows, offsetof(struct product_settings, store)},
+    {"Catalogue", &product_config_rows, offsetof(struct product_settings, product)},
+};
+
+static const struct config_table table = {
+    .program = "product-svc",
+    .summary = "keeps the catalogue and the stock, and searches them",
+    .usage = "[flags]",
+    .sections = sections,
+    .section_count = ARRAY_COUNT(sections),
+};
+
+const struct program product_program = {
+    .name = "product-svc",
+    .config = &table,
+    .config_size = sizeof(struct product_settings),
+    .run = program_run_product,
+};
