@@ -50,10 +50,18 @@ MUST_USE enum err auth_bearer(struct text header, struct fault *fault, struct te
 /* True when a session of this account, whose token was issued then, has been ended. */
 bool auth_is_denied(struct auth *self, struct text user_id, struct text session_id, int64_t issued_at_ms);
 
+/* True when this very token was verified before and has not expired (its session may have ended). */
+bool auth_knows(struct auth *self, struct text token, int64_t wall_ms);
+
 /* Adds one ended session (or all of an account). Holds for every auth_check that begins afterwards. */
 void auth_deny(struct auth *self, const struct denial *denial);
 /* Asks for all denials again (after a gap in the events, or before a password change is answered). */
 MUST_USE enum err auth_reload_denials(struct auth *self, struct fault *fault);
+
+/* Events about ended sessions may have been missed: until the denials were loaded again, each token is asked about. */
+void auth_missed_events(struct auth *self);
+/* True while that is so, or while the event stream is silent; denials should then be reloaded. */
+bool auth_is_stale(struct auth *self);
 
 /* Appends {"keys":[...]} (RFC 7517) with the public keys. */
 bool auth_add_jwks(struct auth *self, struct buffer *out);
