@@ -1,0 +1,58 @@
+/* Events to WebSockets: gate (handshake), loop (sockets) and quota, put together.
+ *
+ *     GET /ws?ticket=...  or with the Authorization header, and at will &orders=ord_...,ord_...
+ *
+ * A customer gets the events of own orders, an administrator of all. Close codes: 1001 restarting; 1002, 1007, 1008, 1009
+ * the client broke a rule; 4001 the session has ended; 4008 events were not delivered, the reason is "last seq N".
+ * What clients send is checked and thrown away. All functions are thread-safe but new and destroy. */
+#ifndef ZMART_GATEWAY_LIVE_H
+#define ZMART_GATEWAY_LIVE_H
+
+#include "gateway/accept.h"
+#include "gateway/ws_access.h"
+#include "gateway/ws_peer.h"
+#include "lib/base/config.h"
+#include "lib/base/process.h"
+#include "lib/bus/subscriber.h"
+
+#define LIVE_CONFIG(X)                                                                                    \
+    X(NUMBER, total_max, "ws-sockets", "10000", 1, 1000000, "WebSockets open at a time")                  \
+    X(NUMBER, user_max, "ws-user-sockets", "20", 1, 100000, "WebSockets of one account at a time")        \
+    X(STRING, origins, "ws-origins", "", 0, 4000,                                                         \
+      "pages that may open WebSockets: origins separated by commas; all if none")                         \
+    X(NUMBER, ping_s, "ws-ping-s", "25", 1, 3600, "seconds between pings; two without answer end a socket")
+CONFIG_DECLARE(live_config, LIVE_CONFIG);
+
+/* What is no setting. */
+extern const struct ws_limits live_limits;
+
+struct mg_connection;
+struct mg_context;
+
+struct live_settings {
+    const struct live_config *config;
+    struct accept_registry *accepts;
+    struct ws_access access;
+    const struct ws_limits *limits; /* NULL: live_limits with the config's ping_s */
+    /* As in ws_gate_settings; NULL: the gate answers refused handshakes itself. */
+    void (*refuse)(void *user, struct mg_connection *connection, const struct fault *fault);
+    void *refuse_user;
+};
+
+struct live;
+
+/* All that the settings point to is borrowed for its life. NULL when the system gives no thread or epoll. */
+struct live *live_new(struct env *env, const struct live_settings *settings);
+/* After mg_stop. Sockets that are still there are dropped. */
+void live_destroy(struct live **self);
+/* Registers /ws. */
+void live_attach(struct live *self, struct mg_context *context);
+/* Any event of the bus; those that are not an order's are ignored. With a gap before it, every socket is closed with 4008:
+ * whoever repairs gaps does so first. Does not block. */
+void live_publish(struct live *self, const struct subscriber_event *event);
+/* Closes the sockets of ended sessions with 4001. Call auth_deny first, so that nobody comes back in between. */
+void live_end_sessions(struct live *self, const struct denial *denial);
+/* Closes all with 1001, takes no more, waits at most wait_ms; returns how many are left. Before mg_stop. */
+int64_t live_drain(struct live *self, int64_t wait_ms);
+
+#endif

@@ -1,0 +1,50 @@
+#include "gateway/ws_access.h"
+
+#include "lib/base/clock.h"
+
+/* Whatever is wrong with a ticket, it opens nothing: only "cannot be found out" is told apart. */
+static enum err ticket_refused(enum err code, struct fault *fault)
+{
+    if (err_info(code)->http >= 500 || err_info(code)->http == 429) {
+        int64_t retry_after_s = fault->retry_after_s;
+        fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
+        fault->retry_after_s = retry_after_s > 0 ? retry_after_s : 1;
+        return ERR_SERVICE_UNAVAILABLE;
+    }
+    return fault_set(fault, ERR_UNAUTHENTICATED, "the ticket is unknown, spent or too old");
+}
+
+static enum err redeem(void *user, struct text ticket, struct text client, struct arena *arena, struct fault *fault,
+                       struct identity *out)
+{
+    struct ws_access_parts *parts = user;
+    struct ticket_ref ref = {.ticket = ticket};
+    struct call_meta meta = {.client = client};
+    struct identity identity = {0};
+    if (client.size > 0) {
+        set_has(call_meta, &meta, client);
+    }
+    enum err code = bus_client_do(parts->bus, OP_user_redeem, NULL, &meta, &ref, arena, fault, &identity);
+    if (code != ERR_NONE) {
+        return ticket_refused(code, fault);
+    }
+    if (auth_is_denied(parts->auth, identity.user_id, identity.session_id, identity.issued_at)) {
+        return fault_set(fault, ERR_UNAUTHENTICATED, "the session has ended");
+    }
+    *out = identity;
+    return ERR_NONE;
+}
+
+static enum err check(void *user, struct text authorization, struct arena *arena, struct fault *fault,
+                      struct identity *out)
+{
+    struct ws_access_parts *parts = user;
+    struct text token;
+    enum err code = auth_bearer(authorization, fault, &token);
+    return code ? code : auth_check(parts->auth, token, clock_wall_ms(), arena, fault, out);
+}
+
+struct ws_access ws_access_of(struct ws_access_parts *parts)
+{
+    return (struct ws_access){.redeem = redeem, .check = check, .user = parts};
+}

@@ -1,0 +1,37 @@
+/* civetweb's side of a WebSocket: checks the handshake, lets civetweb answer 101, then takes the connection's descriptor
+ * away from it (a dead socket takes its place, so civetweb's worker sees the end and is free) and gives it to the loop.
+ * No mg_connection outlives its callback. */
+#ifndef ZMART_GATEWAY_WS_GATE_H
+#define ZMART_GATEWAY_WS_GATE_H
+
+#include "gateway/accept.h"
+#include "gateway/ws_access.h"
+#include "gateway/ws_loop.h"
+#include "gateway/ws_quota.h"
+
+struct mg_connection;
+struct mg_context;
+
+enum { WS_SEND_BUFFER_SIZE = 64 * 1024 }; /* the kernel's part of a client's queue (it doubles the number) */
+
+struct ws_gate_settings {
+    struct accept_registry *accepts; /* borrowed, as everything here */
+    struct ws_access access;
+    struct ws_loop *loop;
+    struct ws_quota *quota;
+    const struct ws_limits *limits;
+    const char *origins; /* "https://a.example,https://b.example": pages that may connect; empty: all */
+    /* Answers a handshake that is refused; NULL: the gate writes a problem+json itself. */
+    void (*refuse)(void *user, struct mg_connection *connection, const struct fault *fault);
+    void *refuse_user;
+};
+
+struct ws_gate;
+
+struct ws_gate *ws_gate_new(const struct ws_gate_settings *settings);
+/* After mg_stop. */
+void ws_gate_destroy(struct ws_gate **self);
+/* Registers /ws. */
+void ws_gate_attach(struct ws_gate *self, struct mg_context *context);
+
+#endif

@@ -1,0 +1,44 @@
+/* One thread that owns many WebSockets (epoll). Everything reaches it through a bounded mailbox, so callers never
+ * wait for a client. When the mailbox is full, something was lost: every socket is closed with WS_LAGGING, and clients
+ * that come back are checked anew. */
+#ifndef ZMART_GATEWAY_WS_LOOP_H
+#define ZMART_GATEWAY_WS_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gateway/ws_peer.h"
+#include "lib/base/metrics.h"
+
+enum { WS_LOOP_MAILBOX = 16384, WS_LOOP_DENIALS = 256, WS_TICK_MS = 1000, WS_CLOSING_TICK_MS = 50 };
+
+struct ws_loop_settings {
+    struct metrics *metrics; /* borrowed */
+    /* Called on the loop's thread when a socket is gone. */
+    void (*closed)(void *user, const struct ws_record *record);
+    void *user;
+};
+
+struct ws_loop;
+
+/* Starts the thread. NULL when the system gives no epoll or thread. */
+struct ws_loop *ws_loop_new(const struct ws_loop_settings *settings);
+/* Closes what is left without a handshake, and joins the thread. No other call may run or follow. */
+void ws_loop_destroy(struct ws_loop **self);
+
+/* All of these are thread-safe and return at once. */
+/* False when the loop drains or has no room: then fd and filter stay the caller's, and closed is not called. */
+MUST_USE bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings);
+/* Takes over the caller's reference. */
+void ws_loop_publish(struct ws_loop *self, struct ws_message *event);
+void ws_loop_end_sessions(struct ws_loop *self, const struct denial *denial);
+/* Closes one socket with WS_PROTOCOL_ERROR; an unknown id is nothing. */
+void ws_loop_reject(struct ws_loop *self, uint64_t peer_id);
+/* Events were missed: closes all with WS_LAGGING. */
+void ws_loop_lag(struct ws_loop *self);
+
+/* Takes no more sockets, closes all with WS_GOING_AWAY, and waits until they are gone, at most wait_ms.
+ * Returns how many were still there. */
+int64_t ws_loop_drain(struct ws_loop *self, int64_t wait_ms);
+
+#endif

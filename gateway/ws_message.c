@@ -1,0 +1,98 @@
+#include "gateway/ws_message.h"
+
+#include "lib/base/invariant.h"
+#include "lib/base/mem.h"
+
+enum { FIN = 0x80, OPCODE_TEXT = 1, OPCODE_CLOSE = 8, OPCODE_PING = 9 };
+
+static struct ws_message *message_new(size_t size)
+{
+    struct ws_message *message = mem_alloc(sizeof(*message) + size);
+    atomic_init(&message->users, 1);
+    message->size = (uint32_t)size;
+    return message;
+}
+
+/* Returns the size of the head (2, 4 or 10 bytes). */
+static size_t head_write(uint8_t opcode, size_t payload_size, uint8_t out[10])
+{
+    out[0] = FIN | opcode;
+    if (payload_size < 126) {
+        out[1] = (uint8_t)payload_size;
+        return 2;
+    }
+    size_t length_size = payload_size <= UINT16_MAX ? 2 : 8;
+    out[1] = length_size == 2 ? 126 : 127;
+    for (size_t i = 0; i < length_size; i++) {
+        out[2 + i] = (uint8_t)((uint64_t)payload_size >> 8 * (length_size - 1 - i));
+    }
+    return 2 + length_size;
+}
+
+static void id_write(struct text id, char out[WS_ID_SIZE])
+{
+    size_t size = id.size < WS_ID_SIZE ? id.size : WS_ID_SIZE - 1;
+    if (size > 0) {
+        memcpy(out, id.data, size);
+    }
+    out[size] = '\0';
+}
+
+struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id)
+{
+    ASSERT(json.size <= WS_MESSAGE_MAX);
+    uint8_t head[10];
+    size_t head_size = head_write(OPCODE_TEXT, json.size, head);
+    struct ws_message *message = message_new(head_size + json.size);
+    memcpy(message->bytes, head, head_size);
+    if (json.size > 0) {
+        memcpy(message->bytes + head_size, json.data, json.size);
+    }
+    message->event = true;
+    message->seq = seq;
+    id_write(user_id, message->user_id);
+    id_write(order_id, message->order_id);
+    return message;
+}
+
+struct ws_message *ws_message_of_frames(struct text frames)
+{
+    struct ws_message *message = message_new(frames.size);
+    memcpy(message->bytes, frames.data, frames.size);
+    return message;
+}
+
+struct ws_message *ws_message_of_ping(void)
+{
+    static const char ping[] = {(char)(FIN | OPCODE_PING), 0};
+    return ws_message_of_frames((struct text){ping, sizeof(ping)});
+}
+
+struct ws_message *ws_message_of_close(uint16_t code, struct text reason)
+{
+    size_t reason_size = reason.size < WS_REASON_MAX ? reason.size : WS_REASON_MAX;
+    struct ws_message *message = message_new(4 + reason_size);
+    message->bytes[0] = FIN | OPCODE_CLOSE;
+    message->bytes[1] = (uint8_t)(2 + reason_size);
+    message->bytes[2] = (uint8_t)(code >> 8);
+    message->bytes[3] = (uint8_t)code;
+    if (reason_size > 0) {
+        memcpy(message->bytes + 4, reason.data, reason_size);
+    }
+    return message;
+}
+
+struct ws_message *ws_message_keep(struct ws_message *message)
+{
+    atomic_fetch_add_explicit(&message->users, 1, memory_order_relaxed);
+    return message;
+}
+
+void ws_message_drop(struct ws_message **message_p)
+{
+    struct ws_message *message = *message_p;
+    if (message && atomic_fetch_sub_explicit(&message->users, 1, memory_order_acq_rel) == 1) {
+        mem_free(message);
+    }
+    *message_p = NULL;
+}

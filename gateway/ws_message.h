@@ -1,0 +1,35 @@
+/* One frame towards clients, built once and shared by every queue that it stands in. A server's frames are not masked,
+ * so the bytes are the same for everybody. Thread-safe by its count; never changed after it was made. */
+#ifndef ZMART_GATEWAY_WS_MESSAGE_H
+#define ZMART_GATEWAY_WS_MESSAGE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/text.h"
+
+enum { WS_ID_SIZE = 41, WS_REASON_MAX = 123, WS_MESSAGE_MAX = 1024 * 1024 };
+
+struct ws_message {
+    atomic_int users;
+    bool event;               /* carries an event; otherwise ping, pong or close */
+    int64_t seq;              /* of the event */
+    char user_id[WS_ID_SIZE]; /* whose event it is; empty: administrators only */
+    char order_id[WS_ID_SIZE];
+    uint32_t size;
+    uint8_t bytes[]; /* the whole frame */
+};
+
+/* A text frame; json is at most WS_MESSAGE_MAX. user_id and order_id are cut at 40 bytes. */
+struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id);
+/* Bytes that are frames already. */
+struct ws_message *ws_message_of_frames(struct text frames);
+struct ws_message *ws_message_of_ping(void);
+/* The reason is cut at WS_REASON_MAX bytes. */
+struct ws_message *ws_message_of_close(uint16_t code, struct text reason);
+struct ws_message *ws_message_keep(struct ws_message *message);
+/* Fit for AUTO; frees with the last user. */
+void ws_message_drop(struct ws_message **message);
+
+#endif
