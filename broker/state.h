@@ -1,0 +1,40 @@
+/* What the core's own files share; nobody else includes this. */
+#ifndef ZMART_BROKER_STATE_H
+#define ZMART_BROKER_STATE_H
+
+#include "broker/affinity.h"
+#include "broker/broker.h"
+#include "broker/letters.h"
+#include "broker/peers.h"
+#include "broker/services.h"
+#include "broker/wheel.h"
+
+/* How a request can end. */
+enum outcome {
+    OUTCOME_REPLIED, OUTCOME_MALFORMED, OUTCOME_UNKNOWN, OUTCOME_TOO_LARGE, OUTCOME_FULL, OUTCOME_LOST,
+    OUTCOME_UNAVAILABLE, OUTCOME_EXPIRED, OUTCOME_CANCELLED, OUTCOME_ABANDONED, OUTCOME_COUNT
+};
+
+struct meters {
+    struct metric *outcomes[OUTCOME_COUNT];
+    struct metric *accepted, *in_flight, *redelivered, *late, *garbage, *stray, *letters, *queue_time;
+    struct metric *peers[PLANE_COUNT];
+};
+
+struct broker {
+    struct broker_settings settings;
+    struct broker_counts counts;
+    struct meters meters;
+    struct peers peers;
+    struct services services;
+    struct affinity affinity;
+    struct requests requests;
+    struct wheel wheel;
+    struct letters letters;
+    struct sends sends;
+    size_t held_size; /* of all requests that have not ended */
+    int64_t now_us, start_us, tick_us, sweep_us;
+    bool draining;
+};
+
+#endif
