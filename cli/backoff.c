@@ -1,0 +1,20 @@
+#include "cli/backoff.h"
+
+enum { BACKOFF_FIRST_MS = 125, BACKOFF_MAX_DOUBLINGS = 10 };
+
+int backoff_count(int crash_count, int64_t lived_ms)
+{
+    if (lived_ms >= BACKOFF_HEALTHY_MS) {
+        return 1;
+    }
+    return crash_count < BACKOFF_MAX_DOUBLINGS ? crash_count + 1 : crash_count;
+}
+
+int64_t backoff_delay_ms(int crash_count)
+{
+    if (crash_count <= 1) {
+        return 0;
+    }
+    int64_t delay_ms = (int64_t)BACKOFF_FIRST_MS << (crash_count - 2);
+    return delay_ms < BACKOFF_MAX_MS ? delay_ms : BACKOFF_MAX_MS;
+}
