@@ -93,16 +93,14 @@ bool message_send(void *socket, struct message *message)
 {
     int count = message->part_count;
     if (!head_send(socket, &message->head, count > 0)) {
-        message_release(message);
         return false;
     }
     /* A connection that ends between two frames swallows the frames up to the last one: they must all be sent. */
-    bool sent = true;
     for (int i = 0; i < count; i++) {
-        sent = frame_send(socket, &message->parts[i], i + 1 < count) && sent;
+        (void)frame_send(socket, &message->parts[i], i + 1 < count);
     }
     message->part_count = 0;
-    return sent;
+    return true;
 }
 
 bool message_send_again(void *socket, const struct message *message)
@@ -112,7 +110,9 @@ bool message_send_again(void *socket, const struct message *message)
         zmq_msg_init(&copy.parts[i]);
         ASSERT(zmq_msg_copy(&copy.parts[i], (zmq_msg_t *)(uintptr_t)&message->parts[i]) == 0);
     }
-    return message_send(socket, &copy);
+    bool sent = message_send(socket, &copy);
+    message_release(&copy);
+    return sent;
 }
 
 void message_add(struct message *message, struct text bytes)

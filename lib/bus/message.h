@@ -20,7 +20,8 @@ enum message_result { MESSAGE_NONE, MESSAGE_GOOD, MESSAGE_BAD };
 
 /* Never blocks. BAD: something arrived that is no frame of ours; it has been dropped. *out is written on GOOD only. */
 enum message_result message_receive(void *socket, struct message *out);
-/* Sends a copy of the head and moves the parts; never blocks. False: nothing was sent, the parts are gone. */
+/* Sends a copy of the head, with the time, and moves the parts; never blocks. False: nothing was sent, and message is
+ * as it was. True promises nothing either: a connection may end with the message in it. */
 MUST_USE bool message_send(void *socket, struct message *message);
 /* As message_send, but sends further references to the parts, so that message can be sent again. */
 MUST_USE bool message_send_again(void *socket, const struct message *message);

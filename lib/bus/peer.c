@@ -108,6 +108,7 @@ static void hello_send(struct peer *peer, int64_t now_ms)
         peer->greeted = true;
         peer->greeted_ms = now_ms;
     }
+    message_release(&message);
 }
 
 static enum peer_news welcome_take(struct peer *peer, const struct message *message)
@@ -131,7 +132,10 @@ static enum peer_news refusal_take(struct peer *peer, const struct message *mess
     AUTO(arena_release) struct arena arena = {0};
     struct problem problem;
     if (record_unpack(&problem_record, message_part(message, 0), &arena, NULL, &problem) == ERR_NONE) {
-        snprintf(peer->refusal, sizeof peer->refusal, "%.*s: %.*s", TEXT_ARG(problem.code), TEXT_ARG(problem.detail));
+        char refusal[sizeof peer->refusal];
+        snprintf(refusal, sizeof refusal, "%.*s: %.*s", TEXT_ARG(problem.code), TEXT_ARG(problem.detail));
+        peer->refused = peer->refused || strcmp(refusal, peer->refusal) != 0;
+        snprintf(peer->refusal, sizeof peer->refusal, "%s", refusal);
     }
     return PEER_NOTHING;
 }
@@ -215,6 +219,7 @@ void peer_ping(struct peer *peer, int64_t now_ms, struct text body, uint64_t cor
     }
     bool sent = message_send(peer->socket, &message);
     (void)sent; /* a broker that cannot be reached falls silent */
+    message_release(&message);
     peer->pinged_ms = now_ms;
 }
 

@@ -34,7 +34,8 @@ struct peer {
     int64_t heartbeat_ms; /* what both keep */
     int64_t heard_ms, greeted_ms, pinged_ms, ticked_ms;
     int64_t delay_us, delay_at_us; /* smallest difference of the two clocks plus way, and when it was seen */
-    char refusal[128];    /* what the broker said to a HELLO that it refused; empty: nothing new */
+    char refusal[128];    /* what the broker said to a HELLO that it refused */
+    bool refused;         /* refusal is new; the owner clears it */
 };
 
 /* What a message or the time has done to the session. */
