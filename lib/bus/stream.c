@@ -1,0 +1,64 @@
+#include "lib/bus/stream.h"
+
+/* False for an epoch that is over. */
+static bool epoch_enter(struct stream *stream, int64_t epoch)
+{
+    if (epoch > stream->epoch) {
+        bool known = stream->epoch > 0;
+        *stream = (struct stream){.epoch = epoch, .restored = known};
+    }
+    return epoch == stream->epoch;
+}
+
+static struct stream_topic *topic_find(struct stream *stream, struct text name)
+{
+    for (int i = 0; i < stream->topic_count; i++) {
+        if (text_is(name, stream->topics[i].name)) {
+            return &stream->topics[i];
+        }
+    }
+    return NULL;
+}
+
+static void topic_add(struct stream *stream, struct text name, int64_t tseq)
+{
+    if (stream->topic_count < STREAM_MAX_TOPICS) {
+        struct stream_topic *topic = &stream->topics[stream->topic_count];
+        if (text_to_string(name, topic->name, sizeof topic->name)) {
+            topic->tseq = tseq;
+            stream->topic_count++;
+        }
+    }
+}
+
+bool stream_event(struct stream *stream, struct text topic, const struct event_meta *meta, bool *out_gap)
+{
+    if (!epoch_enter(stream, meta->epoch) || meta->seq <= stream->seq) {
+        return false;
+    }
+    struct stream_topic *known = topic_find(stream, topic);
+    bool gap = stream->restored || (known && meta->tseq > known->tseq + 1);
+    if (known) {
+        known->tseq = meta->tseq;
+    } else {
+        topic_add(stream, topic, meta->tseq);
+    }
+    stream->restored = false;
+    stream->seq = meta->seq;
+    stream->newest_seq = meta->seq > stream->newest_seq ? meta->seq : stream->newest_seq;
+    *out_gap = gap;
+    return true;
+}
+
+void stream_beacon(struct stream *stream, const struct stream_head *head)
+{
+    if (!epoch_enter(stream, head->epoch)) {
+        return;
+    }
+    stream->newest_seq = head->seq > stream->newest_seq ? head->seq : stream->newest_seq;
+    for (uint32_t i = 0; i < head->topics.count; i++) {
+        if (!topic_find(stream, head->topics.items[i].topic)) {
+            topic_add(stream, head->topics.items[i].topic, head->topics.items[i].tseq);
+        }
+    }
+}
