@@ -1,0 +1,189 @@
+#include "user-svc/edit.h"
+
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/invariant.h"
+
+/* One edit on its way through the pool. Lives in the call's arena. */
+struct edit {
+    struct job job;
+    const struct user_edit *in;
+    struct account account; /* as it was when the edit began */
+    struct text email_folded;
+};
+
+static enum err refuse_field(struct call *call, enum err code, const char *pointer, const char *item, const char *message)
+{
+    fault_add(call_fault(call), pointer, item, -1, "%s", message);
+    return fault_set(call_fault(call), code, NULL);
+}
+
+static enum err access_check(struct call *call, const struct user_edit *in)
+{
+    const struct call_meta *meta = call_meta(call);
+    bool is_self = has(call_meta, meta, user_id) && text_equal(meta->user_id, in->id);
+    enum err e = user_edit_access(in, is_self, call_is_admin(call));
+    if (e == ERR_FORBIDDEN) {
+        return refuse_field(call, e, has(user_edit, in, password) ? "/password" : "/email", "not_yours",
+                            "only the account itself may change it");
+    }
+    return answer(call, e);
+}
+
+static void email_check(struct call *call, struct edit *edit, enum err *error)
+{
+    char *folded = arena_alloc(call_arena(call), EMAIL_FOLDED_SIZE);
+    const char *problem = email_problem(edit->in->email);
+    if (!problem && !email_fold(edit->in->email, folded)) {
+        problem = "is too long";
+    }
+    edit->email_folded = text_of(folded);
+    if (problem) {
+        *error = refuse_field(call, ERR_INVALID_BODY, "/email", "malformed", problem);
+    }
+}
+
+/* Everything that is wrong with the fields, at once. */
+static enum err fields_check(struct call *call, struct edit *edit)
+{
+    const struct user_state *state = call_state(call);
+    const struct user_edit *in = edit->in;
+    char message[PASSWORD_MESSAGE_SIZE], pointer[40];
+    enum err e = ERR_NONE;
+    if (has(user_edit, in, email)) {
+        email_check(call, edit, &e);
+    }
+    if (has(user_edit, in, password)) {
+        struct text email = has(user_edit, in, email) ? in->email : edit->account.user.email;
+        struct text name = has(user_edit, in, name) ? in->name : edit->account.user.name;
+        const char *problem = password_problem(&state->password_policy, in->password, email, name, message);
+        if (problem) {
+            e = refuse_field(call, ERR_INVALID_BODY, "/password", "too_weak", problem);
+        }
+    }
+    if (user_edit_needs_password(in) && !has(user_edit, in, old_password)) {
+        e = refuse_field(call, ERR_INVALID_BODY, "/old_password", "required",
+                         "is needed to change the password or the address");
+    }
+    int bad = user_edit_bad_country(in);
+    if (bad >= 0) {
+        snprintf(pointer, sizeof pointer, "/addresses/%d/country", bad);
+        e = refuse_field(call, ERR_INVALID_BODY, pointer, "unknown", "is no ISO 3166-1 alpha-2 code in capitals");
+    }
+    return e;
+}
+
+/* A new password leaves only the session that asked for it. */
+static enum err others_end(struct call *call, struct text user_id, int64_t now_ms)
+{
+    const struct user_state *state = call_state(call);
+    const struct call_meta *meta = call_meta(call);
+    struct session_end end = {.user_id = user_id, .now_ms = now_ms};
+    struct denial denial = {.user_id = user_id, .before = now_ms};
+    int64_t ended_count = 0;
+    set_has(denial, &denial, user_id);
+    if (has(call_meta, meta, session_id)) {
+        end.except = denial.except_session_id = meta->session_id;
+        set_has(denial, &denial, except_session_id);
+    }
+    enum err e = user_store_session_end(state->store, &end, call_fault(call), &ended_count);
+    return e == ERR_NONE ? session_deny(call, &denial, user_id) : e;
+}
+
+/* Why the edit found another account than it began with. */
+static enum err moved_on(struct call *call, bool if_match)
+{
+    return fault_set(call_fault(call), if_match ? ERR_PRECONDITION_FAILED : ERR_CONFLICT, NULL);
+}
+
+static enum err edit_apply(struct call *call, struct edit *edit, struct user *out)
+{
+    const struct user_state *state = call_state(call);
+    bool if_match = has(call_meta, call_meta(call), if_match);
+    bool verified = edit->job.verify, new_password = edit->job.hash;
+    struct account now;
+    struct account_edit change = {
+        .edit = edit->in,
+        .email_folded = edit->email_folded,
+        .password_hash = new_password ? text_of(edit->job.fresh_hash) : (struct text){0},
+        .verified_hash = verified ? edit->account.password_hash : (struct text){0},
+        .version = if_match ? edit->account.user.version : 0,
+        .now_ms = clock_wall_ms(),
+        .deny = new_password,
+        .request_id = {(const char *)call_request_id(call), ID_SIZE}};
+    enum err e = user_store_account_edit(state->store, &change, call_arena(call), call_fault(call));
+    if (e == ERR_CONFLICT) {
+        return moved_on(call, if_match);
+    }
+    if (e == ERR_NONE && new_password) {
+        e = others_end(call, edit->account.user.id, change.now_ms);
+    }
+    if (e == ERR_NONE) {
+        e = user_store_account_get(state->store, edit->account.user.id, call_arena(call), call_fault(call), &now);
+    }
+    if (e == ERR_NONE) {
+        *out = now.user;
+    }
+    return answer(call, e);
+}
+
+static enum err edit_verified(struct call *call, enum err status, const void *reply, void *argument, void *out)
+{
+    struct edit *edit = argument;
+    (void)reply;
+    if (status != ERR_NONE) {
+        return answer(call, status);
+    }
+    if (edit->job.outcome == ERR_BAD_CREDENTIALS) {
+        return refuse_field(call, ERR_FORBIDDEN, "/old_password", "wrong", "is not the account's password");
+    }
+    return edit->job.outcome == ERR_NONE ? edit_apply(call, edit, out) : job_failed(call, &edit->job);
+}
+
+static bool edit_is_empty(const struct user_edit *in)
+{
+    return !has(user_edit, in, name) && !has(user_edit, in, addresses) && !user_edit_needs_password(in);
+}
+
+enum err edit_begin(struct call *call, const struct user_edit *in, struct user *out)
+{
+    const struct user_state *state = call_state(call);
+    const struct call_meta *meta = call_meta(call);
+    struct edit *edit = arena_alloc(call_arena(call), sizeof *edit);
+    edit->in = in;
+    enum err e = access_check(call, in);
+    if (e != ERR_NONE) {
+        return e;
+    }
+    e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &edit->account);
+    if (e != ERR_NONE) {
+        return answer(call, e);
+    }
+    struct text request_id = {(const char *)call_request_id(call), ID_SIZE};
+    if (text_equal(edit->account.changed_by, request_id)) {
+        *out = edit->account.user; /* carried out before, but its answer was lost */
+        return ERR_NONE;
+    }
+    e = fields_check(call, edit);
+    if (e != ERR_NONE) {
+        return e;
+    }
+    if (has(call_meta, meta, if_match) && !user_version_matches(meta->if_match, edit->account.user.version)) {
+        return answer(call, ERR_PRECONDITION_FAILED);
+    }
+    if (edit_is_empty(in)) {
+        *out = edit->account.user;
+        return ERR_NONE;
+    }
+    if (!user_edit_needs_password(in)) {
+        return edit_apply(call, edit, out);
+    }
+    edit->job.verify = true;
+    edit->job.hash = has(user_edit, in, password);
+    edit->job.password = in->old_password;
+    edit->job.new_password = in->password;
+    edit->job.limit_name = edit->account.email_folded;
+    ASSERT(text_to_string(edit->account.password_hash, edit->job.known_hash, sizeof edit->job.known_hash));
+    return job_start(call, &edit->job, edit_verified, edit);
+}
