@@ -12,10 +12,10 @@ static bool sent_is_sane(int64_t sent_us)
 
 void delay_note(struct delay *self, int64_t sent_us, int64_t now_us)
 {
-    int64_t raw_us = now_us - sent_us;
     if (!sent_is_sane(sent_us)) {
         return;
     }
+    int64_t raw_us = now_us - sent_us;
     if (!self->known) {
         *self = (struct delay){.this_us = raw_us, .last_us = raw_us, .since_us = now_us, .known = true};
     } else if (now_us - self->since_us > DELAY_WINDOW_US) {
@@ -30,8 +30,10 @@ void delay_note(struct delay *self, int64_t sent_us, int64_t now_us)
 int64_t delay_age_us(const struct delay *self, int64_t sent_us, int64_t now_us)
 {
     int64_t least_us = self->this_us < self->last_us ? self->this_us : self->last_us;
-    int64_t raw_us = now_us - sent_us;
-    return self->known && sent_is_sane(sent_us) && raw_us > least_us ? raw_us - least_us : 0;
+    if (!self->known || !sent_is_sane(sent_us)) {
+        return 0;
+    }
+    return now_us - sent_us > least_us ? now_us - sent_us - least_us : 0;
 }
 
 struct peer *peer_find(const struct peers *self, enum plane plane, struct text id)

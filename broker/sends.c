@@ -27,6 +27,11 @@ void send_move(struct send *to, struct send *from)
     from->parcel = NULL;
 }
 
+size_t send_size(const struct send *send)
+{
+    return send->parcel ? send->parcel->size : 0;
+}
+
 void sends_clear(struct sends *self)
 {
     for (size_t i = 0; i < self->count; i++) {

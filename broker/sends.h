@@ -26,6 +26,8 @@ void sends_add(struct sends *self, enum plane plane, struct text to, const struc
                struct parcel *parcel);
 /* Moves one send into another place. */
 void send_move(struct send *to, struct send *from);
+/* Bytes of its parcel. */
+size_t send_size(const struct send *send);
 /* Drops what has not been taken. */
 void sends_clear(struct sends *self);
 void sends_release(struct sends *self);

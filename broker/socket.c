@@ -1,0 +1,223 @@
+#include "broker/socket.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/invariant.h"
+#include "lib/base/text.h"
+
+enum { PATH_SIZE = 512, REMOVAL_MAX_MS = 1000 };
+
+static const char lock_name[] = "broker.lock";
+
+/* ---- loopback ---- */
+
+static bool host_is_loopback(struct text host)
+{
+    char name[BUS_ADDRESS_SIZE];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') {
+        host = (struct text){host.data + 1, host.size - 2};
+    }
+    if (!text_to_string(host, name, sizeof name)) {
+        return false;
+    }
+    if (inet_pton(AF_INET, name, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == 127;
+    }
+    if (inet_pton(AF_INET6, name, &v6) == 1) {
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    }
+    return strcmp(name, "localhost") == 0;
+}
+
+static bool tcp_is_allowed(const char *flag, const char *address, char *message, size_t size)
+{
+    struct text rest = text_of(address + strlen("tcp://"));
+    const char *colon = rest.size ? memrchr(rest.data, ':', rest.size) : NULL;
+    struct text host = {rest.data, colon ? (uint32_t)(colon - rest.data) : 0};
+    if (host_is_loopback(host)) {
+        return true;
+    }
+    snprintf(message, size, "--%s %.200s is not on loopback: beyond it the bus needs CURVE keys (--keys), and has none",
+             flag, address);
+    return false;
+}
+
+/* ---- ipc ---- */
+
+static bool lock_take(struct claims *claims, int directory, const char *name, const char *flag, const char *address,
+                      char *message, size_t size)
+{
+    int lock = openat(directory, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0) {
+        snprintf(message, size, "--%s %.200s: cannot open its lock file: %s", flag, address, strerror(errno));
+        return false;
+    }
+    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+        snprintf(message, size, "--%s %.200s: another broker is alive there", flag, address);
+        close(lock);
+        return false;
+    }
+    ASSERT((size_t)claims->count < ARRAY_COUNT(claims->locks));
+    claims->locks[claims->count++] = lock;
+    return true;
+}
+
+/* Removes what a dead broker has left there. */
+static void path_claim(struct claims *claims, const char *path)
+{
+    ASSERT(claims->path_count < CLAIM_MAX_PATHS);
+    if (text_to_string(text_of(path), claims->paths[claims->path_count], BUS_ADDRESS_SIZE)) {
+        (void)unlink(path);
+        claims->path_count++;
+    }
+}
+
+static bool directory_is_private(int directory, const char *address, char *message, size_t size)
+{
+    struct stat status;
+    if (fstat(directory, &status) != 0 || !S_ISDIR(status.st_mode)) {
+        snprintf(message, size, "--bus %.200s is not a directory", address);
+        return false;
+    }
+    if (status.st_uid != geteuid() || (status.st_mode & 077) != 0) {
+        snprintf(message, size, "--bus %.200s: others can enter this directory (it must be ours, mode 0700)", address);
+        return false;
+    }
+    return true;
+}
+
+static bool directory_claim(struct claims *claims, const char *base, char *message, size_t size)
+{
+    const char *path = base + strlen("ipc://");
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        snprintf(message, size, "--bus %.200s: cannot create the directory: %s", base, strerror(errno));
+        return false;
+    }
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (directory < 0) {
+        snprintf(message, size, "--bus %.200s: cannot open the directory: %s", base, strerror(errno));
+        return false;
+    }
+    bool claimed = directory_is_private(directory, base, message, size) &&
+                   lock_take(claims, directory, lock_name, "bus", base, message, size);
+    for (int socket = BUS_CLIENTS; claimed && socket <= BUS_EVENTS; socket++) {
+        char address[BUS_ADDRESS_SIZE];
+        if (bus_address(base, (enum bus_socket)socket, address)) {
+            path_claim(claims, address + strlen("ipc://"));
+        }
+    }
+    close(directory);
+    return claimed;
+}
+
+bool claim_bus(struct claims *claims, const char *base, char *message, size_t size)
+{
+    char probe[BUS_ADDRESS_SIZE];
+    if (!bus_address(base, BUS_EVENTS, probe)) {
+        snprintf(message, size,
+                 "--bus %.200s: a broker has one address: ipc:///DIR (up to 107 bytes), tcp://HOST:PORT or inproc://NAME",
+                 base);
+        return false;
+    }
+    if (text_starts_with(text_of(base), "tcp://")) {
+        return tcp_is_allowed("bus", base, message, size);
+    }
+    return !text_starts_with(text_of(base), "ipc://") || directory_claim(claims, base, message, size);
+}
+
+bool claim_events(struct claims *claims, const char *address, char *message, size_t size)
+{
+    struct text text = text_of(address);
+    char lock[PATH_SIZE];
+    if (text_starts_with(text, "tcp://")) {
+        return tcp_is_allowed("events", address, message, size);
+    }
+    if (text_starts_with(text, "inproc://")) {
+        return true;
+    }
+    if (!text_starts_with(text, "ipc:///") || text.size > strlen("ipc://") + BUS_IPC_MAX) {
+        snprintf(message, size, "--events %.200s is neither tcp://HOST:PORT, ipc:///PATH (up to 107 bytes) nor empty",
+                 address);
+        return false;
+    }
+    snprintf(lock, sizeof lock, "%s.lock", address + strlen("ipc://"));
+    if (!lock_take(claims, AT_FDCWD, lock, "events", address, message, size)) {
+        return false;
+    }
+    path_claim(claims, address + strlen("ipc://"));
+    return true;
+}
+
+void claims_release(struct claims *claims)
+{
+    int64_t until_ms = clock_now_ms() + REMOVAL_MAX_MS;
+    for (int i = 0; i < claims->path_count; i++) {
+        while (access(claims->paths[i], F_OK) == 0 && clock_now_ms() < until_ms) {
+            (void)poll(NULL, 0, 1);
+        }
+    }
+    claims->path_count = 0;
+    while (claims->count > 0) {
+        close(claims->locks[--claims->count]);
+    }
+}
+
+/* ---- sockets ---- */
+
+static bool options_set(void *socket, const struct socket_settings *settings, bool v6)
+{
+    const struct {
+        int option, value;
+    } options[] = {
+        {ZMQ_LINGER, 0},           {ZMQ_SNDTIMEO, 0},
+        {ZMQ_SNDHWM, settings->hwm},     {ZMQ_RCVHWM, settings->hwm},
+        {ZMQ_TCP_KEEPALIVE, 1},          {ZMQ_TCP_KEEPALIVE_IDLE, 30},
+        {ZMQ_TCP_KEEPALIVE_INTVL, 10},   {ZMQ_TCP_KEEPALIVE_CNT, 3},
+        {ZMQ_TCP_MAXRT, 10 * 1000},      {ZMQ_HANDSHAKE_IVL, 5 * 1000},
+        {ZMQ_BACKLOG, 512},              {ZMQ_IPV6, v6},
+    };
+    bool set = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &settings->max_size, sizeof settings->max_size) == 0;
+    for (size_t i = 0; set && i < ARRAY_COUNT(options); i++) {
+        set = zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof options[i].value) == 0;
+    }
+    int one = 1;
+    return set && (settings->type != ZMQ_ROUTER ||
+                   zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one) == 0);
+}
+
+void *socket_open(const struct socket_settings *settings, const char *address, char *message, size_t size)
+{
+    ASSERT(settings->hwm > 0);
+    void *socket = zmq_socket(settings->context, settings->type);
+    if (!socket) {
+        snprintf(message, size, "cannot make a socket for %.200s: %s", address, zmq_strerror(zmq_errno()));
+        return NULL;
+    }
+    if (!options_set(socket, settings, strchr(address, '[') != NULL) || zmq_bind(socket, address) != 0) {
+        snprintf(message, size, "cannot bind %.200s: %s", address, zmq_strerror(zmq_errno()));
+        socket_close(&socket, 0);
+        return NULL;
+    }
+    return socket;
+}
+
+void socket_close(void **socket, int linger_ms)
+{
+    if (*socket) {
+        (void)zmq_setsockopt(*socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+        ASSERT(zmq_close(*socket) == 0);
+        *socket = NULL;
+    }
+}

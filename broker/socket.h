@@ -1,0 +1,44 @@
+/* libzmq sockets with all the options that this broker wants, bound; and the right to bind them.
+ *
+ * Without keys the bus lives in an ipc directory that only its owner can enter, in the process itself, or on loopback. An
+ * ipc address can be bound twice without an error, which silently steals it: a lock file in its directory prevents that. */
+#ifndef ZMART_BROKER_SOCKET_H
+#define ZMART_BROKER_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/bus/address.h"
+
+/* Locks that are held while the addresses are in use, and the paths of the sockets that they guard. */
+enum { CLAIM_MAX_PATHS = 5 };
+struct claims {
+    int locks[2];
+    int count;
+    char paths[CLAIM_MAX_PATHS][BUS_ADDRESS_SIZE];
+    int path_count;
+};
+
+/* The base address of --bus: creates its ipc directory (mode 0700) if it is missing, locks it, removes what a dead broker
+ * has left there. False, with a message that names the flag, if it must not be bound. */
+MUST_USE bool claim_bus(struct claims *claims, const char *base, char *message, size_t message_size);
+/* The same for the address of --events; the directory of an ipc address is the user's own affair. */
+MUST_USE bool claim_events(struct claims *claims, const char *address, char *message, size_t message_size);
+/* After socket_close: libzmq removes a socket's path a little later, and must not remove that of a broker that comes next;
+ * so this waits for it, up to a second. */
+void claims_release(struct claims *claims);
+
+struct socket_settings {
+    void *context;    /* libzmq's */
+    int type;         /* ZMQ_ROUTER, ZMQ_XPUB, ... */
+    int hwm;          /* messages a peer, both ways; over 0 */
+    int64_t max_size; /* bytes of a frame that is received */
+};
+
+/* NULL (and a message) if the address cannot be bound. Close it with socket_close. */
+void *socket_open(const struct socket_settings *settings, const char *address, char *message, size_t message_size);
+/* Lets what is queued leave for linger_ms after this returns. NULL is allowed. */
+void socket_close(void **socket, int linger_ms);
+
+#endif
