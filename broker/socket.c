@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,11 +10,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/text.h"
 
-enum { PATH_SIZE = 512, REMOVAL_MAX_MS = 1000 };
+enum { PATH_SIZE = 512 };
 
 static const char lock_name[] = "broker.lock";
 
@@ -162,13 +160,9 @@ bool claim_events(struct claims *claims, const char *address, char *message, siz
 
 void claims_release(struct claims *claims)
 {
-    int64_t until_ms = clock_now_ms() + REMOVAL_MAX_MS;
-    for (int i = 0; i < claims->path_count; i++) {
-        while (access(claims->paths[i], F_OK) == 0 && clock_now_ms() < until_ms) {
-            (void)poll(NULL, 0, 1);
-        }
+    while (claims->path_count > 0) {
+        (void)unlink(claims->paths[--claims->path_count]);
     }
-    claims->path_count = 0;
     while (claims->count > 0) {
         close(claims->locks[--claims->count]);
     }

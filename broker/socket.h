@@ -25,8 +25,7 @@ struct claims {
 MUST_USE bool claim_bus(struct claims *claims, const char *base, char *message, size_t message_size);
 /* The same for the address of --events; the directory of an ipc address is the user's own affair. */
 MUST_USE bool claim_events(struct claims *claims, const char *address, char *message, size_t message_size);
-/* After socket_close: libzmq removes a socket's path a little later, and must not remove that of a broker that comes next;
- * so this waits for it, up to a second. */
+/* After socket_close: removes the sockets' paths, which libzmq leaves where they are, and then the locks. */
 void claims_release(struct claims *claims);
 
 struct socket_settings {
