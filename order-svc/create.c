@@ -24,7 +24,6 @@ struct create {
     char fingerprint[FINGERPRINT_SIZE];
     uint32_t try_count; /* n of the present id */
     char id[IDENT_SIZE];
-    char step[24];
     struct product_reserve reserve;
     uint32_t *items; /* by line: the request's first item of the product */
 };
@@ -226,11 +225,14 @@ static enum err create_reserved(struct call *call, enum err status, const void *
 
 static enum err reserve_send(struct call *call, struct create *create)
 {
-    snprintf(create->step, sizeof create->step, "reserve-%" PRIu32, create->try_count);
+    char step[24];
+    struct text product_id = create->reserve.lines.items[0].product_id;
+    snprintf(step, sizeof step, "reserve-%" PRIu32, create->try_count);
     create->reserve.order_id = text_of(create->id);
     create->reserve.fingerprint = text_of(create->fingerprint);
-    return call_send(call, OP_product_reserve, create->step, create->reserve.lines.items[0].product_id,
-                     &create->reserve, create_reserved, create);
+    /* a client's text is part of a route only if it is an id of ours */
+    struct text key = ident_is(product_id, "prd") ? product_id : (struct text){0};
+    return call_send(call, OP_product_reserve, step, key, &create->reserve, create_reserved, create);
 }
 
 static enum err try_next(struct call *call, struct create *create, struct order *out)

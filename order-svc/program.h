@@ -8,7 +8,7 @@
 #define ORDER_CONFIG(X)                                                                                                \
     X(NUMBER, order_settle_ms, "order-settle-ms", "500", 10, 60000,                                                    \
       "how often product-svc is told which holds are confirmed, released or shipped")                                  \
-    X(NUMBER, order_void_hours, "order-void-hours", "48", 25, 8760,                                                    \
+    X(NUMBER, order_void_hours, "order-void-hours", "48", 48, 8760,                                                    \
       "how long refused and given-up orders are remembered")
 CONFIG_DECLARE(order_config, ORDER_CONFIG);
 

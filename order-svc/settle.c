@@ -18,7 +18,6 @@ enum {
 struct settle_round {
     struct due_list list;
     int number;
-    char step[24];
 };
 
 static enum err round_begin(struct call *call, struct settle_round *round);
@@ -45,11 +44,12 @@ static enum err round_begin(struct call *call, struct settle_round *round)
     if (e != ERR_NONE || round->list.count == 0) {
         return e;
     }
+    char step[24];
     struct product_settle request = {0};
     request.orders.items = round->list.items;
     request.orders.count = round->list.count;
-    snprintf(round->step, sizeof round->step, "settle-%d", round->number);
-    return call_send(call, OP_product_settle, round->step, (struct text){0}, &request, round_ended, round);
+    snprintf(step, sizeof step, "settle-%d", round->number);
+    return call_send(call, OP_product_settle, step, (struct text){0}, &request, round_ended, round);
 }
 
 enum err settle_run(struct call *call, void *argument)
@@ -94,8 +94,7 @@ enum err settle_cancelled(struct call *call, const struct order *order)
     cancelled->item = (struct hold_order){.order_id = order->id, .step = HOLD_RELEASE};
     request.orders.items = &cancelled->item;
     request.orders.count = 1;
-    return call_send(call, OP_product_settle, "release", order->lines.items[0].product_id, &request, cancel_settled,
-                     cancelled);
+    return call_send(call, OP_product_settle, "release", (struct text){0}, &request, cancel_settled, cancelled);
 }
 
 /* ---- tombstones ---- */
