@@ -10,6 +10,7 @@ enum { LOOP_REPLY_MAX_SIZE = FRAME_MAX_BODY };
 
 void loop_give(struct service_loop *loop, struct call *call)
 {
+    metric_add(loop->host->queue_length, 1);
     ASSERT(mailbox_put(loop->inbox, call));
 }
 
@@ -62,6 +63,7 @@ static size_t inbox_take(struct service_loop *loop, struct call **calls, size_t 
 {
     void *items[SERVICE_MAX_BATCH];
     size_t count = mailbox_take(loop->inbox, items, max, wait_ms);
+    metric_add(loop->host->queue_length, -(int64_t)count);
     for (size_t i = 0; i < count; i++) {
         calls[i] = items[i];
         if (calls[i]->wait != WAIT_NOTHING) {
@@ -84,7 +86,6 @@ static void loop_work(struct service_loop *loop)
         if (count < max) {
             count += inbox_take(loop, calls + count, max - count, wait_ms);
         }
-        metric_set(loop->host->queue_length, (int64_t)mailbox_count(loop->inbox));
         if (count > 0) {
             batch_run(loop, calls, count);
         }
