@@ -8,7 +8,7 @@
 #define BIND_OPS "proto/ops/event.def"
 #include "lib/bus/bind_ops.h"
 
-enum { BEACON_EVERY_MS = 1000, MARK_EVERY_MS = 10 * 1000, PURGE_EVERY_MS = 60 * 1000, TIMER_BUDGET_MS = 5000 };
+enum { PUBLISH_HOLD_MS = 500, BEACON_EVERY_MS = 1000, MARK_EVERY_MS = 10 * 1000, PURGE_EVERY_MS = 60 * 1000, TIMER_BUDGET_MS = 5000 };
 
 /* Of one loop. */
 struct event_state {
@@ -18,6 +18,7 @@ struct event_state {
     int64_t epoch;
     int64_t published;           /* everything up to here was given to the publisher */
     int64_t marked;              /* what the store remembers of it */
+    int64_t opened_ms;           /* when this loop's clock began */
     bool beacon_due;             /* sent after the commit, so that it never tells of what is rolled back */
     struct metric *appended;
     struct metric *repeated;
@@ -173,10 +174,14 @@ static void entry_publish(struct event_state *state, const struct event_entry *e
     metric_add(state->sent, 1);
 }
 
-/* Everything that the log has and that was not published yet, in order. */
+/* Everything that the log has and that was not published yet, in order. A PUB socket drops what it is given before the
+ * brokers have subscribed, so that the first moments wait for the next commit or beacon. */
 static enum err log_publish(struct event_state *state, int64_t head, struct fault *fault)
 {
     enum err e = ERR_NONE;
+    if (clock_now_ms() - state->opened_ms < PUBLISH_HOLD_MS) {
+        return ERR_NONE;
+    }
     while (e == ERR_NONE && state->published < head) {
         AUTO(arena_release) struct arena arena = {0};
         struct event_rows rows = {0};
@@ -330,6 +335,7 @@ static enum err event_open(struct service_loop *loop, const void *config, struct
     bool writer = service_loop_index(loop) == 0;
     AUTO(state_destroy) struct event_state *state = mem_alloc(sizeof *state);
     state->stream = text_of(settings->event.stream);
+    state->opened_ms = clock_now_ms();
     metrics_open(state, service_env(loop)->metrics);
     enum err e = event_store_open(&settings->store, writer, clock_wall_ms(),
                                   writer ? service_env(loop)->metrics : NULL, fault, &state->store);
