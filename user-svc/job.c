@@ -8,7 +8,7 @@ static enum err verify(struct job *job)
     const struct user_state *state = job->state;
     bool known = job->known_hash[0] != '\0';
     /* asked here and not before queueing: what waits in front of this job may have failed meanwhile */
-    job->wait_ms = limits_wait_ms(state->limits, job->limit_name, clock_now_ms());
+    job->wait_ms = throttle_wait_ms(state->throttle, job->limit_name, clock_now_ms());
     if (job->wait_ms > 0) {
         return ERR_RATE_LIMITED;
     }
@@ -16,10 +16,10 @@ static enum err verify(struct job *job)
     bool good = password_verify(job->password, known ? job->known_hash : state->dummy_hash) && known;
     metric_observe(state->hash_time, clock_now_us() - start_us);
     if (!good) {
-        limits_fail(state->limits, job->limit_name, clock_now_ms());
+        throttle_fail(state->throttle, job->limit_name, clock_now_ms());
         return ERR_BAD_CREDENTIALS;
     }
-    limits_clear(state->limits, job->limit_name);
+    throttle_clear(state->throttle, job->limit_name);
     return ERR_NONE;
 }
 

@@ -17,7 +17,7 @@ static void state_destroy(struct user_state *state)
         work_pool_destroy(&state->pool);
     }
     token_signer_destroy(&state->signer);
-    limits_destroy(&state->limits);
+    throttle_destroy(&state->throttle);
     user_store_destroy(&state->store);
     sodium_memzero(state, sizeof *state);
     mem_free(state);
@@ -114,7 +114,7 @@ static void writer_start(struct user_state *state, struct metrics *metrics)
     const struct user_config *config = state->config;
     struct attempt_policy attempts = {config->login_failures, config->login_delay_max_s * 1000};
     password_dummy(&state->password_cost, state->dummy_hash);
-    state->limits = limits_new(&attempts);
+    state->throttle = throttle_new(&attempts);
     state->pool = work_pool_new(pool_thread_count(config), (int)config->password_queue);
     state->hash_time = metrics_get(metrics, METRIC_TIME, "zmart_user_hash_seconds", "", "Time of one password hash.");
     state->sign_ins = metrics_get(metrics, METRIC_COUNTER, "zmart_user_sign_ins_total", "", "Sessions begun.");

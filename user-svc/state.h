@@ -3,7 +3,7 @@
 #define ZMART_USER_STATE_H
 
 #include "lib/base/metrics.h"
-#include "user-svc/limits.h"
+#include "user-svc/throttle.h"
 #include "user-svc/opaque.h"
 #include "user-svc/password.h"
 #include "user-svc/program.h"
@@ -21,7 +21,7 @@ struct user_state {
     char admin_email[EMAIL_FOLDED_SIZE]; /* folded; empty: not pinned */
     /* loop 0 only; the pool's threads read them */
     struct work_pool *pool;
-    struct limits *limits;
+    struct throttle *throttle;
     struct token_signer *signer;
     uint8_t secret[SERVER_SECRET_SIZE];
     char dummy_hash[PASSWORD_HASH_SIZE]; /* what an unknown address is checked against */

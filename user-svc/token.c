@@ -9,7 +9,6 @@
 #include <openssl/pem.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/base/buffer.h"
@@ -148,7 +147,7 @@ static bool claims_add(jwt_t *jwt, const struct token_claims *claims)
            jwt_add_grant_int(jwt, "at", (long)claims->at_ms) == 0;
 }
 
-/* The claims as one line of JSON; the caller frees it with free(), it is libjwt's. */
+/* The claims as one line of JSON; the caller releases it with mem_free. */
 static char *claims_json(const struct token_claims *claims)
 {
     jwt_t *jwt = NULL;
@@ -209,6 +208,6 @@ bool token_sign(const struct token_signer *signer, const struct token_claims *cl
     bool made = json && header_add(&token, signer->kid) && buffer_add_char(&token, '.') &&
                 part_add(&token, json, strlen(json)) && signature_make(signer->key, buffer_text(&token), signature) &&
                 buffer_add_char(&token, '.') && part_add(&token, signature, sizeof signature);
-    free(json);
+    mem_free(json); /* libjwt asks malloc, as lib/base/mem does */
     return made && text_to_string(buffer_text(&token), out, TOKEN_SIZE);
 }

@@ -1,4 +1,4 @@
-#include "user-svc/limits.h"
+#include "user-svc/throttle.h"
 
 #include <pthread.h>
 #include <sodium.h>
@@ -6,30 +6,30 @@
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 
-enum { PLACES_PER_SET = 8, SET_COUNT = LIMITS_NAME_COUNT / PLACES_PER_SET, NAME_HASH_SIZE = 16 };
+enum { PLACES_PER_SET = 8, SET_COUNT = THROTTLE_NAME_COUNT / PLACES_PER_SET, NAME_HASH_SIZE = 16 };
 
 struct place {
     uint8_t name[NAME_HASH_SIZE];
     struct attempts attempts; /* failures 0: free */
 };
 
-struct limits {
+struct throttle {
     struct attempt_policy policy;
     uint8_t key[crypto_generichash_KEYBYTES]; /* of this process, so that nobody can aim at another name's places */
     pthread_mutex_t lock;                     /* guards places */
     struct place places[SET_COUNT][PLACES_PER_SET];
 };
 
-struct limits *limits_new(const struct attempt_policy *policy)
+struct throttle *throttle_new(const struct attempt_policy *policy)
 {
-    struct limits *self = mem_alloc(sizeof *self);
+    struct throttle *self = mem_alloc(sizeof *self);
     self->policy = *policy;
     randombytes_buf(self->key, sizeof self->key);
     ASSERT(pthread_mutex_init(&self->lock, NULL) == 0);
     return self;
 }
 
-void limits_destroy(struct limits **self)
+void throttle_destroy(struct throttle **self)
 {
     if (*self) {
         pthread_mutex_destroy(&(*self)->lock);
@@ -38,7 +38,7 @@ void limits_destroy(struct limits **self)
     }
 }
 
-static struct place *set_of(struct limits *self, struct text name, uint8_t out_hash[NAME_HASH_SIZE])
+static struct place *set_of(struct throttle *self, struct text name, uint8_t out_hash[NAME_HASH_SIZE])
 {
     ASSERT(crypto_generichash(out_hash, NAME_HASH_SIZE, (const unsigned char *)name.data, name.size, self->key,
                               sizeof self->key) == 0);
@@ -69,7 +69,7 @@ static struct place *place_take(struct place *set, const uint8_t hash[NAME_HASH_
     return best;
 }
 
-int64_t limits_wait_ms(struct limits *self, struct text name, int64_t now_ms)
+int64_t throttle_wait_ms(struct throttle *self, struct text name, int64_t now_ms)
 {
     uint8_t hash[NAME_HASH_SIZE];
     pthread_mutex_lock(&self->lock);
@@ -79,7 +79,7 @@ int64_t limits_wait_ms(struct limits *self, struct text name, int64_t now_ms)
     return wait_ms;
 }
 
-void limits_fail(struct limits *self, struct text name, int64_t now_ms)
+void throttle_fail(struct throttle *self, struct text name, int64_t now_ms)
 {
     uint8_t hash[NAME_HASH_SIZE];
     pthread_mutex_lock(&self->lock);
@@ -90,7 +90,7 @@ void limits_fail(struct limits *self, struct text name, int64_t now_ms)
     pthread_mutex_unlock(&self->lock);
 }
 
-void limits_clear(struct limits *self, struct text name)
+void throttle_clear(struct throttle *self, struct text name)
 {
     uint8_t hash[NAME_HASH_SIZE];
     pthread_mutex_lock(&self->lock);

@@ -1,0 +1,31 @@
+/* What user-svc/store.h promises, as tests for any store: each test gets an empty one, opened by URL. */
+#ifndef ZMART_TESTS_CONTRACT_USER_H
+#define ZMART_TESTS_CONTRACT_USER_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "user-svc/store.h"
+
+/* Where empty stores come from. */
+struct user_place {
+    void (*make)(char *url, size_t size); /* a URL nobody has used */
+    void (*drop)(const char *url);
+    enum err (*open)(const struct store_config *config, bool writer, struct metrics *metrics, struct fault *fault,
+                     struct user_store **out);
+};
+
+/* Returns what main returns. */
+int contract_user_run(const struct user_place *place);
+
+/* A store that hands each call on to inner, and fails one: the N-th, before inner has seen it or after inner has done
+ * it. Destroying it leaves inner alone. */
+struct user_store *failing_user_store_new(struct user_store *inner, int good_calls, bool after);
+/* Whether the call that was to fail has come. */
+bool failing_user_store_failed(const struct user_store *store);
+
+#endif
