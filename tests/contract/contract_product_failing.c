@@ -1,0 +1,359 @@
+/* One scenario of a shop's day, run again and again: in run N the N-th call to the store fails, or its commit does, or
+ * its commit succeeds and nobody hears of it. After each run the books balance. */
+#include <stdio.h>
+
+#include "tests/contract/contract_product.h"
+
+enum { CALLS_MAX = 1000, TRIES_MAX = 3 };
+
+/* ---- a store whose N-th call fails ---- */
+
+struct failing {
+    struct product_store store;
+    struct product_store *inner;
+    int calls;
+    int fail_at;
+    bool commits_unheard; /* a commit that fails has happened all the same */
+    bool writes;          /* the unit of work does: only then its commit is a call */
+};
+
+static bool fails(struct failing *self, struct fault *fault)
+{
+    if (self->calls++ != self->fail_at) {
+        return false;
+    }
+    (void)fault_set(fault, ERR_SERVICE_UNAVAILABLE, "as planned");
+    return true;
+}
+
+/* Where the call goes on when it does not fail; NULL when it does. */
+static struct product_store *inner_of(struct product_store *self, struct product_act *act)
+{
+    struct failing *failing = (struct failing *)self;
+    return fails(failing, act->fault) ? NULL : failing->inner;
+}
+
+static enum err failing_insert(struct product_store *self, struct product_act *act, const struct product *product,
+                               struct product *out)
+{
+    struct product_store *inner = inner_of(self, act);
+    return inner ? inner->ops->insert(inner, act, product, out) : ERR_SERVICE_UNAVAILABLE;
+}
+
+static enum err failing_edit(struct product_store *self, struct product_act *act, const struct product_change *change,
+                             struct product *out)
+{
+    struct product_store *inner = inner_of(self, act);
+    return inner ? inner->ops->edit(inner, act, change, out) : ERR_SERVICE_UNAVAILABLE;
+}
+
+static enum err failing_get(struct product_store *self, struct product_act *act, struct text id, bool inactive_too,
+                            struct product *out)
+{
+    struct product_store *inner = ((struct failing *)self)->inner; /* looking is not part of the day */
+    return inner->ops->get(inner, act, id, inactive_too, out);
+}
+
+static enum err failing_reserve(struct product_store *self, struct product_act *act, const struct product_reserve *in,
+                                struct product_reserved *out)
+{
+    struct product_store *inner = inner_of(self, act);
+    return inner ? inner->ops->reserve(inner, act, in, out) : ERR_SERVICE_UNAVAILABLE;
+}
+
+static enum err failing_settle(struct product_store *self, struct product_act *act, const struct product_settle *in)
+{
+    struct product_store *inner = inner_of(self, act);
+    return inner ? inner->ops->settle(inner, act, in) : ERR_SERVICE_UNAVAILABLE;
+}
+
+static enum err failing_stale_holds(struct product_store *self, struct product_act *act, int64_t before_ms,
+                                    struct text_list *out)
+{
+    struct product_store *inner = ((struct failing *)self)->inner;
+    return inner->ops->stale_holds(inner, act, before_ms, out);
+}
+
+static enum err failing_begin(void *store, bool writes, struct fault *fault)
+{
+    struct failing *self = store;
+    self->writes = writes;
+    return self->inner->unit->begin(self->inner->handle, writes, fault);
+}
+
+static enum err failing_commit(void *store, struct fault *fault)
+{
+    struct failing *self = store;
+    bool failed = self->writes && fails(self, fault);
+    if (failed && !self->commits_unheard) {
+        self->inner->unit->rollback(self->inner->handle);
+        return ERR_SERVICE_UNAVAILABLE;
+    }
+    enum err e = self->inner->unit->commit(self->inner->handle, fault);
+    return failed ? ERR_SERVICE_UNAVAILABLE : e;
+}
+
+static void failing_rollback(void *store)
+{
+    struct failing *self = store;
+    self->inner->unit->rollback(self->inner->handle);
+}
+
+static enum err failing_savepoint(void *store, struct fault *fault)
+{
+    struct failing *self = store;
+    return self->inner->unit->savepoint(self->inner->handle, fault);
+}
+
+static enum err failing_release(void *store, struct fault *fault)
+{
+    struct failing *self = store;
+    return self->inner->unit->release(self->inner->handle, fault);
+}
+
+static void failing_undo(void *store)
+{
+    struct failing *self = store;
+    self->inner->unit->undo(self->inner->handle);
+}
+
+static bool failing_broken(void *store)
+{
+    struct failing *self = store;
+    return self->inner->unit->broken(self->inner->handle);
+}
+
+static const struct product_store_ops failing_ops = {
+    .insert = failing_insert,   .edit = failing_edit,     .get = failing_get,
+    .reserve = failing_reserve, .settle = failing_settle, .stale_holds = failing_stale_holds,
+};
+static const struct unit_of_work failing_unit = {failing_begin,   failing_commit, failing_rollback, failing_savepoint,
+                                                 failing_release, failing_undo,   failing_broken};
+
+/* ---- the scenario ---- */
+
+enum { CHAIRS, TABLES, GOODS_COUNT };
+enum doc { DOC_ABSENT, DOC_PLACED, DOC_CANCELLED, DOC_VOID };
+
+struct day_order {
+    const char *id;
+    int64_t pieces[GOODS_COUNT];
+    enum doc doc;
+};
+
+struct day {
+    struct shop *shop;
+    bool gives_up; /* whoever meets a failure dies of it; otherwise it tries again */
+    struct text goods[GOODS_COUNT];
+    struct day_order orders[5];
+};
+
+/* Tries until the store answers, unless failures are deadly. */
+static bool again(struct day *day, enum err e, int *tries)
+{
+    return e == ERR_SERVICE_UNAVAILABLE && !day->gives_up && ++*tries < TRIES_MAX;
+}
+
+static enum err day_reserve(struct day *day, struct day_order *order)
+{
+    struct reserve_line lines[GOODS_COUNT];
+    struct product_reserved out = {0};
+    struct product_reserve in = {.order_id = text_of(order->id), .fingerprint = TEXT("f"), .lines = {lines, 0}};
+    for (int i = 0; i < GOODS_COUNT; i++) {
+        if (order->pieces[i]) {
+            lines[in.lines.count++] = (struct reserve_line){.product_id = day->goods[i], .quantity = order->pieces[i]};
+        }
+    }
+    enum err e;
+    int tries = 0;
+    do {
+        e = shop_reserve(day->shop, &in, &out);
+    } while (again(day, e, &tries));
+    return e;
+}
+
+static void day_settle(struct day *day, const struct day_order *order, enum hold_step step)
+{
+    int tries = 0;
+    while (again(day, shop_settle(day->shop, text_of(order->id), step, "f"), &tries)) {
+    }
+}
+
+/* Reserve, then place, or void and release. */
+static void day_create(struct day *day, struct day_order *order)
+{
+    enum err e = day_reserve(day, order);
+    if (e == ERR_NONE) {
+        order->doc = DOC_PLACED;
+        day_settle(day, order, HOLD_CONFIRM);
+    } else if (e != ERR_SERVICE_UNAVAILABLE) {
+        order->doc = DOC_VOID;
+        day_settle(day, order, HOLD_RELEASE);
+    }
+}
+
+static void day_sweep(struct day *day)
+{
+    struct text_list stale = shop_stale(day->shop, day->shop->now_ms);
+    for (uint32_t i = 0; i < stale.count; i++) {
+        for (size_t j = 0; j < ARRAY_COUNT(day->orders); j++) {
+            struct day_order *order = &day->orders[j];
+            if (text_is(stale.items[i], order->id)) {
+                order->doc = order->doc == DOC_ABSENT ? DOC_VOID : order->doc;
+                day_settle(day, order, order->doc == DOC_PLACED ? HOLD_CONFIRM : HOLD_RELEASE);
+            }
+        }
+    }
+}
+
+static void day_restock(struct day *day)
+{
+    int tries = 0;
+    struct product out;
+    struct request request = shop_request(day->shop, false);
+    struct product_edit edit = {.id = day->goods[CHAIRS], .stock_delta = 5};
+    set_has(product_edit, &edit, stock_delta);
+    while (again(day, shop_edit(day->shop, &request, &edit, NULL, &out), &tries)) {
+    }
+}
+
+static void day_open(struct day *day)
+{
+    for (int i = 0; i < GOODS_COUNT; i++) {
+        int tries = 0;
+        struct product out, product = shop_product(day->shop, i);
+        struct request request = shop_request(day->shop, true);
+        product.stock = i == CHAIRS ? 10 : 3;
+        day->goods[i] = product.id;
+        while (again(day, shop_insert(day->shop, &request, &product, &out), &tries)) {
+        }
+    }
+}
+
+static void day_run(struct day *day)
+{
+    static const struct day_order orders[] = {
+        {"ord_fine", {4, 2}, DOC_ABSENT},  {"ord_refused", {1, 2}, DOC_ABSENT}, {"ord_cancelled", {6, 0}, DOC_ABSENT},
+        {"ord_given_up", {3, 1}, DOC_ABSENT}, {"ord_unconfirmed", {1, 0}, DOC_ABSENT},
+    };
+    memcpy(day->orders, orders, sizeof orders);
+    day_open(day);
+    day_create(day, &day->orders[0]);
+    day_create(day, &day->orders[1]);
+    day_create(day, &day->orders[2]);
+    day_restock(day);
+    if (day->orders[2].doc == DOC_PLACED) {
+        day->orders[2].doc = DOC_CANCELLED;
+        day_settle(day, &day->orders[2], HOLD_RELEASE);
+    }
+    (void)day_reserve(day, &day->orders[3]); /* and nobody goes on */
+    if (day_reserve(day, &day->orders[4]) == ERR_NONE) {
+        day->orders[4].doc = DOC_PLACED; /* and nobody confirms */
+    }
+    day_sweep(day);
+}
+
+static int64_t day_sold(const struct day *day, int good)
+{
+    int64_t pieces = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(day->orders); i++) {
+        pieces += day->orders[i].doc == DOC_PLACED ? day->orders[i].pieces[good] : 0;
+    }
+    return pieces;
+}
+
+/* What order-svc and the sweeper send again until it is answered, without failures now; then the books. */
+static void assert_books(struct day *day, int run)
+{
+    day_sweep(day);
+    assert_int_equal(shop_stale(day->shop, day->shop->now_ms).count, 0);
+    for (size_t i = 0; i < ARRAY_COUNT(day->orders); i++) {
+        if (day->orders[i].doc == DOC_CANCELLED || day->orders[i].doc == DOC_VOID) {
+            day_settle(day, &day->orders[i], HOLD_RELEASE);
+        }
+    }
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < GOODS_COUNT; i++) {
+            struct product product;
+            if (shop_get(day->shop, day->goods[i], true, &product) != ERR_NONE) {
+                assert_true(day->gives_up && day_sold(day, i) == 0); /* it was never made */
+                continue;
+            }
+            int64_t came = i == CHAIRS ? (product.version > 1 ? 15 : 10) : 3;
+            if (product.stock + day_sold(day, i) != came || product.version > 2) {
+                fail_msg("call %d: %d left and %d sold of %d", run, (int)product.stock, (int)day_sold(day, i), (int)came);
+            }
+        }
+        for (size_t i = 0; i < ARRAY_COUNT(day->orders); i++) { /* everything back: all of it must come */
+            day->orders[i].doc = DOC_VOID;
+            day_settle(day, &day->orders[i], HOLD_RELEASE);
+        }
+    }
+}
+
+/* True if the run was long enough for its failure to happen. */
+static bool run_once(const struct contract_place *place, int fail_at, bool commits_unheard, bool gives_up)
+{
+    void *state = (void *)(uintptr_t)place;
+    assert_int_equal(shop_open(&state), 0);
+    struct shop *shop = state;
+    struct day day = {.shop = shop, .gives_up = gives_up};
+    struct failing failing = {.store = {&failing_ops, &failing_unit, &failing}, .inner = shop->store,
+                              .fail_at = fail_at, .commits_unheard = commits_unheard};
+    failing.store.unit = shop->store->unit ? &failing_unit : NULL;
+    shop->store = &failing.store;
+    day_run(&day);
+    int calls = failing.calls;
+    shop->store = failing.inner;
+    if (!gives_up) { /* with one failure and another try, the day went as planned */
+        assert_int_equal(day.orders[0].doc, DOC_PLACED);
+        assert_int_equal(day.orders[1].doc, DOC_VOID);
+        assert_int_equal(day.orders[2].doc, DOC_CANCELLED);
+        assert_int_equal(day.orders[3].doc, DOC_VOID);
+        assert_int_equal(day.orders[4].doc, DOC_PLACED);
+    }
+    assert_books(&day, fail_at);
+    shop_close(&state);
+    return calls > fail_at;
+}
+
+static void run_all(const struct contract_place *place, bool commits_unheard, bool gives_up)
+{
+    int run = 0;
+    while (run < CALLS_MAX && run_once(place, run, commits_unheard, gives_up)) {
+        run++;
+    }
+    assert_true(run > 20 && run < CALLS_MAX);
+}
+
+static void failures_are_tried_again(void **state)
+{
+    run_all(*state, false, false);
+}
+
+static void commits_nobody_heard_of_are_tried_again(void **state)
+{
+    run_all(*state, true, false);
+}
+
+static void whoever_fails_dies(void **state)
+{
+    run_all(*state, false, true);
+}
+
+static void whoever_does_not_hear_of_a_commit_dies(void **state)
+{
+    run_all(*state, true, true);
+}
+
+int contract_product_failing(const struct contract_place *place)
+{
+    void *state = (void *)(uintptr_t)place;
+    const struct CMUnitTest failing[] = {
+        cmocka_unit_test_prestate(failures_are_tried_again, state),
+        cmocka_unit_test_prestate(commits_nobody_heard_of_are_tried_again, state),
+        cmocka_unit_test_prestate(whoever_fails_dies, state),
+        cmocka_unit_test_prestate(whoever_does_not_hear_of_a_commit_dies, state),
+    };
+    return cmocka_run_group_tests(failing, NULL, NULL);
+}

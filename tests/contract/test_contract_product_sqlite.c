@@ -1,0 +1,25 @@
+/* The contract of product stores, kept by SQLite. */
+#include "tests/contract/contract_product.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void place_make(char *url, size_t size)
+{
+    char folder[] = "/tmp/zmart-test-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    snprintf(url, size, "sqlite:%s", folder);
+}
+
+static void place_drop(const char *url)
+{
+    char command[256];
+    snprintf(command, sizeof command, "rm -r '%s'", url + sizeof "sqlite:" - 1);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    static const struct contract_place place = {place_make, place_drop};
+    return contract_product_run(&place);
+}
