@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
+#include "lib/bus/handover.h"
 
 static struct text frame_text(const zmq_msg_t *frame)
 {
@@ -35,6 +36,7 @@ static bool head_receive(void *socket, struct frame_head *out, bool *out_good, b
     zmq_msg_t frame;
     zmq_msg_init(&frame);
     bool received = zmq_msg_recv(&frame, socket, ZMQ_DONTWAIT) >= 0;
+    handover_take();
     if (received) {
         *out_good = frame_head_read(frame_text(&frame), out);
         *out_more = zmq_msg_more(&frame);
@@ -61,6 +63,7 @@ enum message_result message_receive(void *socket, struct message *out)
         good = zmq_msg_recv(part, socket, ZMQ_DONTWAIT) >= 0;
         more = good && zmq_msg_more(part);
     }
+    handover_take();
     if (!good) {
         if (more) {
             rest_drop(socket);
@@ -86,6 +89,7 @@ static bool head_send(void *socket, const struct frame_head *head, bool more)
     struct frame_head stamped = *head;
     stamped.t_send_us = clock_now_us();
     frame_head_write(&stamped, zmq_msg_data(&frame));
+    handover_give();
     return frame_send(socket, &frame, more);
 }
 

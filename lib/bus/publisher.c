@@ -5,6 +5,7 @@
 
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
+#include "lib/bus/handover.h"
 
 enum {
     PUBLISHER_HIGH_WATER = 10000,
@@ -66,6 +67,7 @@ void publisher_send(struct publisher *self, struct text topic, const struct even
     buffer_clear(&self->packed);
     ASSERT(record_pack(&event_meta_record, meta, &self->packed));
     struct text frames[] = {topic, buffer_text(&self->packed), data, private_data};
+    handover_give();
     for (size_t i = 0; i < ARRAY_COUNT(frames); i++) {
         int more = i + 1 < ARRAY_COUNT(frames) ? ZMQ_SNDMORE : 0;
         /* a PUB socket drops what does not fit, and never says so */

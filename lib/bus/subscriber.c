@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
+#include "lib/bus/handover.h"
 #include "lib/bus/stream.h"
 
 enum {
@@ -121,6 +122,7 @@ static bool tap_read(struct subscriber *self, struct tap *tap)
         }
         count += good;
     }
+    handover_take();
     int held = count < SUBSCRIBER_FRAMES ? count : SUBSCRIBER_FRAMES;
     for (int i = 0; i < held; i++) {
         frames[i] = (struct text){zmq_msg_data(&parts[i]), (uint32_t)zmq_msg_size(&parts[i])};

@@ -20,7 +20,7 @@ void rig_env_open(struct rig_env *rig, void *context, const char *bus, const cha
 {
     *rig = (struct rig_env){.bus = {.bus = bus, .heartbeat_ms = RIG_HEARTBEAT_MS}};
     const char *level = getenv("TEST_LOG");
-    rig->log = (struct log){.fd = 2, .level = level ? LOG_DEBUG : LOG_ERROR, .program = "test"};
+    rig->log = (struct log){.fd = 2, .level = level ? LOG_DEBUG : LOG_ERROR + 1, .program = "test"};
     rig->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ASSERT(sem_init(&rig->ready, 0, 0) == 0);
     rig->env = (struct env){.log = &rig->log,

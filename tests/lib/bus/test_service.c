@@ -812,7 +812,6 @@ static void test_open_fails(void **state)
     tape_set(&tape.fail_begin, true);
     pool = NULL;
     rig_service_start(&rig, context, "inproc://nowhere", &user_service, 2);
-    rig.rig.log.level = LOG_ERROR + 1;
     assert_int_equal(rig_service_stop(&rig), PROCESS_FAILED);
     bus_context_destroy(&context);
     tape_clear();

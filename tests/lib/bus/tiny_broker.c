@@ -10,6 +10,7 @@
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 #include "lib/bus/address.h"
+#include "lib/bus/handover.h"
 #include "proto/fault.h"
 #include "proto/frame.h"
 
@@ -62,6 +63,7 @@ static void frames_send(void *socket, struct session *to, struct frame_head *hea
         head->t_send_us = clock_now_us();
     }
     frame_head_write(head, packed);
+    handover_give();
     if (zmq_send(socket, to->routing, to->routing_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         return;
     }
@@ -317,6 +319,7 @@ static bool socket_read(struct tiny_broker *self, void *socket, bool from_worker
         }
         more = zmq_msg_more(&in.frames[in.count++]);
     }
+    handover_take();
     if (in.count > 0) {
         message_take(self, &in, from_worker);
     }
