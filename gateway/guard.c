@@ -315,8 +315,9 @@ static void connection_read(struct http_request *out)
 {
     struct text connection = out->headers[HEADER_CONNECTION];
     /* as civetweb decides: with a Connection field it goes on only for the word keep-alive */
-    out->keep_alive = connection.data ? list_has(connection, "keep-alive") : !out->http_1_0;
-    out->upgrade = list_has(connection, "upgrade") &&
+    bool switches = list_has(connection, "upgrade");
+    out->keep_alive = connection.data ? list_has(connection, "keep-alive") && !switches : !out->http_1_0;
+    out->upgrade = switches &&
                    text_equal_ignoring_case(out->headers[HEADER_UPGRADE], TEXT("websocket"));
 }
 

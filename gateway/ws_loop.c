@@ -39,7 +39,7 @@ struct ws_loop {
     pthread_t thread;
     struct metric *connections, *messages, *lagging;
     atomic_bool draining; /* no more sockets */
-    atomic_bool overrun;  /* the mailbox was full */
+    atomic_int overrun;   /* not 0: the mailbox was full */
     pthread_mutex_t mutex;
     pthread_cond_t emptied;
     int64_t open_count;   /* guarded by mutex: sockets, and those on their way through the mailbox */
@@ -292,7 +292,7 @@ static void mailbox_empty(struct ws_loop *self, int64_t now_ms)
     for (size_t i = 0; i < count; i++) {
         task_obey(self, tasks[i], now_ms);
     }
-    if (atomic_exchange(&self->overrun, false)) {
+    if (atomic_exchange(&self->overrun, 0) != 0) {
         peers_of_all(self, act_lag, NULL, now_ms);
     }
 }
@@ -397,7 +397,7 @@ static bool task_give(struct ws_loop *self, const struct loop_task *task)
 static void task_give_or_overrun(struct ws_loop *self, const struct loop_task *task)
 {
     if (!task_give(self, task)) {
-        atomic_store(&self->overrun, true);
+        atomic_store(&self->overrun, 1);
         mailbox_wake(self->mailbox);
     }
 }
@@ -423,7 +423,7 @@ void ws_loop_publish(struct ws_loop *self, struct ws_message *event)
     struct loop_task task = {.kind = TASK_PUBLISH, .event = event};
     if (!task_give(self, &task)) {
         ws_message_drop(&event);
-        atomic_store(&self->overrun, true);
+        atomic_store(&self->overrun, 1);
         mailbox_wake(self->mailbox);
     }
 }

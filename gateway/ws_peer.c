@@ -4,7 +4,9 @@
 #include "gateway/ws_peer.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <wslay/wslay.h>
@@ -19,6 +21,7 @@ enum {
     OUTPUT_MAX_SIZE = 64 * 1024, /* of libwslay in one turn */
     FRAMES_PER_MESSAGE = 8,
     MISSED_MAX = 2,
+    CLOSE_PATIENCE = 10, /* times close_ms for a client that reads, but slowly */
     MINUTE_MS = 60 * 1000
 };
 
@@ -51,8 +54,9 @@ struct ws_peer {
     int64_t read_left;      /* bytes of this turn */
     int64_t message_size;   /* of the message that is arriving */
     int64_t message_count, frame_count, minute_ms; /* received since minute_ms */
-    int64_t born_ms, ping_ms, deadline_ms;
+    int64_t born_ms, ping_ms, deadline_ms, last_deadline_ms;
     int missed_count;       /* pings without an answer */
+    int unread_size;        /* bytes in the kernel that the client has not taken, as of the last tick */
     struct ws_links links;
 };
 
@@ -322,6 +326,19 @@ static void dequeue(struct ws_peer *self)
     mem_free(first);
 }
 
+static void deadlines_set(struct ws_peer *self, int64_t now_ms)
+{
+    self->deadline_ms = now_ms + self->settings.limits->close_ms;
+    self->last_deadline_ms = now_ms + CLOSE_PATIENCE * self->settings.limits->close_ms;
+}
+
+/* A client that reads slowly but does read shall see the close frame. */
+static void deadline_extend(struct ws_peer *self, int64_t now_ms)
+{
+    int64_t later = now_ms + self->settings.limits->close_ms;
+    self->deadline_ms = later < self->last_deadline_ms ? later : self->last_deadline_ms;
+}
+
 /* When our close frame is out: waits for the client's, or hangs up. */
 static void finish_if_flushed(struct ws_peer *self, int64_t now_ms)
 {
@@ -329,7 +346,7 @@ static void finish_if_flushed(struct ws_peer *self, int64_t now_ms)
     if (over && !self->first) {
         shutdown(self->settings.fd, SHUT_WR);
         self->state = PEER_LINGERING;
-        self->deadline_ms = now_ms + self->settings.limits->close_ms;
+        deadline_extend(self, now_ms);
     }
 }
 
@@ -366,7 +383,7 @@ void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool
     }
     self->state = PEER_CLOSING;
     self->code = code;
-    self->deadline_ms = now_ms + self->settings.limits->close_ms;
+    deadlines_set(self, now_ms);
     if (drop_queue) {
         queue_clear(self, true);
     }
@@ -419,7 +436,7 @@ static void collect_output(struct ws_peer *self, int64_t now_ms)
         uint16_t code = wslay_event_get_status_code_sent(self->wslay);
         self->code = wslay_event_get_close_received(self->wslay) ? self->code : code;
         self->state = PEER_CLOSING;
-        self->deadline_ms = now_ms + self->settings.limits->close_ms;
+        deadlines_set(self, now_ms);
     }
 }
 
@@ -435,7 +452,7 @@ static void violation_close(struct ws_peer *self, uint16_t code, int64_t now_ms)
 
 static void discard_input(struct ws_peer *self)
 {
-    char bytes[4096];
+    char bytes[2048];
     for (int64_t left = READ_TURN_SIZE; left > 0;) {
         ssize_t got = recv(self->settings.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
@@ -479,13 +496,26 @@ void ws_peer_on_io(struct ws_peer *self, bool readable, bool writable, int64_t n
     }
 }
 
+/* The kernel takes more from us only when much has gone, so what it still holds is asked for. */
+static void tick_closing(struct ws_peer *self, int64_t now_ms)
+{
+    int unread_size = 0;
+    if (ioctl(self->settings.fd, SIOCOUTQ, &unread_size) == 0) {
+        if (unread_size < self->unread_size) {
+            deadline_extend(self, now_ms);
+        }
+        self->unread_size = unread_size;
+    }
+    if (now_ms >= self->deadline_ms) {
+        self->state = PEER_DONE;
+    }
+}
+
 void ws_peer_on_tick(struct ws_peer *self, int64_t now_ms)
 {
     const struct ws_limits *limits = self->settings.limits;
     if (self->state != PEER_OPEN) {
-        if (now_ms >= self->deadline_ms) {
-            self->state = PEER_DONE;
-        }
+        tick_closing(self, now_ms);
         return;
     }
     if (now_ms - self->minute_ms >= MINUTE_MS) {

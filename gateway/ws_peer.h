@@ -27,7 +27,7 @@ struct ws_limits {
     int64_t receive_size; /* bytes of one message from a client */
     int64_t receive_rate; /* messages a minute; of frames eight times as many */
     int64_t ping_ms;      /* a ping so often; a client that misses two is dropped */
-    int64_t close_ms;     /* that a closing handshake may take */
+    int64_t close_ms;     /* without any progress end a closing handshake; ten times that end it anyway */
     int64_t age_ms;       /* of a socket, so that a lost notice of a session's end does not hold for ever */
 };
 

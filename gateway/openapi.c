@@ -1,0 +1,294 @@
+#include "gateway/openapi.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "lib/base/invariant.h"
+#include "proto/fault.h"
+
+/* ---- schemas ---- */
+
+static json_t *reference(const struct record *record)
+{
+    return json_pack("{s:s+}", "$ref", "#/components/schemas/", record->name);
+}
+
+/* "string", or ["string", "null"] for a field that may be absent. */
+static void type_set(json_t *schema, const struct field *field, const char *type)
+{
+    json_object_set_new(schema, "type",
+                        (field->flags & REQ) ? json_string(type) : json_pack("[s, s]", type, "null"));
+}
+
+static void bounds_set(json_t *schema, const struct field *field, const char *min_name, const char *max_name)
+{
+    if (field->min != INT64_MIN) {
+        json_object_set_new(schema, min_name, json_integer(field->min));
+    }
+    if (field->max != INT64_MAX) {
+        json_object_set_new(schema, max_name, json_integer(field->max));
+    }
+}
+
+static void amount_set(json_t *schema, const struct field *field)
+{
+    type_set(schema, field, "number");
+    json_object_set_new(schema, "minimum", json_integer(field->min));
+    json_object_set_new(schema, "maximum", json_real(9999999999.99));
+    json_object_set_new(schema, "examples", json_pack("[f]", 29.99));
+}
+
+static void enum_set(json_t *schema, const struct field *field)
+{
+    json_t *names = json_array();
+    for (int i = 0; i < field->names->count; i++) {
+        json_array_append_new(names, json_string(enum_name(field->names, i)));
+    }
+    if (!(field->flags & REQ)) {
+        json_array_append_new(names, json_null());
+    }
+    type_set(schema, field, "string");
+    json_object_set_new(schema, "enum", names);
+}
+
+static void texts_set(json_t *schema, const struct field *field)
+{
+    json_t *items = json_pack("{s:s}", "type", "string");
+    bounds_set(items, field, "minLength", "maxLength");
+    type_set(schema, field, "array");
+    json_object_set_new(schema, "maxItems", json_integer(field->count_max));
+    json_object_set_new(schema, "items", items);
+}
+
+static json_t *field_schema(const struct field *field)
+{
+    json_t *schema = json_object();
+    switch (field->kind) {
+    case FIELD_TEXT:
+        type_set(schema, field, "string");
+        bounds_set(schema, field, "minLength", "maxLength");
+        if (field->flags & SECRET) {
+            json_object_set_new(schema, "format", json_string("password"));
+        }
+        break;
+    case FIELD_INT:
+        type_set(schema, field, "integer");
+        json_object_set_new(schema, "format", json_string("int64"));
+        bounds_set(schema, field, "minimum", "maximum");
+        break;
+    case FIELD_BOOL: type_set(schema, field, "boolean"); break;
+    case FIELD_TIME:
+        type_set(schema, field, "string");
+        json_object_set_new(schema, "format", json_string("date-time"));
+        break;
+    case FIELD_MONEY:
+    case FIELD_DECIMAL: amount_set(schema, field); break;
+    case FIELD_ENUM: enum_set(schema, field); break;
+    case FIELD_STRS: texts_set(schema, field); break;
+    case FIELD_LIST:
+        type_set(schema, field, "array");
+        bounds_set(schema, field, "minItems", "maxItems");
+        json_object_set_new(schema, "items", reference(field->record));
+        break;
+    case FIELD_REC:
+        json_object_set_new(schema, "anyOf", (field->flags & REQ)
+                                                 ? json_pack("[o]", reference(field->record))
+                                                 : json_pack("[o, {s:s}]", reference(field->record), "type", "null"));
+        break;
+    case FIELD_RAW: break;
+    }
+    json_object_set_new(schema, "description", json_string(field->prose));
+    return schema;
+}
+
+/* Adds the record's schema and those that it refers to; without the fields that a path fills. */
+static void schema_add(json_t *schemas, const struct record *record, uint64_t preset)
+{
+    if (json_object_get(schemas, record->name)) {
+        return;
+    }
+    json_t *properties = json_object(), *required = json_array();
+    json_t *schema = json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
+    json_object_set_new(schemas, record->name, schema);
+    for (uint32_t i = 0; i < record->field_count; i++) {
+        const struct field *field = &record->fields[i];
+        if ((preset >> i & 1) || field->kind == FIELD_RAW) {
+            continue;
+        }
+        json_object_set_new(properties, field->name, field_schema(field));
+        if (field->flags & REQ) {
+            json_array_append_new(required, json_string(field->name));
+        }
+        if (field->record) {
+            schema_add(schemas, field->record, 0);
+        }
+    }
+    if (json_array_size(required)) {
+        json_object_set_new(schema, "required", required);
+    } else {
+        json_decref(required);
+    }
+}
+
+static void problem_schema_add(json_t *schemas)
+{
+    static const char *const more[][2] = {{"type", "path that names the code"},
+                                          {"title", "the code in words"},
+                                          {"instance", "path of the request"},
+                                          {"request_id", "as in the field X-Request-Id"}};
+    schema_add(schemas, &problem_record, 0);
+    json_t *problem = json_object_get(schemas, problem_record.name);
+    json_t *properties = json_object_get(problem, "properties");
+    json_object_del(properties, "retry_after_s"); /* is the field Retry-After */
+    for (size_t i = 0; i < ARRAY_COUNT(more); i++) {
+        json_object_set_new(properties, more[i][0], json_pack("{s:s, s:s}", "type", "string", "description", more[i][1]));
+    }
+    json_t *codes = json_array();
+    for (int code = ERR_NONE + 1; code < ERR_COUNT; code++) {
+        json_array_append_new(codes, json_string(err_info((enum err)code)->slug));
+    }
+    json_object_set_new(json_object_get(properties, "code"), "examples", codes);
+}
+
+/* ---- operations ---- */
+
+static void parameter_add(json_t *parameters, const struct field *field, const char *in)
+{
+    json_t *parameter = json_pack("{s:s, s:s, s:b, s:s}", "name", field->name, "in", in, "required",
+                                  (field->flags & REQ) != 0, "description", field->prose);
+    struct field present = *field;
+    present.flags |= REQ; /* a parameter is there or not, it is never null */
+    json_t *schema = field_schema(&present);
+    json_object_del(schema, "description");
+    json_object_set_new(parameter, "schema", schema);
+    json_array_append_new(parameters, parameter);
+}
+
+static void header_add(json_t *parameters, const char *name, const char *prose)
+{
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", "header", "required",
+                                                0, "description", prose, "schema", "type", "string"));
+}
+
+static json_t *parameters_of(const struct route *route, const struct op_info *info)
+{
+    json_t *parameters = json_array();
+    for (uint32_t i = 0; i < info->request->field_count; i++) {
+        const struct field *field = &info->request->fields[i];
+        if (route->preset >> i & 1) {
+            parameter_add(parameters, field, "path");
+        } else if (info->method == HTTP_GET) {
+            parameter_add(parameters, field, "query");
+        }
+    }
+    if (info->keyed) {
+        header_add(parameters, "Idempotency-Key", "a repeat with this key and body gets the first answer again (24 h)");
+    }
+    if (info->method == HTTP_GET && route->preset) {
+        header_add(parameters, "If-None-Match", "entity tag that is known already: 304 if it still holds");
+    }
+    if (info->method == HTTP_PUT || info->method == HTTP_DELETE) {
+        header_add(parameters, "If-Match", "entity tag that must still hold: 412 otherwise");
+    }
+    return parameters;
+}
+
+static json_t *success_of(const struct route *route, const struct op_info *info, json_t *schemas)
+{
+    json_t *response = json_pack("{s:s}", "description", info->status == 201 ? "created" : "done");
+    json_t *headers = json_object();
+    if (info->reply != &nothing_record) {
+        schema_add(schemas, info->reply, 0);
+        json_object_set_new(response, "content",
+                            json_pack("{s:{s:o}}", "application/json", "schema", reference(info->reply)));
+    }
+    if (record_field(info->reply, TEXT("version"))) {
+        json_object_set_new(headers, "ETag", json_pack("{s:{s:s}}", "schema", "type", "string"));
+    }
+    if (info->status == 201 && route->location >= 0) {
+        json_object_set_new(headers, "Location", json_pack("{s:{s:s}}", "schema", "type", "string"));
+    }
+    json_object_set_new(response, "headers", headers);
+    return response;
+}
+
+static json_t *responses_of(const struct route *route, const struct op_info *info, json_t *schemas)
+{
+    char status[8];
+    json_t *responses = json_object();
+    snprintf(status, sizeof status, "%d", info->status);
+    json_object_set_new(responses, status, success_of(route, info, schemas));
+    if (info->method == HTTP_GET && route->preset) {
+        json_object_set_new(responses, "304", json_pack("{s:s}", "description", "not modified"));
+    }
+    json_object_set_new(responses, "default", json_pack("{s:s}", "$ref", "#/components/responses/problem"));
+    return responses;
+}
+
+static json_t *operation_of(const struct route *route, json_t *schemas)
+{
+    static const char *const who[] = {[OP_ANYONE] = "anyone", [OP_SIGNED_IN] = "signed in",
+                                      [OP_ADMIN] = "administrators", [OP_SERVICES] = ""};
+    const struct op_info *info = op_info(route->op);
+    json_t *operation = json_pack("{s:s, s:[s], s:s, s:o, s:o}", "operationId", info->route, "tags", info->service,
+                                  "description", who[info->role], "parameters", parameters_of(route, info), "responses",
+                                  responses_of(route, info, schemas));
+    if ((info->method == HTTP_POST || info->method == HTTP_PUT) && info->request != &nothing_record) {
+        schema_add(schemas, info->request, route->preset);
+        json_object_set_new(operation, "requestBody",
+                            json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",
+                                      reference(info->request)));
+    }
+    json_object_set_new(operation, "security",
+                        info->role == OP_ANYONE ? json_pack("[{}, {s:[]}]", "bearer") : json_pack("[{s:[]}]", "bearer"));
+    return operation;
+}
+
+static json_t *own_operation(const struct route *route)
+{
+    return json_pack("{s:s, s:[s], s:{s:{s:s}}}", "summary", route->prose, "tags", "gateway", "responses",
+                     route->own == OWN_WS ? "101" : "200", "description",
+                     route->own == OWN_WS ? "switches to the WebSocket protocol" : "done");
+}
+
+static json_t *paths_of(const struct router *router, json_t *schemas)
+{
+    static const char *const methods[] = {[VERB_GET] = "get",       [VERB_HEAD] = "head", [VERB_POST] = "post",
+                                          [VERB_PUT] = "put",       [VERB_DELETE] = "delete",
+                                          [VERB_OPTIONS] = "options", [VERB_OTHER] = "trace"};
+    json_t *paths = json_object();
+    for (int i = 0; i < router->route_count; i++) {
+        const struct route *route = &router->routes[i];
+        json_t *item = json_object_get(paths, route->path);
+        if (!item) {
+            item = json_object();
+            json_object_set_new(paths, route->path, item);
+        }
+        json_object_set_new(item, methods[route->verb], route->is_op ? operation_of(route, schemas) : own_operation(route));
+    }
+    return paths;
+}
+
+static int append(const char *bytes, size_t size, void *user)
+{
+    return buffer_add(user, bytes, size) ? 0 : -1;
+}
+
+void openapi_print(const struct router *router, struct buffer *out)
+{
+    json_t *schemas = json_object();
+    problem_schema_add(schemas);
+    json_t *paths = paths_of(router, schemas);
+    json_t *root = json_pack(
+        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:o, s:{s:o, s:{s:{s:s, s:s, s:s}}, s:{s:{s:s, s:{s:{s:o}}}}}}",
+        "openapi", "3.1.0", "info", "title", "zmart", "version", ZMART_VERSION, "description",
+        "A shop: products, orders, accounts. Amounts are JSON numbers in major units; times are RFC 3339 UTC; "
+        "errors are RFC 9457 problems with a code and, for bad fields, their JSON pointers.",
+        "license", "name", "MPL-2.0", "identifier", "MPL-2.0", "servers", "url", "/", "paths", paths, "components",
+        "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT",
+        "responses", "problem", "description", "what is wrong", "content", "application/problem+json", "schema",
+        reference(&problem_record));
+    ASSERT(root != NULL);
+    ASSERT(json_dump_callback(root, append, out, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0);
+    json_decref(root);
+}
