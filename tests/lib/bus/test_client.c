@@ -1,0 +1,455 @@
+/* A client with brokers that come, go, freeze and drain. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "lib/bus/main.h"
+#include "tests/lib/bus/rig.h"
+#include "tests/lib/bus/tiny_broker.h"
+
+static struct gate gate;
+
+/* ---- a service that answers with the attempt, or waits at the gate ---- */
+
+static enum err settle(struct call *call, const void *in, void *out)
+{
+    (void)call, (void)in, (void)out;
+    return ERR_NONE;
+}
+
+static enum err get(struct call *call, const void *in, void *out)
+{
+    const struct product_ref *ref = in;
+    if (text_is(ref->id, "gate")) {
+        gate_pass(&gate);
+    }
+    *(struct product *)out = (struct product){.id = ref->id,
+                                              .name = ref->id,
+                                              .sku = TEXT("sku"),
+                                              .currency = TEXT("EUR"),
+                                              .version = 1,
+                                              .stock = call_attempt(call)};
+    return ERR_NONE;
+}
+
+static enum err service_open(struct service_loop *loop, const void *config, struct fault *fault,
+                             struct loop_store *out)
+{
+    (void)loop, (void)config, (void)fault;
+    *out = (struct loop_store){0};
+    return ERR_NONE;
+}
+
+static void service_close(struct service_loop *loop, void *state)
+{
+    (void)loop, (void)state;
+}
+
+static const struct op_handler handlers[] = {{OP_product_get, get}, {OP_product_settle, settle}};
+static const struct service service = {.name = "product",
+                                       .handlers = handlers,
+                                       .handler_count = ARRAY_COUNT(handlers),
+                                       .default_loops = 1,
+                                       .open = service_open,
+                                       .close = service_close};
+
+/* ---- a context, two ipc addresses, a client ---- */
+
+struct scene {
+    void *context;
+    char first[BUS_ADDRESS_SIZE], second[BUS_ADDRESS_SIZE], both[2 * BUS_ADDRESS_SIZE];
+    struct rig_env rig;
+    struct bus_client *client;
+    struct arena arena;
+    struct fault fault;
+};
+
+static int scene_open(void **state)
+{
+    struct scene *scene = mem_alloc(sizeof *scene);
+    gate_open(&gate);
+    scene->context = bus_context_new();
+    rig_ipc_make(scene->first);
+    rig_ipc_make(scene->second);
+    snprintf(scene->both, sizeof scene->both, "%s,%s", scene->first, scene->second);
+    fault_init(&scene->fault, &scene->arena);
+    *state = scene;
+    return 0;
+}
+
+static void client_open(struct scene *scene, const char *bus, int slot_count)
+{
+    rig_env_open(&scene->rig, scene->context, bus, "client");
+    scene->client = rig_client(&scene->rig, slot_count);
+}
+
+static void client_close(struct scene *scene)
+{
+    bus_client_destroy(&scene->client);
+    rig_env_close(&scene->rig);
+}
+
+static int scene_close(void **state)
+{
+    struct scene *scene = *state;
+    bus_context_destroy(&scene->context);
+    rig_ipc_remove(scene->first);
+    rig_ipc_remove(scene->second);
+    arena_release(&scene->arena);
+    gate_close(&gate);
+    mem_free(scene);
+    return 0;
+}
+
+static struct bus_request request_of(struct scene *scene, const char *id, uint32_t budget_ms)
+{
+    static const struct call_meta nobody;
+    struct product_ref ref = {.id = text_of(id)};
+    struct bus_request request = {.route = TEXT("product.get"),
+                                  .meta = record_pack_in(&call_meta_record, &nobody, &scene->arena),
+                                  .body = record_pack_in(&product_ref_record, &ref, &scene->arena),
+                                  .budget_ms = budget_ms,
+                                  .priority = 1,
+                                  .flags = FRAME_REPEATABLE};
+    id_new(request.request_id);
+    return request;
+}
+
+static enum err get_call(struct scene *scene, const char *id, uint32_t budget_ms, int *out_attempt)
+{
+    struct bus_request request = request_of(scene, id, budget_ms);
+    struct bus_answer answer;
+    struct product product;
+    enum err status = bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer);
+    if (status == ERR_NONE) {
+        status = record_unpack(&product_record, answer.body, &scene->arena, &scene->fault, &product);
+        *out_attempt = (int)product.stock;
+    }
+    return status;
+}
+
+/* An asynchronous call's end. */
+struct note {
+    struct bus_client *again; /* start another one from within */
+    const struct bus_request *request;
+    _Atomic int status, done_count, attempt;
+};
+
+static void note_done(void *user, enum err status, const struct bus_answer *answer, const struct problem *problem)
+{
+    struct note *note = user;
+    assert_int_equal(answer != NULL, status == ERR_NONE);
+    assert_int_equal(problem != NULL, status != ERR_NONE);
+    struct bus_client *again = note->again;
+    note->attempt = answer ? answer->attempt : 0;
+    note->status = (int)status;
+    note->again = NULL;
+    if (again) {
+        assert_int_equal(bus_client_start(again, note->request, note_done, note), ERR_NONE);
+    }
+    note->done_count++;
+}
+
+/* ---- tests ---- */
+
+static void test_settings(void **state)
+{
+    struct scene *scene = *state;
+    char message[128] = "";
+    rig_env_open(&scene->rig, scene->context, "http://x", "client");
+    struct bus_client_settings settings = {.bus = &scene->rig.bus, .role = "gateway", .slot_count = 1};
+    assert_null(bus_client_new(&scene->rig.env, &settings, message, sizeof message));
+    assert_non_null(strstr(message, "http://x"));
+    rig_env_close(&scene->rig);
+}
+
+static void test_no_broker(void **state)
+{
+    struct scene *scene = *state;
+    int attempt;
+    client_open(scene, scene->first, 4);
+    assert_false(bus_client_connected(scene->client));
+    int64_t start_ms = clock_now_ms();
+    assert_int_equal(get_call(scene, "x", 60, &attempt), ERR_EXPIRED);
+    assert_true(clock_now_ms() - start_ms >= 59);
+    assert_int_equal(err_info(scene->fault.code)->http, 504);
+    client_close(scene);
+}
+
+static void test_kept_until_there_is_a_broker(void **state)
+{
+    struct scene *scene = *state;
+    struct rig_service rig;
+    struct note note = {.status = -1};
+    const char *bases[] = {scene->first, "inproc://later"};
+    for (size_t i = 0; i < ARRAY_COUNT(bases); i++) {
+        note = (struct note){.status = -1};
+        client_open(scene, bases[i], 4);
+        struct bus_request request = request_of(scene, "x", 20000);
+        assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
+        rig_service_start(&rig, scene->context, bases[i], &service, 0);
+        struct tiny_broker *broker = tiny_broker_new(scene->context, bases[i], RIG_HEARTBEAT_MS);
+        RIG_WAIT(note.done_count == 1);
+        assert_int_equal(note.status, ERR_NONE);
+        assert_true(bus_client_connected(scene->client));
+        client_close(scene);
+        assert_int_equal(rig_service_stop(&rig), 0);
+        tiny_broker_destroy(&broker);
+    }
+}
+
+static void test_broker_restarts(void **state)
+{
+    struct scene *scene = *state;
+    struct rig_service rig;
+    int attempt = 0;
+    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_wait(&rig);
+    client_open(scene, scene->first, 4);
+    struct note note = {.status = -1};
+    struct bus_request request = request_of(scene, "gate", 20000);
+    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
+    gate_wait(&gate);
+    tiny_broker_destroy(&broker); /* it dies while the worker has the request */
+    broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    RIG_WAIT(tiny_broker_given(broker) == 1);
+    sem_post(&gate.leave); /* this reply belongs to the dead broker's life */
+    gate_wait(&gate);
+    sem_post(&gate.leave);
+    RIG_WAIT(note.done_count == 1);
+    assert_int_equal(note.status, ERR_NONE);
+    assert_int_equal(note.attempt, 2);
+    assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
+    assert_int_equal(attempt, 1);
+    client_close(scene);
+    assert_int_equal(rig_service_stop(&rig), 0);
+    tiny_broker_destroy(&broker);
+}
+
+/* Two brokers, each with the service behind it. */
+struct pair {
+    struct tiny_broker *brokers[2];
+    struct rig_service rig;
+};
+
+static void pair_open(struct scene *scene, struct pair *pair)
+{
+    pair->brokers[0] = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    pair->brokers[1] = tiny_broker_new(scene->context, scene->second, RIG_HEARTBEAT_MS);
+    rig_service_start(&pair->rig, scene->context, scene->both, &service, 0);
+    client_open(scene, scene->both, 64);
+    for (int i = 0; i < 2; i++) {
+        RIG_WAIT(tiny_broker_workers(pair->brokers[i]) == 1);
+    }
+}
+
+static void pair_close(struct scene *scene, struct pair *pair)
+{
+    client_close(scene);
+    assert_int_equal(rig_service_stop(&pair->rig), 0);
+    tiny_broker_destroy(&pair->brokers[0]);
+    tiny_broker_destroy(&pair->brokers[1]);
+}
+
+static void test_frozen_broker(void **state)
+{
+    struct scene *scene = *state;
+    struct pair pair;
+    enum { CALLS = 16 };
+    struct note notes[CALLS] = {0};
+    pair_open(scene, &pair);
+    /* enough to have some in each: the one with fewer gets the next */
+    int attempt = 0;
+    assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
+    RIG_WAIT(tiny_broker_taken(pair.brokers[0]) + tiny_broker_taken(pair.brokers[1]) == 1);
+    tiny_broker_freeze(pair.brokers[0], true);
+    int again = 0;
+    for (int i = 0; i < CALLS; i++) {
+        struct bus_request request = request_of(scene, "x", 20000);
+        assert_int_equal(bus_client_start(scene->client, &request, note_done, &notes[i]), ERR_NONE);
+    }
+    for (int i = 0; i < CALLS; i++) {
+        RIG_WAIT(notes[i].done_count == 1);
+        assert_int_equal(notes[i].status, ERR_NONE);
+    }
+    again = (int)metric_value(
+        metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_resent_total", "", ""));
+    assert_true(again > 0);
+    tiny_broker_freeze(pair.brokers[0], false);
+    assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
+    pair_close(scene, &pair);
+}
+
+static void test_draining_broker(void **state)
+{
+    struct scene *scene = *state;
+    struct pair pair;
+    int attempt = 0;
+    pair_open(scene, &pair);
+    assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
+    tiny_broker_drain(pair.brokers[0]);
+    for (int i = 0; i < 20; i++) { /* some may be refused by the first broker, and go to the other */
+        assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
+        assert_int_equal(attempt, 1);
+    }
+    pair_close(scene, &pair);
+}
+
+static void test_not_repeatable(void **state)
+{
+    struct scene *scene = *state;
+    struct rig_service rig;
+    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_wait(&rig);
+    client_open(scene, scene->first, 4);
+    struct note note = {.status = -1};
+    struct bus_request request = request_of(scene, "gate", 20000);
+    request.flags = 0;
+    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
+    gate_wait(&gate);
+    tiny_broker_forget(broker);
+    RIG_WAIT(note.done_count == 1);
+    assert_int_equal(note.status, ERR_OUTCOME_UNKNOWN);
+    sem_post(&gate.leave);
+    client_close(scene);
+    assert_int_equal(rig_service_stop(&rig), 0);
+    tiny_broker_destroy(&broker);
+}
+
+static void test_slots_run_out(void **state)
+{
+    struct scene *scene = *state;
+    int attempt;
+    client_open(scene, scene->first, 1);
+    struct note note = {.status = -1};
+    struct bus_request request = request_of(scene, "x", 20000);
+    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
+    int64_t start_ms = clock_now_ms();
+    assert_int_equal(get_call(scene, "x", 20000, &attempt), ERR_SERVICE_UNAVAILABLE);
+    assert_true(clock_now_ms() - start_ms < 10000);
+    assert_int_equal(scene->fault.retry_after_s, 1);
+    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_SERVICE_UNAVAILABLE);
+    client_close(scene);
+    assert_int_equal(note.done_count, 1);
+    assert_int_equal(note.status, ERR_SERVICE_UNAVAILABLE);
+}
+
+static void test_bad_requests(void **state)
+{
+    struct scene *scene = *state;
+    struct bus_answer answer;
+    client_open(scene, scene->first, 1);
+    struct bus_request request = request_of(scene, "x", 100);
+    char *large = mem_alloc(FRAME_MAX_BODY + 1);
+    request.body = (struct text){large, FRAME_MAX_BODY + 1};
+    assert_int_equal(bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer),
+                     ERR_BODY_TOO_LARGE);
+    mem_free(large);
+    request = request_of(scene, "x", 0);
+    assert_int_equal(bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer),
+                     ERR_BAD_REQUEST);
+    request = request_of(scene, "x", 600001);
+    assert_int_equal(bus_client_start(scene->client, &request, note_done, NULL), ERR_BAD_REQUEST);
+    client_close(scene);
+}
+
+static void test_start_from_done(void **state)
+{
+    struct scene *scene = *state;
+    client_open(scene, scene->first, 1);
+    struct bus_request request = request_of(scene, "x", 30);
+    struct note note = {.again = scene->client, .request = &request, .status = -1};
+    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
+    RIG_WAIT(note.done_count == 2);
+    assert_int_equal(note.status, ERR_EXPIRED);
+    client_close(scene);
+}
+
+static void test_late_reply(void **state)
+{
+    struct scene *scene = *state;
+    struct rig_service rig;
+    int attempt = 0;
+    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_wait(&rig);
+    client_open(scene, scene->first, 1);
+    RIG_WAIT(bus_client_connected(scene->client));
+    assert_int_equal(get_call(scene, "gate", 200, &attempt), ERR_EXPIRED);
+    gate_wait(&gate);
+    sem_post(&gate.leave);
+    assert_int_equal(get_call(scene, "y", 5000, &attempt), ERR_NONE); /* the same slot, another generation */
+    struct metric *late = metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_late_replies_total", "", "");
+    RIG_WAIT(metric_value(late) == 1);
+    client_close(scene);
+    assert_int_equal(rig_service_stop(&rig), 0);
+    tiny_broker_destroy(&broker);
+}
+
+/* ---- many at once ---- */
+
+enum { CROWD = 8, CROWD_CALLS = 200 };
+
+struct crowd {
+    struct scene *scene;
+    pthread_t thread;
+    int good_count;
+};
+
+static void *crowd_thread(void *argument)
+{
+    struct crowd *crowd = argument;
+    for (int i = 0; i < CROWD_CALLS; i++) {
+        AUTO(arena_release) struct arena arena = {0};
+        char id[40];
+        struct product_ref ref;
+        struct product product;
+        struct fault fault;
+        fault_init(&fault, &arena);
+        snprintf(id, sizeof id, "%p-%d", (void *)crowd, i);
+        ref = (struct product_ref){.id = text_of(id)};
+        enum err status = bus_client_do(crowd->scene->client, OP_product_get, NULL, NULL, &ref, &arena, &fault,
+                                        &product);
+        crowd->good_count += status == ERR_NONE && text_is(product.name, id);
+    }
+    return NULL;
+}
+
+static void test_many_threads(void **state)
+{
+    struct scene *scene = *state;
+    struct pair pair;
+    struct crowd crowds[CROWD];
+    pair_open(scene, &pair);
+    for (int i = 0; i < CROWD; i++) {
+        crowds[i] = (struct crowd){.scene = scene};
+        assert_int_equal(pthread_create(&crowds[i].thread, NULL, crowd_thread, &crowds[i]), 0);
+    }
+    tiny_broker_forget(pair.brokers[1]); /* somewhere in between */
+    for (int i = 0; i < CROWD; i++) {
+        pthread_join(crowds[i].thread, NULL);
+        assert_int_equal(crowds[i].good_count, CROWD_CALLS);
+    }
+    pair_close(scene, &pair);
+}
+
+#define SCENE(test) cmocka_unit_test_setup_teardown(test, scene_open, scene_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE(test_settings),        SCENE(test_no_broker),       SCENE(test_kept_until_there_is_a_broker),
+        SCENE(test_broker_restarts), SCENE(test_frozen_broker),   SCENE(test_draining_broker),
+        SCENE(test_not_repeatable),  SCENE(test_slots_run_out),   SCENE(test_bad_requests),
+        SCENE(test_start_from_done), SCENE(test_late_reply),      SCENE(test_many_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
