@@ -118,7 +118,9 @@ static void product_add(struct world *world, int i)
 static void request_make(struct world *world, struct request *request)
 {
     *request = (struct request){0};
-    id_random(request->id, ID_SIZE);
+    for (int i = 0; i < ID_SIZE; i++) {
+        request->id[i] = (uint8_t)below(world, 256);
+    }
     fingerprint_make((struct text){(const char *)request->id, ID_SIZE}, request->fingerprint);
     int first = below(world, PRODUCTS);
     request->line_count = 1 + (uint32_t)below(world, PRODUCTS);
