@@ -70,7 +70,7 @@ bool address_is_local(const char *address)
     char host[256];
     int port;
     struct in_addr ip;
-    if (strncmp(address, "ipc://", 6) == 0 || strncmp(address, "inproc://", 9) == 0) {
+    if (strncmp(address, "ipc://", 6) == 0) {
         return true;
     }
     if (!address_tcp(address, host, sizeof host, &port)) {
@@ -114,9 +114,17 @@ static bool store_check(const struct up_settings *settings, char message[SETTING
 static bool events_check(const struct up_settings *settings, char message[SETTINGS_MESSAGE_SIZE])
 {
     const struct up_config *up = &settings->up;
+    char host[256];
+    int port;
     if (up->keys[0]) {
         snprintf(message, SETTINGS_MESSAGE_SIZE,
                  "--keys is not supported by this version; keep --events on 127.0.0.1 until it is");
+        return false;
+    }
+    if (up->events[0] && strncmp(up->events, "ipc://", 6) != 0 &&
+        !address_tcp(up->events, host, sizeof host, &port)) {
+        snprintf(message, SETTINGS_MESSAGE_SIZE, "--events takes tcp://HOST:PORT or ipc://PATH, not \"%.100s\"",
+                 up->events);
         return false;
     }
     if (up->events[0] && !address_is_local(up->events)) {

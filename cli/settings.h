@@ -41,7 +41,7 @@ MUST_USE enum config_result settings_load(const struct words *argv, struct argum
 void settings_print_help(FILE *to);
 /* How many processes of a room are wanted. */
 int settings_room_count(const struct up_settings *settings, enum room_id id);
-/* True for an address that only this machine can reach: tcp on a loopback address, ipc, inproc. */
+/* True for an address that only this machine can reach: tcp on a loopback address, or ipc. */
 bool address_is_local(const char *address);
 /* Host and port of "tcp://host:port"; false for any other form. */
 MUST_USE bool address_tcp(const char *address, char *host, size_t host_size, int *out_port);

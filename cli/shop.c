@@ -16,8 +16,7 @@
 #include "lib/base/text.h"
 #include "lib/bus/main.h"
 
-/* What up has decided for all rooms; each gets those that its table knows. The rest of up's flags is up's own. */
-enum { HANDED_NUMBER_SIZE = 24 };
+enum { NUMBER_SIZE = 24 };
 
 int shop_refuse(const char *format, ...)
 {
@@ -66,7 +65,7 @@ void signals_release_interrupt(void)
 /* Whether we could listen there. The room that does may still be late, and says so itself. */
 static bool port_is_free(const char *host, int64_t port)
 {
-    char service[HANDED_NUMBER_SIZE];
+    char service[NUMBER_SIZE];
     struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
     bool taken = false;
@@ -114,7 +113,7 @@ static bool log_open(struct shop *shop)
     }
     shop->log = (struct log){.program = "zmart", .errors_fd = STDERR_FILENO};
     ASSERT(log_level_parse(text_of(shop->settings.process.log_level), &shop->log.level));
-    shop->log.fd = open(shop->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+    shop->log.fd = open(shop->log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (shop->log.fd < 0) {
         shop_refuse("the log file %.300s cannot be opened: %s", shop->log_path, strerror(errno));
     }
@@ -160,6 +159,7 @@ void shop_close(struct shop *shop)
 
 /* ---- what rooms are told ---- */
 
+/* What up has decided for all rooms: each gets what its table knows. */
 static void flag_hand(enum room_id id, const char *flag, const char *value, struct words *out)
 {
     if (config_find(rooms[id].program->config, flag)) {
@@ -170,7 +170,7 @@ static void flag_hand(enum room_id id, const char *flag, const char *value, stru
 void shop_room_argv(const struct shop *shop, enum room_id id, const char *bus, int64_t port, struct words *out)
 {
     const struct up_config *up = &shop->settings.up;
-    char number[HANDED_NUMBER_SIZE];
+    char number[NUMBER_SIZE];
     words_add(out, room_name(id));
     words_add_all(out, &shop->arguments.rooms[id]);
     flag_hand(id, "bus", bus, out);

@@ -52,7 +52,7 @@ static bool brokers_plan(struct supervisor *self)
     int count = settings_room_count(&self->shop->settings, ROOM_BROKER);
     size_t used = 0;
     for (int i = 0; i < count && i < BUS_MAX_BROKERS; i++) {
-        char folder[RUNTIME_PATH_SIZE + 8];
+        char folder[RUNTIME_PATH_SIZE + 16];
         snprintf(folder, sizeof folder, "%s/%d", self->runtime, i);
         if (mkdir(folder, 0700) != 0) {
             shop_refuse("the folder %s cannot be made", folder);
