@@ -27,13 +27,13 @@ enum { PENDING_MAX_MS = 60 * 1000, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE =
 RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
 RECORD_DEFINE(ws_query, WS_QUERY_FIELDS)
 
-/* A handshake between civetweb's callbacks, known by its connection. */
+/* A handshake between civetweb's callbacks, known by its connection. The loop has the socket already. */
 struct pending {
     struct pending *next;
     const struct mg_connection *connection;
-    struct ws_peer_settings peer;
+    uint64_t peer_id;
+    int civetweb_fd, loop_fd;
     int64_t since_ms;
-    bool handed; /* the loop has the socket; quota and filter are its business */
 };
 
 struct ws_gate {
@@ -55,41 +55,20 @@ struct ws_gate *ws_gate_new(const struct ws_gate_settings *settings)
 
 /* ---- handshakes on their way ---- */
 
-static void pending_free(struct ws_gate *self, struct pending *pending)
-{
-    if (!pending->handed) {
-        ws_quota_give(self->settings.quota, text_of(pending->peer.identity.user_id));
-        mem_free(pending->peer.filter.order_ids);
-    }
-    mem_free(pending);
-}
-
 /* civetweb does not tell when its 101 could not be sent: such entries are found by their age, or because their
- * connection (a worker's, used again and again) begins another handshake. */
-static void pending_sweep(struct ws_gate *self, const struct mg_connection *connection, int64_t now_ms)
+ * connection (a worker's, used again and again) begins another handshake. Their sockets are the loop's to drop. */
+static void pending_put(struct ws_gate *self, struct pending *pending)
 {
-    struct pending *gone = NULL;
     pthread_mutex_lock(&self->mutex);
     for (struct pending **place = &self->pending; *place;) {
         struct pending *at = *place;
-        if (at->connection == connection || now_ms - at->since_ms > PENDING_MAX_MS) {
+        if (at->connection == pending->connection || pending->since_ms - at->since_ms > PENDING_MAX_MS) {
             *place = at->next;
-            at->next = gone;
-            gone = at;
+            mem_free(at);
         } else {
             place = &at->next;
         }
     }
-    pthread_mutex_unlock(&self->mutex);
-    for (struct pending *next; gone; gone = next) {
-        next = gone->next;
-        pending_free(self, gone);
-    }
-}
-
-static void pending_put(struct ws_gate *self, struct pending *pending)
-{
-    pthread_mutex_lock(&self->mutex);
     pending->next = self->pending;
     self->pending = pending;
     pthread_mutex_unlock(&self->mutex);
@@ -119,7 +98,7 @@ void ws_gate_destroy(struct ws_gate **self_p)
     }
     for (struct pending *next; self->pending; self->pending = next) {
         next = self->pending->next;
-        pending_free(self, self->pending);
+        mem_free(self->pending);
     }
     pthread_mutex_destroy(&self->mutex);
     mem_free(self);
@@ -274,7 +253,7 @@ static enum err identify(struct ws_gate *self, const struct mg_connection *conne
 
 /* What can be known without asking anybody. On success the filter's array is the caller's. */
 static enum err check_handshake(struct ws_gate *self, const struct mg_connection *connection, struct fault *fault,
-                                struct ws_query *out_query, struct ws_peer_settings *out)
+                                struct ws_query *out_query, struct ws_filter *out)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
     enum err code = check_form(self, connection, fault);
@@ -284,36 +263,61 @@ static enum err check_handshake(struct ws_gate *self, const struct mg_connection
     if (code != ERR_NONE) {
         return code;
     }
-    if (accept_find(self->settings.accepts, info->remote_addr, info->remote_port, info->server_port) < 0) {
+    return has(ws_query, out_query, orders) ? read_filter(out_query->orders, fault, out) : ERR_NONE;
+}
+
+static enum err unavailable(struct fault *fault, const char *cause)
+{
+    fault_cause(fault, "%s", cause);
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
+}
+
+/* The loop gets a descriptor of its own for the connection, before the 101 is written. */
+static enum err give_to_loop(struct ws_gate *self, const struct mg_connection *connection,
+                             struct ws_peer_settings *peer, struct fault *fault, struct pending *out)
+{
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct accept_registry *accepts = self->settings.accepts;
+    out->civetweb_fd = accept_find(accepts, info->remote_addr, info->remote_port, info->server_port);
+    if (out->civetweb_fd < 0) {
         /* On civetweb's own thread a single client that stops reading would hold a worker for ever. */
-        fault_cause(fault, "the socket of the connection cannot be found");
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
+        return unavailable(fault, "the socket of the connection cannot be found");
     }
-    return has(ws_query, out_query, orders) ? read_filter(out_query->orders, fault, &out->filter) : ERR_NONE;
+    peer->fd = out->loop_fd = fcntl(out->civetweb_fd, F_DUPFD_CLOEXEC, 0);
+    if (peer->fd < 0) {
+        return unavailable(fault, "no descriptor is left");
+    }
+    peer->id = out->peer_id = atomic_fetch_add(&self->next_id, 1);
+    if (!text_to_string(text_of(info->remote_addr), peer->client, sizeof(peer->client))) {
+        peer->client[0] = '\0';
+    }
+    enum err code = ws_quota_take(self->settings.quota, text_of(peer->identity.user_id), fault);
+    if (code == ERR_NONE && !ws_loop_add(self->settings.loop, peer)) {
+        ws_quota_give(self->settings.quota, text_of(peer->identity.user_id));
+        code = unavailable(fault, "the gateway drains, or too many sockets open at once");
+    }
+    if (code != ERR_NONE) {
+        close(peer->fd);
+    }
+    return code;
 }
 
 static enum err admit(struct ws_gate *self, const struct mg_connection *connection, struct fault *fault,
-                      struct ws_peer_settings *out)
+                      struct pending *out)
 {
     struct ws_query query = {0};
     struct ws_peer_settings peer = {.fd = -1, .limits = self->settings.limits};
-    enum err code = check_handshake(self, connection, fault, &query, &peer);
+    enum err code = check_handshake(self, connection, fault, &query, &peer.filter);
     if (code == ERR_NONE) {
         code = identify(self, connection, &query, fault, &peer.identity);
     }
     if (code == ERR_NONE) {
-        code = ws_quota_take(self->settings.quota, text_of(peer.identity.user_id), fault);
+        code = give_to_loop(self, connection, &peer, fault, out);
     }
     if (code != ERR_NONE) {
         mem_free(peer.filter.order_ids);
-        return code;
     }
-    peer.id = atomic_fetch_add(&self->next_id, 1);
-    if (!text_to_string(text_of(mg_get_request_info(connection)->remote_addr), peer.client, sizeof(peer.client))) {
-        peer.client[0] = '\0';
-    }
-    *out = peer;
-    return ERR_NONE;
+    return code;
 }
 
 /* ---- civetweb's callbacks ---- */
@@ -323,80 +327,51 @@ static int on_connect(const struct mg_connection *connection, void *user)
     struct ws_gate *self = user;
     AUTO(arena_release) struct arena arena = {0};
     struct fault fault;
-    struct ws_peer_settings peer;
-    int64_t now_ms = clock_now_ms();
+    struct pending *pending = mem_alloc(sizeof(*pending));
+    pending->connection = connection;
+    pending->since_ms = clock_now_ms();
     fault_init(&fault, &arena);
-    pending_sweep(self, connection, now_ms);
-    enum err code = admit(self, connection, &fault, &peer);
+    enum err code = admit(self, connection, &fault, pending);
     if (code != ERR_NONE) {
+        mem_free(pending);
         fault.code = code;
         /* civetweb passes its own, writable connection; the callback's type says const. */
         refuse(self, (struct mg_connection *)(uintptr_t)connection, &fault);
         return 1;
     }
-    struct pending *pending = mem_alloc(sizeof(*pending));
-    pending->connection = connection;
-    pending->peer = peer;
-    pending->since_ms = now_ms;
     pending_put(self, pending);
     return 0;
 }
 
-/* Puts a socket whose other end is closed in the place of fd; what fd was is returned under a new number, or -1. */
-static int take_over(int fd)
+/* Puts a socket whose other end is closed in the place of fd. */
+static bool replace_by_dead(int fd)
 {
-    int pair[2], real = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (real < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        if (real >= 0) {
-            close(real);
-        }
-        return -1;
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+        return false;
     }
     bool replaced = dup3(pair[0], fd, O_CLOEXEC) == fd;
     close(pair[0]);
     close(pair[1]);
-    if (!replaced) {
-        close(real);
-        return -1;
-    }
-    int on = 1, size = WS_SEND_BUFFER_SIZE;
-    (void)setsockopt(real, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(real, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    return real;
-}
-
-static void say_goodbye(int fd)
-{
-    struct ws_message *close_frame = ws_message_of_close(WS_GOING_AWAY, text_of("restarting"));
-    (void)send(fd, close_frame->bytes, close_frame->size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    ws_message_drop(&close_frame);
-    close(fd);
+    return replaced;
 }
 
 static void on_ready(struct mg_connection *connection, void *user)
 {
     struct ws_gate *self = user;
-    const struct mg_request_info *info = mg_get_request_info(connection);
     struct pending *pending = pending_take(self, connection);
-    int fd = accept_find(self->settings.accepts, info->remote_addr, info->remote_port, info->server_port);
-    int real = pending && fd >= 0 ? take_over(fd) : -1;
-    if (real < 0) {
-        if (fd >= 0) {
-            shutdown(fd, SHUT_RDWR); /* or civetweb would go on reading */
-        }
-        if (pending) {
-            pending_free(self, pending);
-        }
-        return;
+    if (!pending) {
+        return; /* swept: it took longer than any write may, and the loop has dropped the socket */
     }
-    accept_moved(self->settings.accepts, fd, real);
-    pending->peer.fd = real;
-    pending->handed = ws_loop_add(self->settings.loop, &pending->peer);
-    if (!pending->handed) {
-        say_goodbye(real);
-        pending_free(self, pending);
-        return;
+    int on = 1, size = WS_SEND_BUFFER_SIZE;
+    (void)setsockopt(pending->civetweb_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(pending->civetweb_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (replace_by_dead(pending->civetweb_fd)) {
+        accept_moved(self->settings.accepts, pending->civetweb_fd, pending->loop_fd);
+    } else {
+        shutdown(pending->civetweb_fd, SHUT_RDWR); /* civetweb and the loop must not both read: end it */
     }
+    ws_loop_start(self->settings.loop, pending->peer_id);
     pending_put(self, pending); /* until on_close: bytes that civetweb had read already go to on_data */
 }
 
@@ -409,8 +384,8 @@ static int on_data(struct mg_connection *connection, int bits, char *data, size_
     struct ws_gate *self = user;
     struct pending *pending = pending_take(self, connection);
     if (pending) {
-        ws_loop_reject(self->settings.loop, pending->peer.id);
-        pending_free(self, pending);
+        ws_loop_reject(self->settings.loop, pending->peer_id);
+        mem_free(pending);
     }
     return 0;
 }
@@ -419,9 +394,7 @@ static void on_close(const struct mg_connection *connection, void *user)
 {
     struct ws_gate *self = user;
     struct pending *pending = pending_take(self, connection);
-    if (pending) {
-        pending_free(self, pending);
-    }
+    mem_free(pending);
 }
 
 void ws_gate_attach(struct ws_gate *self, struct mg_context *context)

@@ -1,5 +1,6 @@
-/* civetweb's side of a WebSocket: checks the handshake, lets civetweb answer 101, then takes the connection's descriptor
- * away from it (a dead socket takes its place, so civetweb's worker sees the end and is free) and gives it to the loop.
+/* civetweb's side of a WebSocket: checks the handshake, gives the loop a descriptor of the connection (held, so events
+ * are queued already), lets civetweb answer 101, then puts a dead socket in the place of civetweb's descriptor, so that
+ * its worker sees the end and is free, and starts the loop's.
  * No mg_connection outlives its callback. */
 #ifndef ZMART_GATEWAY_WS_GATE_H
 #define ZMART_GATEWAY_WS_GATE_H

@@ -14,7 +14,7 @@
 
 enum { BUCKET_COUNT = 1024, EPOLL_BATCH = 256, MAILBOX_BATCH = 64, ADMIN_BUCKET = BUCKET_COUNT };
 
-enum task_kind { TASK_ADD, TASK_PUBLISH, TASK_END, TASK_REJECT, TASK_LAG, TASK_DRAIN, TASK_STOP };
+enum task_kind { TASK_ADD, TASK_START, TASK_PUBLISH, TASK_END, TASK_REJECT, TASK_LAG, TASK_DRAIN, TASK_STOP };
 
 /* Owned copy of a denial, with the moment it came. */
 struct ended {
@@ -29,7 +29,7 @@ struct loop_task {
     struct ws_peer_settings settings; /* ADD */
     struct ws_message *event;         /* PUBLISH */
     struct ended ended;               /* END */
-    uint64_t peer_id;                 /* REJECT */
+    uint64_t peer_id;                 /* START, REJECT */
 };
 
 struct ws_loop {
@@ -46,6 +46,7 @@ struct ws_loop {
 
     /* The loop's thread's own. */
     struct ws_peer *buckets[BUCKET_COUNT + 1]; /* customers by account; the last one: administrators */
+    struct ws_peer *held;                      /* added, not started */
     struct ws_peer *done;                      /* to be destroyed after this round */
     int64_t peer_count, closing_count;         /* closing: as of the last tick */
     int64_t last_seq, tick_ms;
@@ -111,7 +112,7 @@ static void peer_settle(struct ws_loop *self, struct ws_peer *peer)
         self->closing_count = self->closing_count > 0 ? self->closing_count : 1;
     }
     bool write = ws_peer_wants_write(peer);
-    if (write != links->watched_write) {
+    if (!ws_peer_is_held(peer) && write != links->watched_write) {
         struct epoll_event event = {.events = EPOLLIN | (write ? (uint32_t)EPOLLOUT : 0), .data.ptr = peer};
         ASSERT(epoll_ctl(self->epoll_fd, EPOLL_CTL_MOD, ws_peer_fd(peer), &event) == 0);
         links->watched_write = write;
@@ -128,6 +129,21 @@ static void count_down(struct ws_loop *self)
     pthread_mutex_unlock(&self->mutex);
 }
 
+static struct ws_peer *held_take(struct ws_loop *self, uint64_t id)
+{
+    struct ws_peer *before = NULL, *at = self->held;
+    while (at && ws_peer_id(at) != id) {
+        before = at;
+        at = ws_peer_links(at)->next_held;
+    }
+    if (at && before) {
+        ws_peer_links(before)->next_held = ws_peer_links(at)->next_held;
+    } else if (at) {
+        self->held = ws_peer_links(at)->next_held;
+    }
+    return at;
+}
+
 static void peers_reap(struct ws_loop *self, int64_t now_ms)
 {
     while (self->done) {
@@ -135,6 +151,9 @@ static void peers_reap(struct ws_loop *self, int64_t now_ms)
         struct ws_record record;
         self->done = ws_peer_links(peer)->next_done;
         peer_unlink(self, peer);
+        if (ws_peer_is_held(peer)) {
+            (void)held_take(self, ws_peer_id(peer));
+        }
         ws_peer_record(peer, now_ms, &record);
         self->settings.closed(self->settings.user, &record);
         ws_peer_destroy(&peer);
@@ -222,21 +241,18 @@ static void ended_bind(struct ended *ended)
 static void task_add(struct ws_loop *self, const struct ws_peer_settings *settings, int64_t now_ms)
 {
     struct ws_peer *peer = ws_peer_new(settings, self->last_seq, now_ms);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
-    if (!peer || epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, settings->fd, &event) != 0) {
+    if (!peer) {
         struct ws_record record = {
             .id = settings->id, .identity = &settings->identity, .client = settings->client, .code = 1006};
         self->settings.closed(self->settings.user, &record);
-        if (peer) {
-            ws_peer_destroy(&peer);
-        } else {
-            close(settings->fd);
-            mem_free(settings->filter.order_ids);
-        }
+        close(settings->fd);
+        mem_free(settings->filter.order_ids);
         count_down(self);
         return;
     }
     peer_link(self, peer);
+    ws_peer_links(peer)->next_held = self->held;
+    self->held = peer;
     for (uint32_t i = 0; i < self->end_count && i < WS_LOOP_DENIALS; i++) {
         if (self->ends[i].at_ms >= settings->identity.checked_ms) {
             act_end(self, peer, &self->ends[i].denial, now_ms);
@@ -245,6 +261,18 @@ static void task_add(struct ws_loop *self, const struct ws_peer_settings *settin
     if (atomic_load(&self->draining)) {
         act_leave(self, peer, NULL, now_ms);
     }
+    peer_settle(self, peer);
+}
+
+static void task_start(struct ws_loop *self, uint64_t id, int64_t now_ms)
+{
+    struct ws_peer *peer = held_take(self, id);
+    if (!peer) {
+        return; /* it was held for too long */
+    }
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
+    ASSERT(epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, ws_peer_fd(peer), &event) == 0);
+    ws_peer_start(peer, now_ms);
     peer_settle(self, peer);
 }
 
@@ -272,6 +300,7 @@ static void task_obey(struct ws_loop *self, struct loop_task *task, int64_t now_
 {
     switch (task->kind) {
     case TASK_ADD: task_add(self, &task->settings, now_ms); break;
+    case TASK_START: task_start(self, task->peer_id, now_ms); break;
     case TASK_PUBLISH:
         task_publish(self, task->event, now_ms);
         ws_message_drop(&task->event);
@@ -416,6 +445,12 @@ bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings)
         taken = false;
     }
     return taken;
+}
+
+void ws_loop_start(struct ws_loop *self, uint64_t peer_id)
+{
+    struct loop_task task = {.kind = TASK_START, .peer_id = peer_id};
+    task_give_or_overrun(self, &task);
 }
 
 void ws_loop_publish(struct ws_loop *self, struct ws_message *event)

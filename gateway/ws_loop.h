@@ -27,8 +27,11 @@ struct ws_loop *ws_loop_new(const struct ws_loop_settings *settings);
 void ws_loop_destroy(struct ws_loop **self);
 
 /* All of these are thread-safe and return at once. */
-/* False when the loop drains or has no room: then fd and filter stay the caller's, and closed is not called. */
+/* From now on events are queued for the socket; nothing is sent or read before ws_loop_start, which must follow within
+ * WS_HOLD_MS. So whoever has seen the handshake's answer misses nothing.
+ * False when the loop drains or has no room: then fd and filter stay the caller's, and closed is not called. */
 MUST_USE bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings);
+void ws_loop_start(struct ws_loop *self, uint64_t peer_id);
 /* Takes over the caller's reference. */
 void ws_loop_publish(struct ws_loop *self, struct ws_message *event);
 void ws_loop_end_sessions(struct ws_loop *self, const struct denial *denial);

@@ -42,6 +42,7 @@ struct ws_peer {
     struct ws_peer_settings settings;
     wslay_event_context_ptr wslay;
     enum peer_state state;
+    bool held;
     struct queued *first, *last; /* waiting; of the first, sent_size bytes are gone */
     uint32_t sent_size;
     int64_t event_count, event_size, control_count; /* waiting */
@@ -162,6 +163,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t las
     wslay_event_config_set_no_buffering(self->wslay, 1);
     wslay_event_config_set_max_recv_msg_length(self->wslay, (uint64_t)settings->limits->receive_size);
     self->settings = *settings;
+    self->held = true;
     buffer_init(&self->output, OUTPUT_MAX_SIZE);
     self->last_seq = last_seq;
     self->code = WSLAY_CODE_ABNORMAL_CLOSURE;
@@ -352,6 +354,9 @@ static void finish_if_flushed(struct ws_peer *self, int64_t now_ms)
 
 static void flush(struct ws_peer *self, int64_t now_ms)
 {
+    if (self->held) {
+        return;
+    }
     while (self->first && self->state != PEER_DONE) {
         struct ws_message *message = self->first->message;
         ssize_t sent = send(self->settings.fd, message->bytes + self->sent_size, message->size - self->sent_size,
@@ -374,6 +379,17 @@ static void flush(struct ws_peer *self, int64_t now_ms)
         }
     }
     finish_if_flushed(self, now_ms);
+}
+
+void ws_peer_start(struct ws_peer *self, int64_t now_ms)
+{
+    self->held = false;
+    flush(self, now_ms);
+}
+
+bool ws_peer_is_held(const struct ws_peer *self)
+{
+    return self->held;
 }
 
 void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool drop_queue, int64_t now_ms)
@@ -486,6 +502,7 @@ static void receive(struct ws_peer *self, int64_t now_ms)
 
 void ws_peer_on_io(struct ws_peer *self, bool readable, bool writable, int64_t now_ms)
 {
+    ASSERT(!self->held);
     if (readable && (self->state == PEER_OPEN || self->state == PEER_CLOSING)) {
         receive(self, now_ms);
     } else if (readable && (self->state == PEER_LEAVING || self->state == PEER_LINGERING)) {
@@ -514,6 +531,12 @@ static void tick_closing(struct ws_peer *self, int64_t now_ms)
 void ws_peer_on_tick(struct ws_peer *self, int64_t now_ms)
 {
     const struct ws_limits *limits = self->settings.limits;
+    if (self->held) {
+        if (now_ms - self->born_ms >= WS_HOLD_MS) {
+            fail(self);
+        }
+        return;
+    }
     if (self->state != PEER_OPEN) {
         tick_closing(self, now_ms);
         return;

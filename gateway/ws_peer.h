@@ -19,7 +19,7 @@ enum ws_code {
     WS_LAGGING = 4008 /* events were not delivered; the reason names the last seq that was */
 };
 
-enum { WS_FILTER_MAX = 100, WS_CONTROL_MAX = 64, WS_CLIENT_SIZE = 48 };
+enum { WS_FILTER_MAX = 100, WS_CONTROL_MAX = 64, WS_CLIENT_SIZE = 48, WS_HOLD_MS = 10 * 1000 };
 
 struct ws_limits {
     int64_t queue_count;  /* events that wait for one client */
@@ -65,9 +65,14 @@ struct ws_record {
 
 struct ws_peer;
 
-/* NULL if libwslay refuses (memory). The settings' fd and filter are then the caller's again. */
+/* The peer is held: it queues what it is sent and leaves the socket alone, because the handshake's answer is still being
+ * written to it. One that is not started within WS_HOLD_MS is done.
+ * NULL if libwslay refuses (memory). The settings' fd and filter are then the caller's again. */
 struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t last_seq, int64_t now_ms);
 void ws_peer_destroy(struct ws_peer **self);
+/* The handshake is over: sends what was queued meanwhile. */
+void ws_peer_start(struct ws_peer *self, int64_t now_ms);
+bool ws_peer_is_held(const struct ws_peer *self);
 
 const struct ws_identity *ws_peer_identity(const struct ws_peer *self);
 uint64_t ws_peer_id(const struct ws_peer *self);
@@ -98,7 +103,7 @@ bool ws_peer_is_done(const struct ws_peer *self);
 /* For the loop that owns the peer: its places in the loop's lists. */
 struct ws_links {
     struct ws_peer *next, *previous; /* all peers of one account, or all administrators */
-    struct ws_peer *next_done;
+    struct ws_peer *next_done, *next_held;
     bool listed_done;
     bool watched_write;
 };
