@@ -1,5 +1,5 @@
 /* One handler for each operation of proto/ops/product.def. What may be done is decided in rules.c, atomically by the
- * store; who may ask is decided at the gateway. */
+ * store; who may ask, by the operation's line before a handler runs. */
 #include "lib/base/clock.h"
 #include "product-svc/desk.h"
 #include "proto/ident.h"
