@@ -73,13 +73,13 @@ static enum err role_check(struct exchange *x, const struct op_info *info)
 static enum err rate_check(struct exchange *x)
 {
     struct limit_state state;
-    AUTO(buffer_release) struct buffer field;
     if (!x->gateway->rates) {
         return ERR_NONE;
     }
+    AUTO(buffer_release) struct buffer field;
+    buffer_init(&field, 128);
     struct text name = x->signed_in ? x->who.user_id : x->request.client;
     bool taken = limit_take(x->gateway->rates, name, 1, clock_now_ms(), &state);
-    buffer_init(&field, 128);
     (void)buffer_printf(&field, "\"default\";q=%lld;w=%lld", (long long)state.quota, (long long)state.window_s);
     reply_add_field(&x->reply, "RateLimit-Policy", buffer_text(&field));
     buffer_clear(&field);

@@ -57,18 +57,28 @@ struct run {
 
 /* ---- what auth asks ---- */
 
+/* By operations that only parts of the shop may call. */
+static struct call_meta own_meta(void)
+{
+    struct call_meta meta = {.caller = TEXT("gateway")};
+    set_has(call_meta, &meta, caller);
+    return meta;
+}
+
 static enum err keys_ask(void *user, struct arena *arena, struct fault *fault, struct signing_keys *out)
 {
     struct run *run = user;
     struct nothing nothing = {0};
-    return bus_client_do(run->client, OP_user_keys, NULL, NULL, &nothing, arena, fault, out);
+    struct call_meta meta = own_meta();
+    return bus_client_do(run->client, OP_user_keys, NULL, &meta, &nothing, arena, fault, out);
 }
 
 static enum err denials_ask(void *user, struct arena *arena, struct fault *fault, struct denial_list *out)
 {
     struct run *run = user;
     struct nothing nothing = {0};
-    return bus_client_do(run->client, OP_user_denials, NULL, NULL, &nothing, arena, fault, out);
+    struct call_meta meta = own_meta();
+    return bus_client_do(run->client, OP_user_denials, NULL, &meta, &nothing, arena, fault, out);
 }
 
 static enum err check_ask(void *user, const struct token_check *ask, struct fault *fault, bool *out_good)
@@ -76,7 +86,8 @@ static enum err check_ask(void *user, const struct token_check *ask, struct faul
     struct run *run = user;
     struct arena arena = {0};
     struct token_verdict verdict;
-    enum err e = bus_client_do(run->client, OP_user_check, NULL, NULL, ask, &arena, fault, &verdict);
+    struct call_meta meta = own_meta();
+    enum err e = bus_client_do(run->client, OP_user_check, NULL, &meta, ask, &arena, fault, &verdict);
     if (e == ERR_NONE) {
         *out_good = verdict.good;
     }
@@ -198,8 +209,9 @@ static void auth_keep(struct run *run, int64_t now_ms, int64_t *next_ms)
     }
     fault_init(&fault, NULL);
     enum err e = ready ? auth_reload_denials(run->auth, &fault) : auth_load(run->auth, &fault);
-    if (e != ERR_NONE && ready) {
-        log_warn(run->env->log, "denials.reload_failed", KV("detail", fault.detail), KV("cause", fault.cause));
+    if (e != ERR_NONE) {
+        log_warn(run->env->log, ready ? "denials.not_reloaded" : "keys.not_loaded", KV("code", err_info(e)->slug),
+                 KV("detail", fault.detail), KV("cause", fault.cause));
     }
     *next_ms = now_ms + (e != ERR_NONE || stale ? RETRY_EVERY_MS : REFRESH_EVERY_MS);
 }
