@@ -118,7 +118,7 @@ void broker_receive(struct broker *self, enum plane plane, struct text from, str
     if (!known || !shape_is_good(plane, head.type, parcel ? parcel->part_count : 0)) {
         count_garbage(self, parcel);
         /* a worker that garbles an answer would keep its credit for ever: it starts anew */
-        if (known && ours && (head.type == FRAME_REPLY || head.type == FRAME_PARTIAL)) {
+        if (ours && plane == PLANE_WORKERS && (head.type == FRAME_REPLY || head.type == FRAME_PARTIAL)) {
             session_end(self, peer, "worker.garbled", true);
         }
         return;
