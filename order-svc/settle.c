@@ -12,6 +12,7 @@
 enum {
     SETTLE_ROUNDS_MAX = 64, /* rounds of SETTLE_MAX orders in one run of the timer */
     SETTLE_RETRY_MS = 2000, /* pause after product-svc did not answer */
+    CANCEL_WAIT_MS = 1500,  /* a cancellation waits so long for its pieces to be back on stock */
     PURGE_MAX_COUNT = 500   /* tombstones deleted in one run */
 };
 
@@ -94,7 +95,11 @@ enum err settle_cancelled(struct call *call, const struct order *order)
     cancelled->item = (struct hold_order){.order_id = order->id, .step = HOLD_RELEASE};
     request.orders.items = &cancelled->item;
     request.orders.count = 1;
-    return call_send(call, OP_product_settle, "release", (struct text){0}, &request, cancel_settled, cancelled);
+    enum err e = call_send(call, OP_product_settle, "release", (struct text){0}, &request, cancel_settled, cancelled);
+    if (e == ERR_LATER) {
+        call_wait_at_most(call, CANCEL_WAIT_MS);
+    }
+    return e;
 }
 
 /* ---- tombstones ---- */

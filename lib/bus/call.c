@@ -203,6 +203,15 @@ enum err call_send(struct call *call, enum op op, const char *step, struct text 
     return ERR_LATER;
 }
 
+void call_wait_at_most(struct call *call, int64_t wait_ms)
+{
+    ASSERT(call->wait == WAIT_CALL); /* the flight is ours until the batch is released */
+    int64_t deadline_ms = clock_now_ms() + wait_ms;
+    if (deadline_ms < call->flight->deadline_ms) {
+        call->flight->deadline_ms = deadline_ms;
+    }
+}
+
 enum err call_offload(struct call *call, struct work_pool *pool, void (*work)(void *argument), void *argument,
                       call_continue *then, void *state)
 {

@@ -61,6 +61,9 @@ typedef enum err call_continue(struct call *call, enum err status, const void *r
  * Returns ERR_LATER. A call has at most one call_send or call_offload going at a time. */
 MUST_USE enum err call_send(struct call *call, enum op op, const char *step, struct text key, const void *request,
                             call_continue *then, void *state);
+/* Between call_send and the handler's return: the answer is waited for this long at most, then the continuation gets
+ * EXPIRED while the call's own budget goes on. */
+void call_wait_at_most(struct call *call, int64_t wait_ms);
 
 /* Runs work(argument) on the pool's thread, then the continuation (reply is argument). Returns ERR_LATER, or
  * SERVICE_UNAVAILABLE with retry_after_s when the pool's queue is full. */

@@ -33,10 +33,38 @@ static void sqlite_close(struct contract_shop *shop)
     free(shop->host);
 }
 
+/* What timers do when there is nothing to do costs no commit. */
+static void test_idle_writes_nothing(void **state)
+{
+    struct contract_shop *shop = *state;
+    struct order order = order_made(shop, 1, "usr_1", 1000);
+    struct due_list list;
+    int count;
+    shop_begin(shop);
+    assert_false(taken_by_order(shop, &order, "f-1"));
+    assert_int_equal(order_store_due(shop->store, SETTLE_MAX, &shop->arena, &shop->fault, &list), ERR_NONE);
+    assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
+    shop_commit(shop);
+    sqlite3_stmt *changes = sqlite_prepare(shop->handle, "SELECT total_changes()", &shop->fault);
+    assert_int_equal(sqlite_step(shop->handle, changes, &shop->fault), SQLITE_STEP_ROW);
+    int64_t before = sqlite_int_at(changes, 0);
+    (void)sqlite3_reset(changes);
+    shop_begin(shop);
+    assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
+    assert_int_equal(order_store_due(shop->store, SETTLE_MAX, &shop->arena, &shop->fault, &list), ERR_NONE);
+    assert_int_equal(list.count, 0);
+    assert_int_equal(order_store_purge(shop->store, INT64_MAX, 100, &shop->fault, &count), ERR_NONE);
+    shop_commit(shop);
+    assert_int_equal(sqlite_step(shop->handle, changes, &shop->fault), SQLITE_STEP_ROW);
+    assert_int_equal(sqlite_int_at(changes, 0), before);
+    (void)sqlite3_reset(changes);
+}
+
 int main(void)
 {
     static const struct contract_host host = {sqlite_open, sqlite_close};
-    const struct CMUnitTest tests[] = {CONTRACT_TESTS, cmocka_unit_test(test_every_call_fails_once)};
+    const struct CMUnitTest tests[] = {CONTRACT_TESTS, CONTRACT_TEST(test_idle_writes_nothing),
+                                       cmocka_unit_test(test_every_call_fails_once)};
     contract_host = &host;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
