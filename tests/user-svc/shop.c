@@ -127,6 +127,8 @@ int shop_open(void **state)
     runner_arg(&shop->broker, shop->bus.bus);
     runner_arg(&shop->broker, "--events");
     runner_arg(&shop->broker, "");
+    runner_arg(&shop->broker, "--service-wait-ms"); /* nobody takes the events: that is not waited for */
+    runner_arg(&shop->broker, "0");
     assert_int_equal(runner_start(shop, &shop->broker), -1);
     assert_int_equal(shop_start(shop, flags), -1);
     struct bus_client_settings settings = {.bus = &shop->bus, .role = "gateway", .slot_count = 128};
@@ -161,20 +163,43 @@ bool shop_log_has(struct shop *shop, const char *words)
     return strstr(lines, words) != NULL;
 }
 
-int64_t shop_query(struct shop *shop, const char *sql)
+/* Opens DIR/user.db and goes to the query's first row. */
+static sqlite3 *query_open(struct shop *shop, const char *sql, sqlite3_stmt **out)
 {
     char path[100];
     sqlite3 *handle;
-    sqlite3_stmt *statement;
     snprintf(path, sizeof path, "%s/user.db", shop->folder);
     assert_int_equal(sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
     (void)sqlite3_busy_timeout(handle, 10000);
-    assert_int_equal(sqlite3_prepare_v2(handle, sql, -1, &statement, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
-    int64_t number = sqlite3_column_int64(statement, 0);
+    assert_int_equal(sqlite3_prepare_v2(handle, sql, -1, out, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(*out), SQLITE_ROW);
+    return handle;
+}
+
+static void query_close(sqlite3 *handle, sqlite3_stmt *statement)
+{
     sqlite3_finalize(statement);
     sqlite3_close(handle);
+}
+
+int64_t shop_query(struct shop *shop, const char *sql)
+{
+    sqlite3_stmt *statement;
+    sqlite3 *handle = query_open(shop, sql, &statement);
+    int64_t number = sqlite3_column_int64(statement, 0);
+    query_close(handle, statement);
     return number;
+}
+
+struct text shop_blob(struct shop *shop, const char *sql)
+{
+    sqlite3_stmt *statement;
+    sqlite3 *handle = query_open(shop, sql, &statement);
+    const void *bytes = sqlite3_column_blob(statement, 0);
+    uint32_t size = (uint32_t)sqlite3_column_bytes(statement, 0);
+    struct text copy = {arena_copy(&shop->arena, bytes, size), size};
+    query_close(handle, statement);
+    return copy;
 }
 
 /* ---- calls ---- */

@@ -54,6 +54,8 @@ int shop_start(struct shop *shop, const char *const *flags);
 bool shop_log_has(struct shop *shop, const char *words);
 /* The first number that a query of DIR/user.db gives. */
 int64_t shop_query(struct shop *shop, const char *sql);
+/* The same with bytes; they are in the shop's arena. */
+struct text shop_blob(struct shop *shop, const char *sql);
 
 /* Somebody signed in; a zero one is nobody. */
 struct who {
