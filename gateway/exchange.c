@@ -110,6 +110,9 @@ void reply_problem(struct exchange *exchange)
         add_allowed(reply, &fault->allowed);
         fault->allowed = (struct text_list){0};
     }
+    if (fault->replayed) {
+        reply_add_field(reply, "Idempotent-Replayed", TEXT("true"));
+    }
     (void)problem_write(fault, exchange->request.path, text_of(exchange->request_id_text), &reply->body);
 }
 

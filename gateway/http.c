@@ -15,7 +15,7 @@
 #include "lib/base/invariant.h"
 
 enum {
-    HEAD_BUFFER_SIZE = GUARD_MAX_HEAD_SIZE + 1024, /* civetweb refuses what does not fit */
+    HEAD_BUFFER_SIZE = 4 * GUARD_MAX_HEAD_SIZE, /* what does not fit civetweb calls malformed: leave room to say too large */
     JOINED_MAX_SIZE = 64 * 1024,                   /* head and body up to here leave in one write */
     SMALL_BODY_SIZE = 64 * 1024,                   /* an unread body up to here is read, so that the connection goes on */
     LINGER_SIZE = 4 * 1024 * 1024,                 /* else so much of it is thrown away, so that the reply arrives */

@@ -19,8 +19,9 @@ static enum err redeem(void *user, struct text ticket, struct text client, struc
 {
     struct ws_access_parts *parts = user;
     struct ticket_ref ref = {.ticket = ticket};
-    struct call_meta meta = {.client = client};
+    struct call_meta meta = {.client = client, .caller = TEXT("gateway")};
     struct identity identity = {0};
+    set_has(call_meta, &meta, caller);
     if (client.size > 0) {
         set_has(call_meta, &meta, client);
     }

@@ -37,6 +37,7 @@ struct fault {
     struct text_list allowed;
     int64_t retry_after_s; /* 0: not said */
     int64_t head;          /* -1: not said */
+    bool replayed;         /* a stored refusal, given again; travels in reply_meta */
 };
 
 void fault_init(struct fault *fault, struct arena *arena);

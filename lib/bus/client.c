@@ -252,11 +252,15 @@ static enum err answer_copy(const struct message *reply, struct arena *arena, st
                             struct bus_answer *out)
 {
     enum err status = reply_error(reply, arena, fault);
-    if (status != ERR_NONE) {
-        return status;
-    }
     struct text meta = message_part(reply, 0);
     struct text body = message_part(reply, 1);
+    if (status != ERR_NONE) {
+        struct reply_meta said = {0};
+        if (fault && meta.size && record_unpack(&reply_meta_record, meta, arena, NULL, &said) == ERR_NONE) {
+            fault->replayed = said.replayed;
+        }
+        return status;
+    }
     *out = (struct bus_answer){.status = reply->head.status,
                                .meta = {arena_copy(arena, meta.data, meta.size), meta.size},
                                .body = {arena_copy(arena, body.data, body.size), body.size},
