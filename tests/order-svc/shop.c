@@ -173,7 +173,7 @@ enum err shop_ask_in(struct shop *shop, const struct ask *ask, struct arena *are
         assert_int_equal(record_unpack(&reply_meta_record, answer.meta, arena, fault, &meta), ERR_NONE);
         assert_int_equal(record_unpack(info->reply, answer.body, arena, fault, out), ERR_NONE);
     }
-    *out_replayed = has(reply_meta, &meta, replayed) && meta.replayed;
+    *out_replayed = e == ERR_NONE ? has(reply_meta, &meta, replayed) && meta.replayed : fault->replayed;
     return e;
 }
 

@@ -113,6 +113,7 @@ static void test_refusal_names_the_item_and_is_replayed(void **state)
     assert_int_equal(ask_for(shop, id, &in, &order), ERR_OUT_OF_STOCK);
     assert_refused(shop, "/items/2", 2);
     assert_string_equal(shop->fault.detail, detail);
+    assert_true(shop->replayed);
     in.items.items[2].quantity = 1;
     assert_int_equal(ask_for(shop, id, &in, &order), ERR_IDEMPOTENCY_KEY_REUSED);
     some_id(id);
@@ -173,6 +174,7 @@ static void test_total_too_large(void **state)
     assert_true(text_is(shop->fault.items[0].pointer, "/items/0/quantity"));
     assert_true(product_stock_becomes(shop, gold, 10));
     assert_int_equal(order_ask(shop, id, "usr_1", gold, 2, &order), ERR_INVALID_BODY);
+    assert_true(shop->replayed);
     assert_int_equal(order_ask(shop, NULL, "usr_1", gold, 1, &order), ERR_NONE);
     assert_int_equal(order.total, INT64_C(999999999999));
 }
