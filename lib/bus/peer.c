@@ -131,7 +131,7 @@ static enum peer_news refusal_take(struct peer *peer, const struct message *mess
 {
     AUTO(arena_release) struct arena arena = {0};
     struct problem problem;
-    if (record_unpack(&problem_record, message_part(message, 0), &arena, NULL, &problem) == ERR_NONE) {
+    if (record_unpack(&problem_record, message_part(message, 1), &arena, NULL, &problem) == ERR_NONE) {
         char refusal[sizeof peer->refusal];
         snprintf(refusal, sizeof refusal, "%.*s: %.*s", TEXT_ARG(problem.code), TEXT_ARG(problem.detail));
         peer->refused = peer->refused || strcmp(refusal, peer->refusal) != 0;
