@@ -23,29 +23,37 @@
     PAGE_SELECT(value) " FROM product_words w JOIN products p ON p.row = w.rowid WHERE product_words MATCH ?9 AND" \
     PAGE_FILTER(value, compare) PAGE_ORDER(value, direction)
 
+/* A category of few products is read whole and sorted; any other is picked out of all products in their order. */
+enum { CATEGORY_FEW_MAX = 2000 };
+#define PAGE_FEW(value, compare, direction)                                                               \
+    PAGE_SELECT(value) " FROM product_categories f CROSS JOIN products p ON p.row = f.product WHERE f.category = ?2 AND" \
+    PAGE_FILTER(value, compare) PAGE_ORDER(value, direction)
+#define PAGE_SORT(value, compare, direction, by_text, falling)                                            \
+    {PAGE_ALL(value, compare, direction), PAGE_FEW(value, compare, direction),                            \
+     PAGE_FOUND(value, compare, direction), by_text, falling}
+
 /* Rank in the high bits, age in the low 44 (milliseconds until the year 2527): of equal ranks the newest goes first. */
 #define PAGE_RELEVANCE "((product_rank(p.name_key, p.sku_key, ?10) << 44) + p.created_at)"
 _Static_assert(WORDS_RANK_MAX < 1 << 18, "the rank leaves 44 bits below it");
 
 struct page_sort {
     const char *all;   /* every product */
+    const char *few;   /* those of a small category */
     const char *found; /* those that match the words */
     bool by_text;      /* what kind the sort value is */
     bool falling;
 };
 
 static const struct page_sort sorts[product_sort_count] = {
-    [PRODUCT_BY_NEWEST] = {PAGE_ALL("p.created_at", "<", "DESC"), PAGE_FOUND("p.created_at", "<", "DESC"), false, true},
-    [PRODUCT_BY_OLDEST] = {PAGE_ALL("p.created_at", ">", "ASC"), PAGE_FOUND("p.created_at", ">", "ASC"), false, false},
-    [PRODUCT_BY_PRICE] = {PAGE_ALL("p.price_decimal", ">", "ASC"), PAGE_FOUND("p.price_decimal", ">", "ASC"), false,
-                          false},
-    [PRODUCT_BY_PRICE_FALLING] = {PAGE_ALL("p.price_decimal", "<", "DESC"), PAGE_FOUND("p.price_decimal", "<", "DESC"),
-                                  false, true},
-    [PRODUCT_BY_NAME] = {PAGE_ALL("p.name_key", ">", "ASC"), PAGE_FOUND("p.name_key", ">", "ASC"), true, false},
-    [PRODUCT_BY_NAME_FALLING] = {PAGE_ALL("p.name_key", "<", "DESC"), PAGE_FOUND("p.name_key", "<", "DESC"), true, true},
+    [PRODUCT_BY_NEWEST] = PAGE_SORT("p.created_at", "<", "DESC", false, true),
+    [PRODUCT_BY_OLDEST] = PAGE_SORT("p.created_at", ">", "ASC", false, false),
+    [PRODUCT_BY_PRICE] = PAGE_SORT("p.price_decimal", ">", "ASC", false, false),
+    [PRODUCT_BY_PRICE_FALLING] = PAGE_SORT("p.price_decimal", "<", "DESC", false, true),
+    [PRODUCT_BY_NAME] = PAGE_SORT("p.name_key", ">", "ASC", true, false),
+    [PRODUCT_BY_NAME_FALLING] = PAGE_SORT("p.name_key", "<", "DESC", true, true),
     /* without words everything is equally relevant */
-    [PRODUCT_BY_RELEVANCE] = {PAGE_ALL("p.created_at", "<", "DESC"), PAGE_FOUND(PAGE_RELEVANCE, "<", "DESC"), false,
-                              true},
+    [PRODUCT_BY_RELEVANCE] = {PAGE_ALL("p.created_at", "<", "DESC"), PAGE_FEW("p.created_at", "<", "DESC"),
+                              PAGE_FOUND(PAGE_RELEVANCE, "<", "DESC"), false, true},
 };
 
 /* ---- rank ---- */
@@ -196,35 +204,73 @@ static enum product_sort sort_of(const struct product_query *query)
     return has(product_query, query, q) ? PRODUCT_BY_RELEVANCE : PRODUCT_BY_NEWEST;
 }
 
-enum err product_sqlite_page(struct product_store *self, struct product_act *act, const struct product_view *view,
-                             struct product_list *out)
+static enum err category_is_small(struct product_store *self, struct product_act *act, struct text category, bool *out)
 {
-    const struct product_query *query = view->query;
+    bool row;
+    sqlite3_stmt *count = product_prepare(
+        self, act, "SELECT count(*) FROM (SELECT 1 FROM product_categories WHERE category = ?1 LIMIT ?2)");
+    if (!count) {
+        return act->fault->code;
+    }
+    sqlite_bind_text_at(count, 1, category);
+    sqlite_bind_int_at(count, 2, CATEGORY_FEW_MAX + 1);
+    enum err e = product_step(self, act, count, &row);
+    if (e == ERR_NONE) {
+        *out = sqlite_int_at(count, 0) <= CATEGORY_FEW_MAX;
+        (void)sqlite3_reset(count);
+    }
+    return e;
+}
+
+/* The statement for a query without words. */
+static enum err choose_sql(struct product_store *self, struct product_act *act, const struct product_query *query,
+                           struct page_run *run)
+{
+    bool small = false;
+    enum err e = ERR_NONE;
+    if (has(product_query, query, category)) {
+        e = category_is_small(self, act, query->category, &small);
+    }
+    run->sql = small ? run->sort->few : run->sort->all;
+    return e;
+}
+
+static enum err page_found(struct product_store *self, struct product_act *act, const struct product_view *view,
+                           struct page_run *run, struct product_list *out)
+{
     AUTO(buffer_release) struct buffer words;
     AUTO(buffer_release) struct buffer match;
     buffer_init(&words, WORDS_MAX_SIZE);
     buffer_init(&match, 2 * WORDS_MAX_SIZE);
+    words_query(view->query->q, &words);
+    match_make(buffer_text(&words), &match);
+    if (match.size == 0) { /* nothing that could be found */
+        *out = (struct product_list){0};
+        return ERR_NONE;
+    }
+    run->words = buffer_text(&words);
+    run->match = buffer_text(&match);
+    run->sql = run->sort->found;
+    return page_read(self, act, view, run, out);
+}
+
+enum err product_sqlite_page(struct product_store *self, struct product_act *act, const struct product_view *view,
+                             struct product_list *out)
+{
+    const struct product_query *query = view->query;
     struct page_run run = {.sort = &sorts[sort_of(query)],
                            .from_start = !has(product_query, query, cursor),
                            .limit = has(product_query, query, limit) ? query->limit : PRODUCT_PAGE_DEFAULT};
+    enum err e = ERR_NONE;
     if (!run.from_start) {
-        enum err e = cursor_read(&product_query_record, query, query->cursor, run.sort->by_text ? "tt" : "it",
-                                 act->arena, act->fault, run.after);
-        if (e != ERR_NONE) {
-            return e;
-        }
+        e = cursor_read(&product_query_record, query, query->cursor, run.sort->by_text ? "tt" : "it", act->arena,
+                        act->fault, run.after);
     }
-    run.sql = run.sort->all;
-    if (has(product_query, query, q)) {
-        words_query(query->q, &words);
-        match_make(buffer_text(&words), &match);
-        run.words = buffer_text(&words);
-        run.match = buffer_text(&match);
-        run.sql = run.sort->found;
-        if (run.match.size == 0) { /* nothing that could be found */
-            *out = (struct product_list){0};
-            return ERR_NONE;
-        }
+    if (e == ERR_NONE && has(product_query, query, q)) {
+        return page_found(self, act, view, &run, out);
     }
-    return page_read(self, act, view, &run, out);
+    if (e == ERR_NONE) {
+        e = choose_sql(self, act, query, &run);
+    }
+    return e == ERR_NONE ? page_read(self, act, view, &run, out) : e;
 }

@@ -157,6 +157,37 @@ static void filters_go_together(void **state)
     assert_ids(shop, &query, "");
 }
 
+static void categories_of_any_size_give_the_same_pages(void **state)
+{
+    struct shop *shop = *state;
+    enum { GOODS = 2100, SMALL = 40 };
+    struct text both[] = {TEXT("large"), TEXT("small")};
+    for (int i = 0; i < GOODS;) {
+        shop_batch_begin(shop);
+        for (int j = 0; j < 100; j++, i++) {
+            struct product product = shop_product(shop, i);
+            product.categories = (struct text_list){both, i % (GOODS / SMALL) == 3 ? 2 : 1};
+            product.created_at += i / 7;
+            product.price = i % 11;
+            shop_add(shop, &product);
+        }
+        assert_true(shop_batch_end(shop, true));
+    }
+    for (int sort = 0; sort < product_sort_count; sort++) {
+        struct product_query query = {.category = TEXT("small"), .sort = (enum product_sort)sort};
+        set_has(product_query, &query, category), set_has(product_query, &query, sort);
+        struct seen whole = read_all(shop, query, PAGE_MAX, false);
+        struct seen paged = read_all(shop, query, 7, false);
+        assert_int_equal(whole.count, SMALL + 1);
+        assert_int_equal(paged.count, whole.count);
+        assert_memory_equal(paged.ids, whole.ids, sizeof whole.ids[0] * (size_t)whole.count);
+        struct product_list list = {0};
+        query.category = TEXT("large");
+        assert_int_equal(shop_page(shop, &query, false, &list), ERR_NONE);
+        assert_int_equal(list.data.count, PRODUCT_PAGE_DEFAULT);
+    }
+}
+
 static void filters_follow_edits(void **state)
 {
     struct shop *shop = *state;
@@ -323,6 +354,7 @@ int contract_product_list(const struct contract_place *place)
         SHOP_TEST(every_sort_has_each_row_once_on_pages_of_any_size),
         SHOP_TEST(sorts_order_by_their_value),
         SHOP_TEST(filters_go_together),
+        SHOP_TEST(categories_of_any_size_give_the_same_pages),
         SHOP_TEST(filters_follow_edits),
         SHOP_TEST(search_finds_all_words_by_prefix),
         SHOP_TEST(search_takes_no_syntax),
