@@ -112,8 +112,11 @@ bool decimal_from_double(double value, int64_t *out)
         return false;
     }
     double magnitude = fabs(value);
-    /* 15 significant digits, written without an exponent */
-    int whole = magnitude < 1 ? 0 : (int)floor(log10(magnitude)) + 1;
+    if (magnitude > 0 && magnitude < 0.0001) {
+        return false; /* has digits, all of them beyond the fourth decimal */
+    }
+    /* 15 significant digits, written without an exponent; negative: zeros behind the point */
+    int whole = magnitude > 0 ? (int)floor(log10(magnitude)) + 1 : 1;
     snprintf(room, sizeof room, "%.*f", 15 - whole, magnitude);
     size_t size = strlen(room);
     while (size > 0 && room[size - 1] == '0') {

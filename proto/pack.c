@@ -59,10 +59,12 @@ bool pack_raw(struct buffer *out, struct text value)
 static bool pack_texts(const struct field *field, const void *at, struct buffer *out)
 {
     struct text_list list;
+    char message[128];
     memcpy(&list, at, sizeof list);
     ASSERT(list.count <= field->count_max);
     bool packed = pack_array(out, list.count);
     for (uint32_t i = 0; packed && i < list.count; i++) {
+        ASSERT(field_check_text(field, list.items[i], message, sizeof message));
         packed = pack_text(out, list.items[i]);
     }
     return packed;

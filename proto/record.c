@@ -388,21 +388,29 @@ static const struct field *field_expected(const struct record *record, struct te
     return NULL;
 }
 
-static enum err unpack_entry(struct unpack *u, const struct record *record, struct wire *wire, uint32_t *hint, void *out)
+/* Where the unpacking of one map stands. */
+struct map_state {
+    uint32_t hint; /* index of the field that is likely next */
+    uint64_t seen; /* by index; unlike the presence bits also those that were nil */
+};
+
+static enum err unpack_entry(struct unpack *u, const struct record *record, struct wire *wire, struct map_state *state,
+                             void *out)
 {
     struct text key;
     if (!wire_read_text(wire, &key)) {
         return malformed(u, "has a key that is not a text");
     }
-    const struct field *field = field_expected(record, key, hint);
+    const struct field *field = field_expected(record, key, &state->hint);
     if (!field) {
         return wire_skip(wire, RECORD_MAX_DEPTH - u->depth) ? ERR_NONE : malformed(u, "has a malformed value");
     }
     uint32_t index = (uint32_t)(field - record->fields);
     size_t back = pointer_enter(u->pointer, sizeof u->pointer, field->name, 0);
-    if (record_has(out, index)) {
+    if (state->seen >> index & 1) {
         return malformed(u, "is given twice");
     }
+    state->seen |= UINT64_C(1) << index;
     if (wire_peek(wire) == WIRE_NIL && !(field->flags & REQ) && field->kind != FIELD_RAW) {
         u->pointer[back] = '\0';
         return wire_read_nil(wire) ? ERR_NONE : ERR_INTERNAL;
@@ -417,7 +425,8 @@ static enum err unpack_entry(struct unpack *u, const struct record *record, stru
 
 static enum err unpack_map(struct unpack *u, const struct record *record, struct wire *wire, void *out)
 {
-    uint32_t count, hint = 0;
+    uint32_t count;
+    struct map_state state = {0};
     if (!wire_read_map(wire, &count)) {
         return malformed(u, "is not a map");
     }
@@ -425,7 +434,7 @@ static enum err unpack_map(struct unpack *u, const struct record *record, struct
         return malformed(u, "is too deep");
     }
     for (uint32_t i = 0; i < count; i++) {
-        enum err e = unpack_entry(u, record, wire, &hint, out);
+        enum err e = unpack_entry(u, record, wire, &state, out);
         if (e != ERR_NONE) {
             return e;
         }

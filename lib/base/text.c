@@ -43,7 +43,7 @@ bool text_equal_ignoring_case(struct text a, struct text b)
 bool text_starts_with(struct text text, const char *prefix)
 {
     size_t size = strlen(prefix);
-    return text.size >= size && memcmp(text.data, prefix, size) == 0;
+    return text.size >= size && (size == 0 || memcmp(text.data, prefix, size) == 0);
 }
 
 int text_compare(struct text a, struct text b)
