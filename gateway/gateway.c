@@ -77,7 +77,7 @@ static void log_request(const struct exchange *x, int64_t spent_us)
     const struct log *log = x->gateway->env->log;
     enum log_level level = x->reply.status >= 500 ? LOG_WARN : LOG_INFO;
     log_write(log, level,
-              (struct kv[]){KV("event", "http.request"), KV("request", x->request_id_text),
+              (struct kv[]){KV("event", "http.request"), KV("request_id", x->request_id_text),
                             KV_TEXT("user", x->signed_in ? x->who.user_id : TEXT("")),
                             KV("route", x->route ? x->route->path : "other"),
                             KV_TEXT("method", x->request.method), KV_INT("status", x->reply.status),
