@@ -192,8 +192,13 @@ static enum err ticket(struct call *call, const void *in, void *out)
     return call_send(call, OP_product_get, "look", (struct text){0}, &ref, ticket_done, &gate);
 }
 
+static _Atomic bool work_waits;
+
 static void work(void *argument)
 {
+    if (work_waits) {
+        gate_pass(&gate);
+    }
     *(int *)argument = 42;
 }
 
@@ -557,6 +562,47 @@ static void test_offload(void **state)
                      ERR_NONE);
 }
 
+struct answered {
+    _Atomic int status;
+};
+
+static void answer_note(void *user, enum err status, const struct bus_answer *answer, const struct problem *problem)
+{
+    struct answered *answered = user;
+    (void)answer, (void)problem;
+    answered->status = (int)status;
+}
+
+static void test_full_pool(void **state)
+{
+    enum { QUEUE = 4 }; /* of the pool, beside its one thread */
+    struct scene *scene = *state;
+    struct call_meta meta = meta_of_user("usr_1");
+    struct nothing nothing = {0};
+    struct answered answered[QUEUE + 1];
+    struct bus_request request = {.route = TEXT("user.logout"),
+                                  .meta = record_pack_in(&call_meta_record, &meta, &scene->arena),
+                                  .body = record_pack_in(&nothing_record, &nothing, &scene->arena),
+                                  .budget_ms = 20000};
+    work_waits = true;
+    for (int i = 0; i < QUEUE + 1; i++) {
+        answered[i].status = ERR_COUNT;
+        assert_int_equal(bus_client_start(scene->client, &request, answer_note, &answered[i]), ERR_NONE);
+        if (i == 0) {
+            gate_wait(&gate);
+        }
+    }
+    assert_int_equal(bus_client_do(scene->client, OP_user_logout, NULL, &meta, &nothing, &scene->arena,
+                                   &scene->fault, &nothing),
+                     ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(scene->fault.retry_after_s, 1);
+    work_waits = false;
+    sem_post(&gate.leave);
+    for (int i = 0; i < QUEUE + 1; i++) {
+        RIG_WAIT(answered[i].status == ERR_NONE);
+    }
+}
+
 static int64_t queue_length(struct scene *scene)
 {
     struct metrics *metrics = scene->user.rig.env.metrics;
@@ -709,17 +755,6 @@ static void test_drain(void **state)
     assert_int_equal(identity.issued_at, 1);
 }
 
-struct answered {
-    _Atomic int status;
-};
-
-static void answer_note(void *user, enum err status, const struct bus_answer *answer, const struct problem *problem)
-{
-    struct answered *answered = user;
-    (void)answer, (void)problem;
-    answered->status = (int)status;
-}
-
 static void test_drain_waits_for_answers(void **state)
 {
     struct scene *scene = *state;
@@ -840,6 +875,7 @@ int main(void)
         SCENE(test_continuation),
         cmocka_unit_test_setup_teardown(test_continuation, scene_open_ipc, scene_close),
         SCENE(test_offload),
+        SCENE(test_full_pool),
         SCENE(test_batch),
         SCENE(test_broken_store),
         SCENE(test_failed_commit),
