@@ -30,9 +30,14 @@ static void *live_run(void *user)
 
 bool live_start(struct live *live, void *context, const char *const *flags)
 {
+    return live_start_logged(live, context, flags, -1);
+}
+
+bool live_start_logged(struct live *live, void *context, const char *const *flags, int log_fd)
+{
     static char name[] = "broker";
     eventfd_t ready;
-    *live = (struct live){.context = context, .log = {.fd = -1, .level = LOG_ERROR, .program = "test"}, .argc = 1};
+    *live = (struct live){.context = context, .log = {.fd = log_fd, .level = LOG_ERROR, .program = "test"}, .argc = 1};
     live->argv[0] = name;
     for (; *flags; flags++) {
         assert_true(live->argc <= LIVE_MAX_FLAGS);
