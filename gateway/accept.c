@@ -1,5 +1,6 @@
-/* Records accepted sockets by descriptor. Nobody tells when civetweb closes one: an entry whose descriptor no longer has
- * its addresses is dead, and is noticed when the descriptor comes again, is looked up, or the cap is about to refuse. */
+/* Records accepted sockets by descriptor. Nobody tells when civetweb closes one: an entry whose descriptor no longer
+ * has its addresses is dead, and is noticed when the descriptor comes again, is looked up, or the cap is about to
+ * refuse. */
 #include "gateway/accept.h"
 
 #include <arpa/inet.h>

@@ -6,7 +6,8 @@
  * so libzmq in the same process does not notice. The thread's own pointer is the one mutable variable with static
  * storage; two gateways of one process do not meet in it.
  *
- * Recorded sockets get close-on-exec, TCP keepalive and TCP_USER_TIMEOUT, and count against a cap per client address. */
+ * Recorded sockets get close-on-exec, TCP keepalive and TCP_USER_TIMEOUT, and count against a cap per client address.
+ */
 #ifndef ZMART_GATEWAY_ACCEPT_H
 #define ZMART_GATEWAY_ACCEPT_H
 

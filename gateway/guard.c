@@ -138,7 +138,7 @@ static enum err target_read(const struct mg_request_info *info, struct fault *fa
 
 /* ---- the head ---- */
 
-static enum verb verb_of(struct text method)
+enum verb verb_find(struct text method)
 {
     static const struct {
         const char *name;
@@ -325,7 +325,7 @@ enum err guard_request(const struct mg_request_info *info, struct fault *fault, 
 {
     struct http_request request = {.method = text_of(info->request_method), .client = text_of(info->remote_addr)};
     const char *end = NULL;
-    request.verb = verb_of(request.method);
+    request.verb = verb_find(request.method);
     request.http_1_0 = strcmp(info->http_version, "1.0") == 0;
     enum err e = target_read(info, fault, &request, &end);
     if (e != ERR_NONE) {

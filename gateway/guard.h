@@ -16,6 +16,9 @@ enum { GUARD_MAX_HEAD_SIZE = 16 * 1024, GUARD_MAX_HEADER_COUNT = 63, GUARD_MAX_U
 /* out is untouched on failure. The connection must be closed after a failure: where the next request begins is unknown. */
 MUST_USE enum err guard_request(const struct mg_request_info *info, struct fault *fault, struct http_request *out);
 
+/* VERB_OTHER for a method that no path of ours has. */
+enum verb verb_find(struct text method);
+
 /* Decodes percent-escapes once into room (at least from.size bytes; plus_is_blank for query strings). False for a bad
  * escape. The result may hold any byte. */
 MUST_USE bool percent_decode(struct text from, bool plus_is_blank, char *room, struct text *out);

@@ -300,7 +300,19 @@ static int begin_request(struct mg_connection *connection)
     return passed_on ? 0 : worker->exchange.reply.status;
 }
 
-static enum err err_of_status(int status, const struct mg_request_info *info)
+/* civetweb knows neither TRACE nor made-up methods, and says 400 when it has read the request line. */
+static enum err refused_request_line(const struct mg_request_info *info, struct fault *fault)
+{
+    if (!info->request_method || !info->http_version || verb_find(text_of(info->request_method)) != VERB_OTHER) {
+        return ERR_BAD_REQUEST;
+    }
+    for (int verb = 0; verb < VERB_OTHER; verb++) {
+        fault_allow(fault, verb_name((enum verb)verb));
+    }
+    return ERR_METHOD_NOT_ALLOWED;
+}
+
+static enum err err_of_status(int status, const struct mg_request_info *info, struct fault *fault)
 {
     for (int i = 0; info && i < info->num_headers; i++) {
         if (text_equal_ignoring_case(text_of(info->http_headers[i].name), TEXT("Transfer-Encoding")) &&
@@ -309,8 +321,8 @@ static enum err err_of_status(int status, const struct mg_request_info *info)
         }
     }
     switch (status) {
+    case 400: return info ? refused_request_line(info, fault) : ERR_BAD_REQUEST;
     case 404: return ERR_NOT_FOUND;
-    case 405: return ERR_METHOD_NOT_ALLOWED;
     case 408: return ERR_REQUEST_TIMEOUT;
     case 413:
     case 431: return ERR_HEAD_TOO_LARGE; /* civetweb's 413 means the head */
@@ -338,7 +350,7 @@ static int error_handle(struct mg_connection *connection, int status, const char
     }
     x->request.verb = VERB_OTHER;
     fault_cause(&x->fault, "civetweb: %s", message);
-    (void)fault_set(&x->fault, err_of_status(status, info), NULL);
+    (void)fault_set(&x->fault, err_of_status(status, info, &x->fault), NULL);
     x->has_body = true;
     x->reply.close = true;
     reply_problem(x);

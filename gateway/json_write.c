@@ -23,7 +23,8 @@ static int scope_decimals(const struct scope *scope)
             return scope->decimals;
         }
         const struct field *field = record_field(scope->record, TEXT("currency"));
-        if (field && field->kind == FIELD_TEXT && record_has(scope->in, (uint32_t)(field - scope->record->fields))) {
+        if (field && field->kind == FIELD_TEXT &&
+            ((field->flags & REQ) || record_has(scope->in, (uint32_t)(field - scope->record->fields)))) {
             struct text code;
             memcpy(&code, field_in(field, scope->in), sizeof code);
             int decimals = currency_decimals(code);

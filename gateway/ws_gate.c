@@ -21,8 +21,8 @@
 enum { PENDING_MAX_MS = 60 * 1000, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE = 24 };
 
 #define WS_PATH "/ws"
-#define WS_QUERY_FIELDS(F, R)                                                                        \
-    F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket")                 \
+#define WS_QUERY_FIELDS(F, R)                                                                                          \
+    F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket")                                    \
     F(R, TEXT, orders, OPT | LINE, 1, WS_FILTER_MAX * WS_ID_SIZE, none, "order ids, separated by commas")
 RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
 RECORD_DEFINE(ws_query, WS_QUERY_FIELDS)

@@ -42,7 +42,7 @@ struct ws_loop {
     atomic_int overrun;   /* not 0: the mailbox was full */
     pthread_mutex_t mutex;
     pthread_cond_t emptied;
-    int64_t open_count;   /* guarded by mutex: sockets, and those on their way through the mailbox */
+    int64_t open_count; /* guarded by mutex: sockets, and those on their way through the mailbox */
 
     /* The loop's thread's own. */
     struct ws_peer *buckets[BUCKET_COUNT + 1]; /* customers by account; the last one: administrators */
@@ -50,7 +50,7 @@ struct ws_loop {
     struct ws_peer *done;                      /* to be destroyed after this round */
     int64_t peer_count, closing_count;         /* closing: as of the last tick */
     int64_t last_seq, tick_ms;
-    struct ended ends[WS_LOOP_DENIALS];        /* the newest, for sockets that were checked before and added after */
+    struct ended ends[WS_LOOP_DENIALS]; /* the newest, for sockets that were checked before and added after */
     uint32_t end_count;
     bool stopping;
 };
@@ -361,7 +361,8 @@ static void *loop_run(void *argument)
                 continue;
             }
             bool broken = (events[i].events & (EPOLLHUP | EPOLLERR)) != 0;
-            ws_peer_on_io(peer, broken || (events[i].events & EPOLLIN), broken || (events[i].events & EPOLLOUT), now_ms);
+            ws_peer_on_io(peer, broken || (events[i].events & EPOLLIN), broken || (events[i].events & EPOLLOUT),
+                          now_ms);
             peer_settle(self, peer);
         }
         peers_reap(self, now_ms);
@@ -382,8 +383,8 @@ struct ws_loop *ws_loop_new(const struct ws_loop_settings *settings)
     self->settings = *settings;
     self->mailbox = mailbox_new(WS_LOOP_MAILBOX);
     self->connections = metrics_get(settings->metrics, METRIC_GAUGE, "zmart_ws_connections", "", "WebSockets open.");
-    self->messages = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_ws_messages_total", "",
-                                 "Events queued to WebSockets.");
+    self->messages =
+        metrics_get(settings->metrics, METRIC_COUNTER, "zmart_ws_messages_total", "", "Events queued to WebSockets.");
     self->lagging = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_ws_dropped_total", "",
                                 "WebSockets closed because events could not be delivered.");
     pthread_condattr_t attributes;

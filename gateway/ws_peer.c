@@ -1,6 +1,6 @@
-/* libwslay parses, checks and answers (pong, echo of a close, closes for malformed frames); its output is collected into
- * whole frames and goes through the peer's own queue. Events, pings and our own closes are frames made here, so that
- * an event's bytes are shared between clients, and nothing is ever sent in the middle of another frame. */
+/* libwslay parses, checks and answers (pong, echo of a close, closes for malformed frames); its output is collected
+ * into whole frames and goes through the peer's own queue. Events, pings and our own closes are frames made here, so
+ * that an event's bytes are shared between clients, and nothing is ever sent in the middle of another frame. */
 #include "gateway/ws_peer.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "lib/base/text.h"
 
 enum {
-    READ_TURN_SIZE = 64 * 1024, /* of one client before the others get their turn */
+    READ_TURN_SIZE = 64 * 1024,  /* of one client before the others get their turn */
     OUTPUT_MAX_SIZE = 64 * 1024, /* of libwslay in one turn */
     FRAMES_PER_MESSAGE = 8,
     MISSED_MAX = 2,
@@ -27,8 +27,8 @@ enum {
 
 enum peer_state {
     PEER_OPEN,
-    PEER_CLOSING,  /* a close frame is queued or sent; we wait for the client's */
-    PEER_LEAVING,  /* as PEER_CLOSING, but nothing the client says matters any more */
+    PEER_CLOSING,   /* a close frame is queued or sent; we wait for the client's */
+    PEER_LEAVING,   /* as PEER_CLOSING, but nothing the client says matters any more */
     PEER_LINGERING, /* our side is shut; what arrives is thrown away, so that no reset overtakes the close frame */
     PEER_DONE
 };
@@ -47,17 +47,17 @@ struct ws_peer {
     uint32_t sent_size;
     int64_t event_count, event_size, control_count; /* waiting */
     struct buffer output;                           /* of libwslay, until it is a whole number of frames */
-    int64_t last_seq;       /* all events up to here that it may see have been handed to the kernel */
+    int64_t last_seq; /* all events up to here that it may see have been handed to the kernel */
     int64_t events_total;
-    uint16_t code;          /* for the log */
-    uint16_t violation;     /* close code that a callback asks for */
-    bool ended;             /* the connection is broken or closed by the client */
-    int64_t read_left;      /* bytes of this turn */
-    int64_t message_size;   /* of the message that is arriving */
+    uint16_t code;                                 /* for the log */
+    uint16_t violation;                            /* close code that a callback asks for */
+    bool ended;                                    /* the connection is broken or closed by the client */
+    int64_t read_left;                             /* bytes of this turn */
+    int64_t message_size;                          /* of the message that is arriving */
     int64_t message_count, frame_count, minute_ms; /* received since minute_ms */
     int64_t born_ms, ping_ms, deadline_ms, last_deadline_ms;
-    int missed_count;       /* pings without an answer */
-    int unread_size;        /* bytes in the kernel that the client has not taken, as of the last tick */
+    int missed_count; /* pings without an answer */
+    int unread_size;  /* bytes in the kernel that the client has not taken, as of the last tick */
     struct ws_links links;
 };
 

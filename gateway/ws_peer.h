@@ -45,12 +45,12 @@ struct ws_filter {
 };
 
 struct ws_peer_settings {
-    uint64_t id;                 /* unique in the process */
-    int fd;                      /* connected; the peer owns it from now on */
+    uint64_t id; /* unique in the process */
+    int fd;      /* connected; the peer owns it from now on */
     struct ws_identity identity;
-    struct ws_filter filter;     /* its array is the peer's from now on */
+    struct ws_filter filter;        /* its array is the peer's from now on */
     const struct ws_limits *limits; /* borrowed */
-    char client[WS_CLIENT_SIZE]; /* address, for the log */
+    char client[WS_CLIENT_SIZE];    /* address, for the log */
 };
 
 /* What the log is told about a socket. */
@@ -65,9 +65,9 @@ struct ws_record {
 
 struct ws_peer;
 
-/* The peer is held: it queues what it is sent and leaves the socket alone, because the handshake's answer is still being
- * written to it. One that is not started within WS_HOLD_MS is done.
- * NULL if libwslay refuses (memory). The settings' fd and filter are then the caller's again. */
+/* The peer is held: it queues what it is sent and leaves the socket alone, because the handshake's answer is still
+ * being written to it. One that is not started within WS_HOLD_MS is done. NULL if libwslay refuses (memory). The
+ * settings' fd and filter are then the caller's again. */
 struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t last_seq, int64_t now_ms);
 void ws_peer_destroy(struct ws_peer **self);
 /* The handshake is over: sends what was queued meanwhile. */

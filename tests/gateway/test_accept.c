@@ -1,8 +1,8 @@
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <civetweb.h>
@@ -214,7 +214,8 @@ static int look_up(struct mg_connection *connection, void *user)
     seen->fd = accept_find(seen->registry, info->remote_addr, info->remote_port, info->server_port);
     struct sockaddr_in address = {0};
     socklen_t size = sizeof(address);
-    if (getpeername(seen->fd, (struct sockaddr *)&address, &size) != 0 || ntohs(address.sin_port) != info->remote_port) {
+    if (getpeername(seen->fd, (struct sockaddr *)&address, &size) != 0 ||
+        ntohs(address.sin_port) != info->remote_port) {
         seen->fd = -1;
     }
     mg_printf(connection, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
@@ -253,9 +254,9 @@ static void civetweb_accepts_through_the_hook(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_the_socket_of_a_client),      cmocka_unit_test(sets_the_socket_up),
+        cmocka_unit_test(finds_the_socket_of_a_client),       cmocka_unit_test(sets_the_socket_up),
         cmocka_unit_test(caps_the_connections_of_one_client), cmocka_unit_test(follows_a_moved_socket),
-        cmocka_unit_test(other_threads_accept_as_ever),      cmocka_unit_test(civetweb_accepts_through_the_hook),
+        cmocka_unit_test(other_threads_accept_as_ever),       cmocka_unit_test(civetweb_accepts_through_the_hook),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

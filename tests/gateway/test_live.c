@@ -1,9 +1,9 @@
 /* The whole way: a real civetweb, real sockets, events in, frames out. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <civetweb.h>
 #include <dirent.h>
@@ -96,8 +96,8 @@ static int on_http_error(struct mg_connection *connection, int status, const cha
 
 static void start_civetweb(struct fixture *f)
 {
-    static const char *const options[] = {
-        "listening_ports", "127.0.0.1:0", "num_threads", "3", "decode_url", "no", "request_timeout_ms", "5000", NULL};
+    static const char *const options[] = {"listening_ports",    "127.0.0.1:0", "num_threads", "3", "decode_url", "no",
+                                          "request_timeout_ms", "5000",        NULL};
     struct mg_callbacks callbacks = {.init_thread = enter_on_master, .http_error = on_http_error};
     struct mg_server_port port;
     mg_init_library(0);
@@ -120,8 +120,10 @@ static int fixture_open(void **state)
     f->config = (struct live_config){.total_max = 40, .user_max = 10, .origins = "https://a.example,https://b.example"};
     f->limits = live_limits;
     f->limits.close_ms = 1000;
-    struct live_settings settings = {
-        .config = &f->config, .accepts = f->accepts, .access = {.redeem = redeem, .check = check}, .limits = &f->limits};
+    struct live_settings settings = {.config = &f->config,
+                                     .accepts = f->accepts,
+                                     .access = {.redeem = redeem, .check = check},
+                                     .limits = &f->limits};
     f->live = live_new(&f->env, &settings);
     assert_non_null(f->live);
     start_civetweb(f);
@@ -263,11 +265,14 @@ static void handshakes_have_one_form(void **state)
         "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: short\r\n"
         "Sec-WebSocket-Version: 13\r\nAuthorization: customer usr_a s\r\n\r\n",
         "GET /ws HTTP/1.0\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nAuthorization: customer usr_a s\r\n\r\n",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nAuthorization: customer usr_a "
+        "s\r\n\r\n",
         "POST /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nAuthorization: customer usr_a s\r\n\r\n",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nAuthorization: customer usr_a "
+        "s\r\n\r\n",
         "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\nAuthorization: customer usr_a s\r\n\r\n",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 8\r\nAuthorization: customer usr_a "
+        "s\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         char reply[1024] = "";
@@ -349,7 +354,8 @@ static void a_client_that_does_not_read_is_dropped_alone(void **state)
     int slow = ws_client_connect(f->port);
     char reply[1024], reason[124];
     assert_int_equal(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
-    assert_int_equal(ws_client_handshake(slow, "/ws", "Authorization: customer usr_a s\r\n", reply, sizeof(reply)), 101);
+    assert_int_equal(ws_client_handshake(slow, "/ws", "Authorization: customer usr_a s\r\n", reply, sizeof(reply)),
+                     101);
     int good = open_at(f, "/ws", "Authorization: customer usr_a ses_2\r\n");
     struct metric *dropped = metrics_get(f->metrics, METRIC_COUNTER, "zmart_ws_dropped_total", "", "");
     int64_t seq = 0;
@@ -397,10 +403,10 @@ static void a_gap_in_the_events_is_told(void **state)
 static void speaking_before_the_101_is_refused(void **state)
 {
     struct fixture *f = *state;
-    static const char early[] =
-        "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nAuthorization: customer usr_a s\r\n\r\n"
-        "\x81\x82\0\0\0\0hi";
+    static const char early[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: "
+                                "13\r\nAuthorization: customer usr_a s\r\n\r\n"
+                                "\x81\x82\0\0\0\0hi";
     char head[1024];
     size_t used = 0;
     int fd = ws_client_connect(f->port);
@@ -434,8 +440,8 @@ static void a_drain_closes_all_and_refuses_more(void **state)
     assert_int_equal((intptr_t)left, 0);
     char reply[4096];
     int late = ws_client_connect(f->port);
-    assert_int_equal(
-        ws_client_handshake(late, "/ws", "Authorization: customer usr_a s\r\n", reply, sizeof(reply)), 503);
+    assert_int_equal(ws_client_handshake(late, "/ws", "Authorization: customer usr_a s\r\n", reply, sizeof(reply)),
+                     503);
     close(a);
     close(b);
     close(late);

@@ -1,8 +1,8 @@
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <poll.h>
 #include <stdio.h>
@@ -175,7 +175,10 @@ struct bad {
 };
 
 #define MASK "\0\0\0\0"
-#define BAD(what, bytes, code) {what, bytes, sizeof(bytes) - 1, code}
+#define BAD(what, bytes, code)                                                                                         \
+    {                                                                                                                  \
+        what, bytes, sizeof(bytes) - 1, code                                                                           \
+    }
 
 static void broken_rules_have_their_codes(void **state)
 {
@@ -279,7 +282,10 @@ static void the_client_closes(void **state)
 {
     struct fixture *f = *state;
     struct ws_record record;
-    ws_client_frame(f->reader.fd, 0x88, "\x03\xe8" "bye", 5);
+    ws_client_frame(f->reader.fd, 0x88,
+                    "\x03\xe8"
+                    "bye",
+                    5);
     pump(f);
     struct ws_frame frame;
     assert_true(ws_client_read(&f->reader, &frame));

@@ -1,8 +1,8 @@
 #include "tests/gateway/ws_client.h"
 
-#include <stdarg.h>
-#include <setjmp.h>
 #include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -25,8 +25,8 @@ struct ws_reader {
 /* A TCP connection to 127.0.0.1; fails the test if there is none. */
 int ws_client_connect(int port);
 void ws_client_write(int fd, const void *data, size_t size);
-/* Sends "GET target" with the fields of a handshake and extra ("Name: value\r\n" each), then reads the answer's head (and
- * the body that Content-Length tells) into reply. Returns its status. */
+/* Sends "GET target" with the fields of a handshake and extra ("Name: value\r\n" each), then reads the answer's head
+ * (and the body that Content-Length tells) into reply. Returns its status. */
 int ws_client_handshake(int fd, const char *target, const char *extra, char *reply, size_t reply_size);
 
 /* first: FIN, RSV and opcode; masked with a key of its own. */

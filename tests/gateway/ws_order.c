@@ -5,8 +5,12 @@
 struct subscriber_event ws_order_event(int64_t seq, const char *user_id, const char *order_id, uint32_t note_size,
                                        struct arena *arena)
 {
-    struct order_line line = {
-        .product_id = TEXT("prd_1"), .sku = TEXT("SKU-1"), .name = TEXT("Cup"), .price = 2999, .quantity = 2, .total = 5998};
+    struct order_line line = {.product_id = TEXT("prd_1"),
+                              .sku = TEXT("SKU-1"),
+                              .name = TEXT("Cup"),
+                              .price = 2999,
+                              .quantity = 2,
+                              .total = 5998};
     struct order_move move = {.status = ORDER_PENDING, .at = 1767323045678, .by = text_of(user_id)};
     struct order order = {
         .id = text_of(order_id),

@@ -1,0 +1,118 @@
+#include "tests/gateway/check.h"
+
+#include <jansson.h>
+
+#include "gateway/docs.h"
+#include "gateway/openapi.h"
+
+static json_t *root;
+
+static int make(void **state)
+{
+    struct buffer out;
+    struct router *router = router_new();
+    (void)state;
+    buffer_init(&out, 1024 * 1024);
+    openapi_print(router, &out);
+    root = json_loadb(out.data, out.size, JSON_REJECT_DUPLICATES, NULL);
+    buffer_release(&out);
+    router_destroy(&router);
+    return root ? 0 : -1;
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    json_decref(root);
+    return 0;
+}
+
+static void references_check(json_t *json)
+{
+    const char *name;
+    json_t *value;
+    size_t i;
+    json_array_foreach(json, i, value)
+    {
+        references_check(value);
+    }
+    json_object_foreach(json, name, value)
+    {
+        if (strcmp(name, "$ref") == 0) {
+            char path[200];
+            assert_true(text_to_string(text_of(json_string_value(value)), path, sizeof path));
+            json_t *found = root;
+            struct text rest = text_of(path + 2), step;
+            while (text_cut(&rest, '/', &step)) {
+                found = json_object_getn(found, step.data, step.size);
+            }
+            assert_non_null(found);
+        } else {
+            references_check(value);
+        }
+    }
+}
+
+static void test_every_reference_leads_somewhere(void **state)
+{
+    (void)state;
+    references_check(root);
+}
+
+static void test_every_operation_is_there(void **state)
+{
+    (void)state;
+    for (int op = 0; op < OP_COUNT; op++) {
+        const struct op_info *info = op_info((enum op)op);
+        char method[16];
+        if (info->method == HTTP_NONE) {
+            continue;
+        }
+        assert_true(text_to_string(text_of(http_method_name(info->method)), method, sizeof method));
+        for (char *c = method; *c; c++) {
+            *c = (char)(*c | 0x20);
+        }
+        json_t *operation = json_object_get(json_object_get(json_object_get(root, "paths"), info->path), method);
+        assert_non_null(operation);
+        assert_string_equal(json_string_value(json_object_get(operation, "operationId")), info->route);
+        assert_non_null(json_object_get(json_object_get(operation, "responses"), "default"));
+        /* each {name} of the path is a parameter */
+        size_t named = 0, i;
+        json_t *parameter;
+        json_array_foreach(json_object_get(operation, "parameters"), i, parameter)
+        {
+            named += strcmp(json_string_value(json_object_get(parameter, "in")), "path") == 0;
+        }
+        assert_int_equal(named, strchr(info->path, '{') ? 1 : 0);
+    }
+}
+
+static void test_body_leaves_out_what_the_path_says(void **state)
+{
+    (void)state;
+    json_t *edit = json_object_get(json_object_get(json_object_get(root, "components"), "schemas"), "product_edit");
+    assert_null(json_object_get(json_object_get(edit, "properties"), "id"));
+    assert_non_null(json_object_get(json_object_get(edit, "properties"), "price"));
+}
+
+static void test_page_has_hashes_in_its_policy(void **state)
+{
+    char policy[256];
+    (void)state;
+    docs_policy(policy, sizeof policy);
+    assert_non_null(strstr(policy, "script-src 'sha256-"));
+    assert_null(strstr(policy, "unsafe"));
+    assert_true(text_starts_with(docs_page(), "<!doctype html>"));
+    assert_null(memmem(docs_page().data, docs_page().size, "https://", 8));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_reference_leads_somewhere),
+        cmocka_unit_test(test_every_operation_is_there),
+        cmocka_unit_test(test_body_leaves_out_what_the_path_says),
+        cmocka_unit_test(test_page_has_hashes_in_its_policy),
+    };
+    return cmocka_run_group_tests(tests, make, drop);
+}
