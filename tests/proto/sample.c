@@ -5,13 +5,13 @@
 #include "proto/pack.h"
 
 const struct record *const sample_records[] = {
-#define OP(service, name, method, path, role, key, access, priority, budget_ms, request, reply, status) \
+#define OP(service, name, method, path, role, key, access, priority, budget_ms, request, reply, status)                \
     &request##_record, &reply##_record,
 #include "proto/ops/all.def"
 #define EVENT(name, type, payload, private_payload) &payload##_record, &private_payload##_record,
 #include "proto/events.def"
-    &event_meta_record, &stream_head_record, &hello_record, &welcome_record, &call_meta_record, &reply_meta_record,
-    &metric_report_record, &problem_record, NULL,
+    &event_meta_record,    &stream_head_record, &hello_record, &welcome_record, &call_meta_record, &reply_meta_record,
+    &metric_report_record, &problem_record,     NULL,
 };
 
 uint64_t sample_random(uint64_t *seed)
@@ -28,8 +28,12 @@ static int64_t between(uint64_t *seed, int64_t min, int64_t max)
     switch (sample_random(seed) % 4) {
     case 0: return min;
     case 1: return max;
-    case 2: return span < 300 ? min + (int64_t)(sample_random(seed) % (span + 1)) : min + (int64_t)(sample_random(seed) % 300);
-    default: return span == UINT64_MAX ? (int64_t)sample_random(seed) : (int64_t)((uint64_t)min + sample_random(seed) % (span + 1));
+    case 2:
+        return span < 300 ? min + (int64_t)(sample_random(seed) % (span + 1))
+                          : min + (int64_t)(sample_random(seed) % 300);
+    default:
+        return span == UINT64_MAX ? (int64_t)sample_random(seed)
+                                  : (int64_t)((uint64_t)min + sample_random(seed) % (span + 1));
     }
 }
 
@@ -45,8 +49,8 @@ static uint32_t amount(uint64_t *seed, int64_t min, int64_t max, int64_t most)
 
 static struct text text_fill(const struct field *field, uint64_t *seed, struct arena *arena)
 {
-    static const char *const points[] = {"a", "Z", "0", "\"", "\\", "/", "~", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x9b\x92",
-                                         "\n", "\x01", "\x7f"};
+    static const char *const points[] = {
+        "a", "Z", "0", "\"", "\\", "/", "~", "\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x9b\x92", "\n", "\x01", "\x7f"};
     uint32_t length = amount(seed, field->min, field->max, 40), used = 0;
     char *data = arena_alloc(arena, length * 4 + 1);
     for (uint32_t i = 0; i < length; i++) {

@@ -1,8 +1,8 @@
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <msgpack.h>
 #include <stdio.h>
@@ -183,7 +183,10 @@ struct bad {
     const char *pointer;
 };
 
-#define BAD(what, record, bytes, pointer) {what, &record##_record, bytes, sizeof(bytes) - 1, pointer}
+#define BAD(what, record, bytes, pointer)                                                                              \
+    {                                                                                                                  \
+        what, &record##_record, bytes, sizeof(bytes) - 1, pointer                                                      \
+    }
 
 static void each_malformation_has_its_pointer(void **state)
 {
@@ -193,7 +196,8 @@ static void each_malformation_has_its_pointer(void **state)
         BAD("an array", product_ref, "\x90", ""),
         BAD("missing", product_ref, "\x80", "/id"),
         BAD("given twice", product_ref, "\x82\xa2id\xa1x\xa2id\xa1y", "/id"),
-        BAD("nil, then given", order_new, "\x83\xa4note\xc0\xa4note\xa1x\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x01", "/note"),
+        BAD("nil, then given", order_new,
+            "\x83\xa4note\xc0\xa4note\xa1x\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x01", "/note"),
         BAD("trailing byte", product_ref, "\x81\xa2id\xa1x\x00", ""),
         BAD("trailing map", product_ref, "\x81\xa2id\xa1x\x80", ""),
         BAD("a number", product_ref, "\x81\xa2id\x01", "/id"),
@@ -206,19 +210,33 @@ static void each_malformation_has_its_pointer(void **state)
         BAD("control character", product_ref, "\x81\xa2id\xa1\n", "/id"),
         BAD("key that is no text", product_ref, "\x82\x01\x01\xa2id\xa1x", ""),
         BAD("never used byte", product_ref, "\x82\xa1x\xc1\xa2id\xa1x", ""),
-        BAD("cut in a skipped value", product_ref, "\x82\xa2id\xa1x\xa1y\xda\xff\xff" "abc", ""),
+        BAD("cut in a skipped value", product_ref,
+            "\x82\xa2id\xa1x\xa1y\xda\xff\xff"
+            "abc",
+            ""),
         BAD("entries announced that never come", product_ref, "\xdf\xff\xff\xff\xff\xa2id\xa1x", ""),
         BAD("enum of no such name", user_role_set, "\x82\xa2id\xa1x\xa4role\xa4king", "/role"),
         BAD("enum by number", user_role_set, "\x82\xa2id\xa1x\xa4role\x01", "/role"),
-        BAD("float", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcb\x3f\xf0\0\0\0\0\0\0", "/items/0/quantity"),
+        BAD("float", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcb\x3f\xf0\0\0\0\0\0\0",
+            "/items/0/quantity"),
         BAD("zero pieces", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x00", "/items/0/quantity"),
-        BAD("beyond int64", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcf\xff\xff\xff\xff\xff\xff\xff\xff", "/items/0/quantity"),
-        BAD("second line bad", order_new, "\x81\xa5items\x92\x82\xaaproduct_id\xa1p\xa8quantity\x01\x81\xaaproduct_id\xa1p", "/items/1/quantity"),
+        BAD("beyond int64", order_new,
+            "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+            "/items/0/quantity"),
+        BAD("second line bad", order_new,
+            "\x81\xa5items\x92\x82\xaaproduct_id\xa1p\xa8quantity\x01\x81\xaaproduct_id\xa1p", "/items/1/quantity"),
         BAD("no lines", order_new, "\x81\xa5items\x90", "/items"),
         BAD("lines announced that never come", order_new, "\x81\xa5items\xdd\x00\x00\x00\x64", "/items"),
         BAD("nested map", order_new, "\x82\xb0shipping_address\x81\xa4name\x01\xa5items\x90", "/shipping_address/name"),
-        BAD("too many texts", event_replay, "\x82\xa5" "after\x00\xa5types\xdc\x00\x21" "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ", "/types"),
-        BAD("a text that is none", event_replay, "\x82\xa5" "after\x00\xa5types\x91\x01", "/types"),
+        BAD("too many texts", event_replay,
+            "\x82\xa5"
+            "after\x00\xa5types\xdc\x00\x21"
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ",
+            "/types"),
+        BAD("a text that is none", event_replay,
+            "\x82\xa5"
+            "after\x00\xa5types\x91\x01",
+            "/types"),
         BAD("bool by number", call_meta, "\x81\xa5keyed\x01", "/keyed"),
         BAD("unknown value too deep", product_ref,
             "\x82\xa1x\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0\xa2id\xa1x", ""),
@@ -248,8 +266,10 @@ static void unknown_keys_and_other_orders_are_fine(void **state)
     (void)state;
     AUTO(arena_release) struct arena arena = {0};
     struct user_role_set out;
-    static const char bytes[] = "\x84\xa1x\x93\x01\xc4\x01y\x81\xa1z\xc0\xa4role\xa5" "admin\xa1y\xd6\x01\x01\x02\x03\x04\xa2id\xa5usr_1";
-    assert_int_equal(record_unpack(&user_role_set_record, (struct text){bytes, sizeof bytes - 1}, &arena, NULL, &out), ERR_NONE);
+    static const char bytes[] = "\x84\xa1x\x93\x01\xc4\x01y\x81\xa1z\xc0\xa4role\xa5"
+                                "admin\xa1y\xd6\x01\x01\x02\x03\x04\xa2id\xa5usr_1";
+    assert_int_equal(record_unpack(&user_role_set_record, (struct text){bytes, sizeof bytes - 1}, &arena, NULL, &out),
+                     ERR_NONE);
     assert_true(text_is(out.id, "usr_1"));
     assert_int_equal(out.role, ROLE_ADMIN);
 }
@@ -259,8 +279,10 @@ static void nil_means_absent(void **state)
     (void)state;
     AUTO(arena_release) struct arena arena = {0};
     struct call_meta out;
-    static const char bytes[] = "\x82\xa7user_id\xc0\xa6" "client\xa1x";
-    assert_int_equal(record_unpack(&call_meta_record, (struct text){bytes, sizeof bytes - 1}, &arena, NULL, &out), ERR_NONE);
+    static const char bytes[] = "\x82\xa7user_id\xc0\xa6"
+                                "client\xa1x";
+    assert_int_equal(record_unpack(&call_meta_record, (struct text){bytes, sizeof bytes - 1}, &arena, NULL, &out),
+                     ERR_NONE);
     assert_false(has(call_meta, &out, user_id));
     assert_true(has(call_meta, &out, client));
 }
@@ -306,10 +328,10 @@ static void checks_list_every_bad_field(void **state)
     set_has(order_new, &order, items);
     set_has(order_new, &order, shipping_address);
     assert_int_equal(record_check(&order_new_record, &order, ERR_INVALID_PARAMETER, &fault), ERR_INVALID_PARAMETER);
-    static const char *const pointers[] = {
-        "/items/0/quantity",       "/items/1/product_id",     "/shipping_address/name",
-        "/shipping_address/line1", "/shipping_address/city",  "/shipping_address/postal_code",
-        "/shipping_address/country"};
+    static const char *const pointers[] = {"/items/0/quantity",        "/items/1/product_id",
+                                           "/shipping_address/name",   "/shipping_address/line1",
+                                           "/shipping_address/city",   "/shipping_address/postal_code",
+                                           "/shipping_address/country"};
     assert_int_equal(fault.item_count, sizeof(pointers) / sizeof(pointers[0]));
     for (uint32_t i = 0; i < fault.item_count; i++) {
         assert_true(text_is(fault.items[i].pointer, pointers[i]));
