@@ -1,13 +1,17 @@
 #include "cli/backoff.h"
 
-enum { BACKOFF_FIRST_MS = 125, BACKOFF_MAX_DOUBLINGS = 10 };
+enum { BACKOFF_FIRST_MS = 125, BACKOFF_MAX_COUNT = 10 };
 
-int backoff_count(int crash_count, int64_t lived_ms)
+int backoff_count(int crash_count, int64_t lived_ms, bool was_ready)
 {
-    if (lived_ms >= BACKOFF_HEALTHY_MS) {
+    if (was_ready && lived_ms >= BACKOFF_HEALTHY_MS) {
         return 1;
     }
-    return crash_count < BACKOFF_MAX_DOUBLINGS ? crash_count + 1 : crash_count;
+    int count = crash_count < BACKOFF_MAX_COUNT ? crash_count + 1 : crash_count;
+    while (was_ready && backoff_delay_ms(count) > BACKOFF_READY_MAX_MS) {
+        count--;
+    }
+    return count;
 }
 
 int64_t backoff_delay_ms(int crash_count)

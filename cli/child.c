@@ -110,7 +110,7 @@ bool child_listen(struct child *child)
 void child_ended(struct child *child, int64_t now_ms)
 {
     ready_close(child);
-    child->crash_count = backoff_count(child->crash_count, now_ms - child->started_ms);
+    child->crash_count = backoff_count(child->crash_count, now_ms - child->started_ms, child->ready);
     child->restart_at_ms = now_ms + backoff_delay_ms(child->crash_count);
     child->pid = 0;
     child->ready = false;
