@@ -27,6 +27,7 @@ void broker_destroy(struct broker **self)
     if (!broker) {
         return;
     }
+    broker->settings.note = NULL; /* its end is no news of its peers */
     dispatch_end_all(broker);
     for (int plane = 0; plane < PLANE_COUNT; plane++) {
         while (broker->peers.by_id[plane]) {
@@ -135,6 +136,15 @@ void broker_receive(struct broker *self, enum plane plane, struct text from, str
     peer->heard_us = self->now_us;
     delay_note(&peer->delay, head.t_send_us, self->now_us);
     session_receive(self, peer, &head, parcel);
+}
+
+void broker_unsent(struct broker *self, const struct send *send)
+{
+    struct frame_head head;
+    if (frame_head_read((struct text){(const char *)send->head, FRAME_HEAD_SIZE}, &head) &&
+        head.type == FRAME_REQUEST) {
+        dispatch_unsent(self, head.corr);
+    }
 }
 
 void broker_peer_gone(struct broker *self, enum plane plane, struct text id, int64_t now_us)

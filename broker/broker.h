@@ -49,6 +49,8 @@ void broker_destroy(struct broker **self);
  * now_us never goes back. */
 void broker_receive(struct broker *self, enum plane plane, struct text from, struct text head, struct parcel *parcel,
                     int64_t now_us);
+/* One of our sends has not left and never will: a request in it was not begun. To be said before broker_peer_gone. */
+void broker_unsent(struct broker *self, const struct send *send);
 /* A peer that cannot be reached any more: ends its session, if it has one. */
 void broker_peer_gone(struct broker *self, enum plane plane, struct text id, int64_t now_us);
 /* Deadlines and heartbeats. Returns after how many milliseconds it wants to be called again, at the latest. Time between two

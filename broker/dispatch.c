@@ -70,7 +70,9 @@ static void request_send(struct broker *self, struct request *request, struct st
     int64_t waited_us = self->now_us - request->queued_us;
     request->caller.queue_us += (uint32_t)(waited_us < UINT32_MAX / 2 ? waited_us : UINT32_MAX / 2);
     request->state = REQUEST_SENT;
+    request->begun_before = request->begun;
     request->begun = true;
+    request->unsent = false;
     request_renumber(request);
     station_begin(station, request);
     metric_observe(self->meters.queue_time, waited_us);
@@ -351,7 +353,10 @@ static void request_again(struct broker *self, struct request *request)
 {
     static const struct nack once = {OUTCOME_LOST, "Its worker died, and it may not be sent again.", NULL, 0};
     static const struct nack thrice = {OUTCOME_LOST, "Every worker that had it died.", NULL, 0};
-    if (request->partial || !(request->caller.flags & FRAME_REPEATABLE)) {
+    if (request->unsent) {
+        request->begun = request->begun_before;
+        queue_add_again(&request->service->queue, request, self->now_us);
+    } else if (request->partial || !(request->caller.flags & FRAME_REPEATABLE)) {
         request_nack(self, request, &once);
     } else if (request->caller.attempt >= FRAME_MAX_ATTEMPTS) {
         letter_add(&self->letters, request, self->now_us);
@@ -362,6 +367,14 @@ static void request_again(struct broker *self, struct request *request)
         self->counts.redelivered++;
         metric_add(self->meters.redelivered, 1);
         queue_add_again(&request->service->queue, request, self->now_us);
+    }
+}
+
+void dispatch_unsent(struct broker *self, uint64_t dispatch_id)
+{
+    struct request *request = request_by_dispatch(&self->requests, dispatch_id);
+    if (request && request->state == REQUEST_SENT) {
+        request->unsent = true;
     }
 }
 

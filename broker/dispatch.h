@@ -18,6 +18,8 @@ MUST_USE bool dispatch_letter(struct broker *self, const struct letter *letter, 
 void dispatch_service(struct broker *self, struct service *service);
 /* Empties and takes away a worker's stations; what it had is sent again, or given up. */
 void dispatch_worker_lost(struct broker *self, struct peer *worker);
+/* The worker has not got, and will not get, what was dispatched under this number. */
+void dispatch_unsent(struct broker *self, uint64_t dispatch_id);
 /* Nobody waits for this client's requests any more. */
 void dispatch_client_lost(struct broker *self, struct peer *client);
 /* Ends what is over its budget. */

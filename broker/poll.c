@@ -116,7 +116,16 @@ static int receive_pass(struct poller *self)
 static void peer_drop(struct poller *self, const struct send *send)
 {
     struct text id = {(const char *)send->to, send->to_size};
+    broker_unsent(self->broker, send);
     broker_peer_gone(self->broker, send->plane, id, clock_now_us());
+}
+
+/* What waits in a line that is given up has not left either. */
+static void backlog_unsent(struct poller *self, const struct backlog *backlog)
+{
+    for (size_t i = backlog->first; i < backlog->end; i++) {
+        broker_unsent(self->broker, &backlog->list[i]);
+    }
 }
 
 static void send_one(struct poller *self, struct send *send)
@@ -125,6 +134,7 @@ static void send_one(struct poller *self, struct send *send)
     int error = backlog ? EAGAIN : packet_send(self->sockets[send->plane], send);
     if (error == EAGAIN && !backlog_add(&self->backlogs, send, clock_now_us())) {
         backlog = backlog_find(&self->backlogs, send);
+        backlog_unsent(self, backlog);
         backlog_remove(&self->backlogs, backlog);
         metric_add(self->slow_peers, 1);
         error = EHOSTUNREACH;
@@ -160,6 +170,7 @@ static bool backlog_retry(struct poller *self, struct backlog *backlog, int64_t 
         }
         if (error != 0) {
             metric_add(self->slow_peers, error == EAGAIN);
+            backlog_unsent(self, backlog);
             peer_drop(self, send);
             return false;
         }

@@ -33,6 +33,8 @@ struct request {
     uint32_t generation; /* another at every dispatch */
     uint8_t priority;
     bool begun;          /* a worker has or had it */
+    bool begun_before;   /* the same, before the present dispatch */
+    bool unsent;         /* the present dispatch never left */
     bool partial;        /* a part of the answer has gone out */
     uint8_t shelf;       /* of the queue that it waits in */
     struct service *service;

@@ -242,6 +242,25 @@ static void test_a_dead_workers_requests_go_again(void **state)
     harness_release(&shop.h);
 }
 
+static void test_what_never_left_was_not_begun(void **state)
+{
+    (void)state;
+    struct shop shop;
+    shop_open(&shop, "echo:2");
+    ask(&shop, 1, "echo.say", 0, 1); /* not repeatable */
+    broker_unsent(shop.h.broker, &broker_sends(shop.h.broker)->list[0]);
+    expect(&shop.h, PLANE_WORKERS, "w", FRAME_REQUEST);
+    broker_peer_gone(shop.h.broker, PLANE_WORKERS, TEXT("w"), shop.h.now_us);
+    expect_nothing(&shop.h);
+    shop.worker = say_hello(&shop.h, PLANE_WORKERS, "v", "echo:2");
+    struct frame_head head = expect(&shop.h, PLANE_WORKERS, "v", FRAME_REQUEST);
+    assert_int_equal(head.attempt, 1);
+    assert_int_equal(head.flags, 0);
+    bye(&shop, "v", shop.worker); /* this one had it */
+    expect_nack(&shop.h, "c", 1, 502);
+    harness_release(&shop.h);
+}
+
 static void test_three_attempts_then_a_dead_letter(void **state)
 {
     (void)state;
@@ -413,6 +432,7 @@ int main(void)
         cmocka_unit_test(test_budgets_end_wherever_they_are),
         cmocka_unit_test(test_time_in_buffers_is_taken_off),
         cmocka_unit_test(test_a_dead_workers_requests_go_again),
+        cmocka_unit_test(test_what_never_left_was_not_begun),
         cmocka_unit_test(test_three_attempts_then_a_dead_letter),
         cmocka_unit_test(test_after_a_part_nothing_goes_again),
         cmocka_unit_test(test_missing_and_unknown_services),
