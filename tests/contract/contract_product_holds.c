@@ -220,6 +220,8 @@ static void many_orders_settle_in_one_call(void **state)
     assert_int_equal(shop_reserve(shop, &in, &out), ERR_NONE);
     assert_int_equal(shop_reserve(shop, &small, &out), ERR_NONE);
     assert_int_equal(shop_stale(shop, INT64_MAX).count, 2);
+    assert_int_equal(shop_settle(shop, in.order_id, HOLD_CONFIRM, "f"), ERR_NONE);
+    assert_int_equal(shop_stale(shop, INT64_MAX).count, 1);
     assert_int_equal(shop_settle_all(shop, &settle), ERR_NONE);
     assert_int_equal(shop_stale(shop, INT64_MAX).count, 0);
     for (int i = 1; i <= ORDER_MAX_LINES; i++) {
