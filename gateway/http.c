@@ -382,13 +382,6 @@ static int message_log(const struct mg_connection *connection, const char *messa
     return 1;
 }
 
-static int access_log(const struct mg_connection *connection, const char *message)
-{
-    (void)connection;
-    (void)message;
-    return 1;
-}
-
 /* ---- start and stop ---- */
 
 static struct mg_context *listen_start(struct http *self, const struct mg_callbacks *callbacks, char *message,
@@ -439,7 +432,7 @@ static void http_free(struct http *self)
 struct http *http_new(struct gateway *gateway, struct accept_registry *accepts, char *message, size_t message_size)
 {
     struct mg_callbacks callbacks = {.begin_request = begin_request, .http_error = error_handle,
-                                     .log_message = message_log, .log_access = access_log,
+                                     .log_message = message_log,
                                      .connection_close = connection_end, .init_thread = thread_begin,
                                      .exit_thread = thread_end};
     if (strchr(gateway->config->host, ':') || strchr(gateway->config->host, ',')) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/base/invariant.h"
+#include "lib/base/lock.h"
 #include "lib/base/mem.h"
 
 enum { MAILBOX_MAX_CAPACITY = 1 << 20 };
@@ -32,7 +33,7 @@ struct mailbox *mailbox_new(size_t capacity)
     pthread_condattr_t attributes;
     ASSERT(pthread_condattr_init(&attributes) == 0);
     ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&self->lock, NULL) == 0);
+    lock_init(&self->lock);
     ASSERT(pthread_cond_init(&self->filled, &attributes) == 0);
     pthread_condattr_destroy(&attributes);
     return self;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "lib/base/lock.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mailbox.h"
@@ -31,9 +32,9 @@ struct waiter {
 struct bus_client {
     struct peer_settings peer_settings;
     struct slots *slots;
-    struct waiter *waiters; /* by slot */
+    struct waiter *waiters;    /* by slot */
     struct mailbox *submitted; /* flights on their way to the I/O thread */
-    struct courier *courier; /* the I/O thread's */
+    struct courier *courier;   /* the I/O thread's */
     pthread_t thread;
     atomic_bool stopping;
     atomic_int up_count;
@@ -208,7 +209,7 @@ static struct waiter *waiter_open(struct bus_client *self, uint64_t corr)
         pthread_condattr_t attributes;
         ASSERT(pthread_condattr_init(&attributes) == 0);
         ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-        ASSERT(pthread_mutex_init(&waiter->lock, NULL) == 0);
+        lock_init(&waiter->lock);
         ASSERT(pthread_cond_init(&waiter->filled, &attributes) == 0);
         pthread_condattr_destroy(&attributes);
         waiter->made = true;

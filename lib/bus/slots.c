@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "lib/base/invariant.h"
+#include "lib/base/lock.h"
 #include "lib/base/mem.h"
 
 struct slots {
@@ -12,7 +13,7 @@ struct slots {
     int used_count;
     int fresh_count; /* slots from here on were never used */
     int free_count;
-    uint32_t *free;        /* the last one freed is the next one used: it is warm in the cache */
+    uint32_t *free; /* the last one freed is the next one used: it is warm in the cache */
     uint32_t *generations;
 };
 
@@ -23,7 +24,7 @@ struct slots *slots_new(int slot_count)
     self->count = slot_count;
     self->free = mem_alloc_array((size_t)slot_count, sizeof *self->free);
     self->generations = mem_alloc_array((size_t)slot_count, sizeof *self->generations);
-    ASSERT(pthread_mutex_init(&self->lock, NULL) == 0);
+    lock_init(&self->lock);
     return self;
 }
 
