@@ -19,7 +19,8 @@ static bool tcp_address(struct text base, enum bus_socket socket, char out[BUS_A
     if (colon < base.data + strlen("tcp://") + 1 || !text_to_int(digits, &port) || port < 1 || port > 65535 - 3) {
         return false;
     }
-    int size = snprintf(out, BUS_ADDRESS_SIZE, "%.*s:%" PRId64, (int)(colon - base.data), base.data, port + (int)socket);
+    int size =
+        snprintf(out, BUS_ADDRESS_SIZE, "%.*s:%" PRId64, (int)(colon - base.data), base.data, port + (int)socket);
     return size > 0 && size < BUS_ADDRESS_SIZE;
 }
 

@@ -48,8 +48,9 @@ static enum err request_decode(struct call *call)
 static enum err call_prepare(struct call *call, int64_t now_ms)
 {
     if (now_ms >= call->deadline_ms) {
-        return fault_set(&call->fault, ERR_EXPIRED, call->began ? "The time was over before the work was done."
-                                                               : "The time was over before it was begun.");
+        return fault_set(&call->fault, ERR_EXPIRED,
+                         call->began ? "The time was over before the work was done."
+                                     : "The time was over before it was begun.");
     }
     if (call->continued || call->run) {
         return ERR_NONE;

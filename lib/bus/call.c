@@ -103,14 +103,12 @@ int64_t call_left_ms(const struct call *call)
 
 bool call_is_admin(const struct call *call)
 {
-    return has(call_meta, &call->meta, user_id) && has(call_meta, &call->meta, role) &&
-           call->meta.role == ROLE_ADMIN;
+    return has(call_meta, &call->meta, user_id) && has(call_meta, &call->meta, role) && call->meta.role == ROLE_ADMIN;
 }
 
 bool call_may_act_for(const struct call *call, struct text user_id)
 {
-    return call_is_admin(call) ||
-           (has(call_meta, &call->meta, user_id) && text_equal(call->meta.user_id, user_id));
+    return call_is_admin(call) || (has(call_meta, &call->meta, user_id) && text_equal(call->meta.user_id, user_id));
 }
 
 void call_keep(struct call *call)

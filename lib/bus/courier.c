@@ -155,7 +155,8 @@ static void peer_lost(struct courier *self, struct peer *peer)
 {
     struct flight *flight, *after;
     struct flight *again = NULL;
-    DL_FOREACH_SAFE (self->sent, flight, after) {
+    DL_FOREACH_SAFE(self->sent, flight, after)
+    {
         if (flight->peer != peer) {
             continue;
         }
@@ -208,8 +209,7 @@ static void news_take(struct courier *self, struct peer *peer, enum peer_news ne
 int courier_poll_items(struct courier *self, zmq_pollitem_t *items)
 {
     for (int i = 0; i < self->peer_count; i++) {
-        items[i] =
-            (zmq_pollitem_t){.socket = self->peers[i].socket, .events = peer_poll_events(&self->peers[i])};
+        items[i] = (zmq_pollitem_t){.socket = self->peers[i].socket, .events = peer_poll_events(&self->peers[i])};
     }
     return self->peer_count;
 }
@@ -220,7 +220,8 @@ static void flights_expire(struct courier *self, int64_t now_ms)
     int64_t next_ms = INT64_MAX;
     struct flight *lists[] = {self->waiting, self->sent};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
-        DL_FOREACH_SAFE (lists[i], flight, after) {
+        DL_FOREACH_SAFE(lists[i], flight, after)
+        {
             if (flight->deadline_ms <= now_ms) {
                 flight_cancel(self, flight);
             } else if (flight->deadline_ms < next_ms) {
@@ -284,10 +285,12 @@ void courier_destroy(struct courier **self)
         return;
     }
     struct flight *flight, *after;
-    DL_FOREACH_SAFE ((*self)->waiting, flight, after) {
+    DL_FOREACH_SAFE((*self)->waiting, flight, after)
+    {
         flight_end(*self, flight, ERR_SERVICE_UNAVAILABLE, NULL);
     }
-    DL_FOREACH_SAFE ((*self)->sent, flight, after) {
+    DL_FOREACH_SAFE((*self)->sent, flight, after)
+    {
         flight_end(*self, flight, ERR_SERVICE_UNAVAILABLE, NULL);
     }
     for (int i = 0; i < (*self)->peer_count; i++) {

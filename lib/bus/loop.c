@@ -116,14 +116,16 @@ static void loop_end(struct service_loop *loop)
         }
     }
     DL_CONCAT(left, loop->later);
-    DL_FOREACH (left, call) {
+    DL_FOREACH(left, call)
+    {
         call_abandon(call);
     }
     loop->host->service->close(loop, loop->store.state);
     while (mailbox_take(loop->inbox, (void **)calls, SERVICE_MAX_BATCH, 0) > 0) {
         /* what a pool still gave back is in the list already */
     }
-    DL_FOREACH_SAFE (left, call, after) {
+    DL_FOREACH_SAFE(left, call, after)
+    {
         call_destroy(&call);
     }
 }

@@ -115,7 +115,10 @@ static bool setup_load(struct setup *setup, int argc, char **argv, int *out_stat
     setup->config = mem_alloc(program->config_size);
     switch (config_load(program->config, argc, argv, setup->config, NULL, message, sizeof message)) {
     case CONFIG_OK: *out_status = setup_check(setup); return *out_status == PROCESS_OK;
-    case CONFIG_HELP: config_print_help(program->config, stdout); *out_status = PROCESS_OK; return false;
+    case CONFIG_HELP:
+        config_print_help(program->config, stdout);
+        *out_status = PROCESS_OK;
+        return false;
     case CONFIG_BAD: *out_status = setup_refuse(setup, message); return false;
     }
     return false;
@@ -243,8 +246,7 @@ static int process_run(const struct setup *setup, const struct log *log)
     signals_open(&signals);
     nofile_raise();
     void *context = bus_context_new();
-    struct program_host host = {
-        .log = log, .bus_context = context, .stop_fd = signals.stop_fd, .ready = process_ready};
+    struct program_host host = {.log = log, .bus_context = context, .stop_fd = signals.stop_fd, .ready = process_ready};
     int status = setup_run(setup, &host);
     bus_context_destroy(&context);
     signals_close(&signals);

@@ -18,8 +18,7 @@ static void host_init(struct service_host *host, int broker_count)
     host->loop_count = loops < 1 ? 1 : loops > SERVICE_MAX_LOOPS ? SERVICE_MAX_LOOPS : loops;
     host->remote_max = (int)host->own->credit * broker_count;
     host->slots = slots_new((int)host->own->calls);
-    host->released =
-        mailbox_new((size_t)(host->remote_max + (int)host->own->calls + SERVICE_MAX_INTERNAL));
+    host->released = mailbox_new((size_t)(host->remote_max + (int)host->own->calls + SERVICE_MAX_INTERNAL));
     host->batch_size = metrics_get(metrics, METRIC_AMOUNT, "zmart_service_batch_size", "",
                                    "Requests and continuations that shared one unit of work.");
     host->queue_length = metrics_get(metrics, METRIC_GAUGE, "zmart_service_queue_length", "",
@@ -49,8 +48,9 @@ static bool loops_open(struct service_host *host)
         struct service_loop *loop = &host->loops[i];
         loop_start(loop);
         if (loop->state == LOOP_FAILED) {
-            log_error(host->env->log, "open.failed", KV_INT("loop", i), KV("code", err_info(loop->open_fault.code)->slug),
-                      KV("detail", loop->open_fault.detail), KV("cause", loop->open_fault.cause));
+            log_error(host->env->log, "open.failed", KV_INT("loop", i),
+                      KV("code", err_info(loop->open_fault.code)->slug), KV("detail", loop->open_fault.detail),
+                      KV("cause", loop->open_fault.cause));
             return false;
         }
     }

@@ -11,10 +11,10 @@ enum { WORKER_RELEASE_MAX = 64, WORKER_RETRY_MS = 5, WORKER_DRAIN_TICK_MS = 10, 
 
 struct worker_peer {
     struct peer peer;
-    uint64_t session;     /* counts the sessions: 0 before the first */
+    uint64_t session; /* counts the sessions: 0 before the first */
     bool drain_told;
-    bool drain_heard;     /* the broker had our DRAIN when it answered */
-    struct ticket *open;  /* begun or queued here */
+    bool drain_heard;      /* the broker had our DRAIN when it answered */
+    struct ticket *open;   /* begun or queued here */
     struct ticket *unsent; /* answered, but the socket was full */
 };
 
@@ -132,7 +132,8 @@ static void request_take(struct worker *worker, struct worker_peer *from, struct
 static void cancel_take(struct worker_peer *from, uint64_t corr)
 {
     struct ticket *ticket;
-    DL_FOREACH (from->open, ticket) {
+    DL_FOREACH(from->open, ticket)
+    {
         if (ticket->head.corr == corr && ticket->session == from->session) {
             atomic_store_explicit(&ticket->cancelled, true, memory_order_relaxed);
         }
@@ -197,7 +198,8 @@ static void release_take(struct worker *worker, struct release *release)
 void release_drop_flights(struct release *release)
 {
     struct flight *flight, *after;
-    LL_FOREACH_SAFE (release->flights, flight, after) {
+    LL_FOREACH_SAFE(release->flights, flight, after)
+    {
         flight_destroy(&flight);
     }
     release->flights = NULL;
@@ -232,7 +234,8 @@ static void peer_gone(struct worker *worker, struct worker_peer *gone)
     struct ticket *ticket;
     log_warn(worker->host->env->log, "broker.lost", KV("broker", gone->peer.address));
     gone->session++;
-    DL_FOREACH (gone->open, ticket) {
+    DL_FOREACH(gone->open, ticket)
+    {
         atomic_store_explicit(&ticket->cancelled, true, memory_order_relaxed);
     }
     unsent_send(worker, gone);
@@ -383,8 +386,8 @@ static void worker_open(struct worker *worker)
     worker->worker_settings.role = "worker";
     worker->worker_settings.services = &worker->served;
     worker->worker_settings.service_count = 1;
-    worker->courier = courier_new(&worker->client_settings, bases, worker->peer_count, slots_count(host->slots),
-                                  host->env->metrics);
+    worker->courier =
+        courier_new(&worker->client_settings, bases, worker->peer_count, slots_count(host->slots), host->env->metrics);
     for (int i = 0; i < worker->peer_count; i++) {
         char address[BUS_ADDRESS_SIZE];
         ASSERT(bus_address(bases[i], BUS_WORKERS, address));
@@ -399,10 +402,12 @@ static void worker_close(struct worker *worker)
         struct ticket *ticket, *after;
         unsent_send(worker, of);
         peer_close(&of->peer);
-        DL_FOREACH_SAFE (of->unsent, ticket, after) {
+        DL_FOREACH_SAFE(of->unsent, ticket, after)
+        {
             ticket_free(ticket);
         }
-        DL_FOREACH_SAFE (of->open, ticket, after) {
+        DL_FOREACH_SAFE(of->open, ticket, after)
+        {
             ticket_free(ticket);
         }
     }

@@ -38,8 +38,7 @@ static enum err get(struct call *call, const void *in, void *out)
     return ERR_NONE;
 }
 
-static enum err service_open(struct service_loop *loop, const void *config, struct fault *fault,
-                             struct loop_store *out)
+static enum err service_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
 {
     (void)loop, (void)config, (void)fault;
     *out = (struct loop_store){0};
@@ -279,8 +278,7 @@ static void test_frozen_broker(void **state)
         RIG_WAIT(notes[i].done_count == 1);
         assert_int_equal(notes[i].status, ERR_NONE);
     }
-    again = (int)metric_value(
-        metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_resent_total", "", ""));
+    again = (int)metric_value(metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_resent_total", "", ""));
     assert_true(again > 0);
     tiny_broker_freeze(pair.brokers[0], false);
     assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
@@ -354,8 +352,7 @@ static void test_bad_requests(void **state)
                      ERR_BODY_TOO_LARGE);
     mem_free(large);
     request = request_of(scene, "x", 0);
-    assert_int_equal(bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer),
-                     ERR_BAD_REQUEST);
+    assert_int_equal(bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer), ERR_BAD_REQUEST);
     request = request_of(scene, "x", 600001);
     assert_int_equal(bus_client_start(scene->client, &request, note_done, NULL), ERR_BAD_REQUEST);
     client_close(scene);
@@ -416,8 +413,8 @@ static void *crowd_thread(void *argument)
         fault_init(&fault, &arena);
         snprintf(id, sizeof id, "%p-%d", (void *)crowd, i);
         ref = (struct product_ref){.id = text_of(id)};
-        enum err status = bus_client_do(crowd->scene->client, OP_product_get, NULL, NULL, &ref, &arena, &fault,
-                                        &product);
+        enum err status =
+            bus_client_do(crowd->scene->client, OP_product_get, NULL, NULL, &ref, &arena, &fault, &product);
         crowd->good_count += status == ERR_NONE && text_is(product.name, id);
     }
     return NULL;
@@ -446,10 +443,10 @@ static void test_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(test_settings),        SCENE(test_no_broker),       SCENE(test_kept_until_there_is_a_broker),
-        SCENE(test_broker_restarts), SCENE(test_frozen_broker),   SCENE(test_draining_broker),
-        SCENE(test_not_repeatable),  SCENE(test_slots_run_out),   SCENE(test_bad_requests),
-        SCENE(test_start_from_done), SCENE(test_late_reply),      SCENE(test_many_threads),
+        SCENE(test_settings),        SCENE(test_no_broker),     SCENE(test_kept_until_there_is_a_broker),
+        SCENE(test_broker_restarts), SCENE(test_frozen_broker), SCENE(test_draining_broker),
+        SCENE(test_not_repeatable),  SCENE(test_slots_run_out), SCENE(test_bad_requests),
+        SCENE(test_start_from_done), SCENE(test_late_reply),    SCENE(test_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* A program as a process: this file executes itself as one. */
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -22,8 +22,8 @@
 
 /* ---- the program ---- */
 
-#define PROBE_CONFIG(X)                                                    \
-    X(NUMBER, number, "number", "3", 1, 10, "what it returns, if not 3")   \
+#define PROBE_CONFIG(X)                                                                                                \
+    X(NUMBER, number, "number", "3", 1, 10, "what it returns, if not 3")                                               \
     X(SWITCH, stubborn, "stubborn", "no", 0, 0, "never ends by itself")
 CONFIG_DECLARE(probe_config, PROBE_CONFIG);
 CONFIG_DEFINE(probe_config, PROBE_CONFIG)
@@ -270,9 +270,8 @@ int main(int argc, char **argv)
         return process_main(&probe_program, argc, argv);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_bad_settings),
-        cmocka_unit_test(test_signals),          cmocka_unit_test(test_second_interrupt),
-        cmocka_unit_test(test_log_file),         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_bad_settings), cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_second_interrupt), cmocka_unit_test(test_log_file),     cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,8 +28,12 @@ static int table_open(void **state)
     table.context = bus_context_new();
     table.router = zmq_socket(table.context, ZMQ_ROUTER);
     assert_int_equal(zmq_bind(table.router, "inproc://table"), 0);
-    table.settings = (struct peer_settings){.context = table.context, .role = "worker", .instance = "me",
-                                            .services = &table.served, .service_count = 1, .heartbeat_ms = 50};
+    table.settings = (struct peer_settings){.context = table.context,
+                                            .role = "worker",
+                                            .instance = "me",
+                                            .services = &table.served,
+                                            .service_count = 1,
+                                            .heartbeat_ms = 50};
     peer_open(&table.peer, &table.settings, "inproc://table");
     *state = &table;
     return 0;

@@ -22,8 +22,11 @@ static void test_problems(void **state)
     AUTO(arena_release) struct arena arena = {0};
     struct fault fault;
     struct problem_item items[] = {{.pointer = TEXT("/x"), .code = TEXT("bad"), .message = TEXT("is bad")}};
-    struct problem problem = {.code = TEXT("outcome_unknown"), .status = 504, .detail = TEXT("late"),
-                              .errors = {items, 1}, .retry_after_s = 3};
+    struct problem problem = {.code = TEXT("outcome_unknown"),
+                              .status = 504,
+                              .detail = TEXT("late"),
+                              .errors = {items, 1},
+                              .retry_after_s = 3};
     set_has(problem, &problem, detail);
     set_has(problem, &problem, errors);
     set_has(problem, &problem, retry_after_s);

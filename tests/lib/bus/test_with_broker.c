@@ -1,11 +1,11 @@
 /* Clients, services, publisher and subscriber with the real broker between them: in one process over inproc, and over
  * ipc with the broker as a process that can be killed. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,8 +47,7 @@ static enum err get(struct call *call, const void *in, void *out)
     return ERR_NONE;
 }
 
-static enum err service_open(struct service_loop *loop, const void *config, struct fault *fault,
-                             struct loop_store *out)
+static enum err service_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
 {
     (void)loop, (void)config, (void)fault;
     *out = (struct loop_store){0};
@@ -484,8 +483,8 @@ static void test_events(void **state)
     event_send(publisher, "order.placed.", 1, 6, 1);
     event_send(publisher, "session.ended.", 1, 7, 1); /* not asked for */
     event_send(publisher, "order.placed.", 1, 8, 2);
-    event_send(publisher, "order.placed.", 1, 8, 2); /* a repeat */
-    event_send(publisher, "order.placed.", 1, 10, 4); /* one is missing */
+    event_send(publisher, "order.placed.", 1, 8, 2);    /* a repeat */
+    event_send(publisher, "order.placed.", 1, 10, 4);   /* one is missing */
     event_send(publisher, "order.placed.", 2, 1000, 1); /* the log was restored */
     event_send(publisher, "order.placed.", 1, 11, 5);   /* of the old log */
     event_send(publisher, "order.placed.", 2, 1001, 2);

@@ -28,7 +28,7 @@ struct session {
 
 struct job {
     bool used, given;
-    int client, worker; /* sessions */
+    int client, worker;     /* sessions */
     struct frame_head head; /* as the client sent it */
     int64_t deadline_ms;
     zmq_msg_t parts[3];
