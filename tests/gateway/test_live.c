@@ -1,9 +1,10 @@
 /* The whole way: a real civetweb, real sockets, events in, frames out. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <civetweb.h>
 #include <dirent.h>
