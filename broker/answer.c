@@ -26,25 +26,25 @@ void meters_init(struct meters *self, struct metrics *metrics)
         self->outcomes[i] = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_requests_total", outcomes[i].labels,
                                         "Requests that have ended, by how.");
     }
-    self->accepted = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_accepted_total", "",
-                                 "Requests that arrived in a session.");
-    self->in_flight = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_in_flight", "",
-                                  "Requests accepted and not ended.");
+    self->accepted =
+        metrics_get(metrics, METRIC_COUNTER, "zmart_broker_accepted_total", "", "Requests that arrived in a session.");
+    self->in_flight =
+        metrics_get(metrics, METRIC_GAUGE, "zmart_broker_in_flight", "", "Requests accepted and not ended.");
     self->redelivered = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_redelivered_total", "",
                                     "Requests sent to another worker because theirs died.");
     self->late = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_late_replies_total", "",
                              "Answers that were dropped because the request had ended.");
-    self->garbage = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_garbage_frames_total", "",
-                                "Messages that are no BUS/1.");
+    self->garbage =
+        metrics_get(metrics, METRIC_COUNTER, "zmart_broker_garbage_frames_total", "", "Messages that are no BUS/1.");
     self->stray = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_stray_frames_total", "",
                               "Messages without a session, answered with BYE.");
     self->letters = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_dead_letters", "", "Dead letters kept.");
     self->queue_time = metrics_get(metrics, METRIC_TIME, "zmart_broker_queue_seconds", "",
                                    "How long requests waited before a worker got them.");
-    self->peers[PLANE_CLIENTS] = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_peers", "socket=\"clients\"",
-                                             "Sessions.");
-    self->peers[PLANE_WORKERS] = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_peers", "socket=\"workers\"",
-                                             "Sessions.");
+    self->peers[PLANE_CLIENTS] =
+        metrics_get(metrics, METRIC_GAUGE, "zmart_broker_peers", "socket=\"clients\"", "Sessions.");
+    self->peers[PLANE_WORKERS] =
+        metrics_get(metrics, METRIC_GAUGE, "zmart_broker_peers", "socket=\"workers\"", "Sessions.");
 }
 
 static void count_end(struct broker *self, enum outcome outcome)
@@ -149,10 +149,8 @@ void stranger_nack(struct broker *self, enum plane plane, struct text to, uint64
                    const char *detail)
 {
     struct fault fault;
-    struct frame_head head = {.type = FRAME_NACK,
-                              .corr = corr,
-                              .t_send_us = self->now_us,
-                              .status = (uint16_t)err_info(code)->http};
+    struct frame_head head = {
+        .type = FRAME_NACK, .corr = corr, .t_send_us = self->now_us, .status = (uint16_t)err_info(code)->http};
     fault_init(&fault, NULL);
     fault_set(&fault, code, "%s", detail);
     sends_add(&self->sends, plane, to, &head, problem_parcel(&fault, (struct text){0}));

@@ -25,7 +25,8 @@ struct backlogs {
 
 /* NULL if this peer has none. */
 struct backlog *backlog_find(const struct backlogs *self, const struct send *send);
-/* Moves send to the end of its peer's line, which is made if need be; false (send is as it was) when the line is full. */
+/* Moves send to the end of its peer's line, which is made if need be; false (send is as it was) when the line is full.
+ */
 MUST_USE bool backlog_add(struct backlogs *self, struct send *send, int64_t now_us);
 /* The first in line; NULL when the line is empty. */
 struct send *backlog_first(struct backlog *backlog);

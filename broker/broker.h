@@ -16,9 +16,9 @@ struct broker;
 typedef void broker_note(void *user, const char *event, const char *instance, const char *detail);
 
 struct broker_settings {
-    const char *instance;         /* 1 to 60 characters; borrowed for the broker's life */
-    struct metrics *metrics;      /* borrowed for the broker's life */
-    uint32_t first_epoch;         /* of sessions; best unlike that of a broker before; not 0 */
+    const char *instance;    /* 1 to 60 characters; borrowed for the broker's life */
+    struct metrics *metrics; /* borrowed for the broker's life */
+    uint32_t first_epoch;    /* of sessions; best unlike that of a broker before; not 0 */
     int64_t heartbeat_ms;
     struct queue_limits queue;    /* of each service */
     uint32_t peers_max;           /* sessions */
@@ -29,7 +29,7 @@ struct broker_settings {
     uint32_t affinity_max;        /* keys remembered; 0: no affinity */
     uint32_t letters_max;
     size_t letters_size_max;
-    broker_note *note;            /* may be NULL */
+    broker_note *note; /* may be NULL */
     void *note_user;
 };
 
@@ -45,16 +45,16 @@ struct broker_counts {
 struct broker *broker_new(const struct broker_settings *settings, int64_t now_us);
 void broker_destroy(struct broker **self);
 
-/* One message from the peer with this routing id: its first frame, and the frames behind it (parcel is taken; NULL: none).
- * now_us never goes back. */
+/* One message from the peer with this routing id: its first frame, and the frames behind it (parcel is taken; NULL:
+ * none). now_us never goes back. */
 void broker_receive(struct broker *self, enum plane plane, struct text from, struct text head, struct parcel *parcel,
                     int64_t now_us);
 /* One of our sends has not left and never will: a request in it was not begun. To be said before broker_peer_gone. */
 void broker_unsent(struct broker *self, const struct send *send);
 /* A peer that cannot be reached any more: ends its session, if it has one. */
 void broker_peer_gone(struct broker *self, enum plane plane, struct text id, int64_t now_us);
-/* Deadlines and heartbeats. Returns after how many milliseconds it wants to be called again, at the latest. Time between two
- * calls beyond BROKER_STALL_MS is no silence of the peers': nobody was listening. */
+/* Deadlines and heartbeats. Returns after how many milliseconds it wants to be called again, at the latest. Time
+ * between two calls beyond BROKER_STALL_MS is no silence of the peers': nobody was listening. */
 enum { BROKER_STALL_MS = 500 };
 int broker_tick(struct broker *self, int64_t now_us);
 /* What is to be sent; the caller takes it and calls sends_clear. */

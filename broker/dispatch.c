@@ -55,12 +55,11 @@ static void request_expire(struct broker *self, struct request *request)
 {
     static const struct nack begun = {OUTCOME_EXPIRED, "A worker had it when its time was over: it may have happened.",
                                       NULL, 0};
-    static const struct nack waited = {OUTCOME_EXPIRED, "Its time was over before a worker was free: it did not happen.",
-                                       NULL, 0};
+    static const struct nack waited = {OUTCOME_EXPIRED,
+                                       "Its time was over before a worker was free: it did not happen.", NULL, 0};
     static const struct nack alone = {OUTCOME_UNAVAILABLE, "No worker of the service came in time.", NULL,
                                       RETRY_AFTER_S};
-    request_nack(self, request,
-                 request->begun ? &begun : request->service->station_count ? &waited : &alone);
+    request_nack(self, request, request->begun ? &begun : request->service->station_count ? &waited : &alone);
 }
 
 /* ---- to a worker ---- */
@@ -392,7 +391,6 @@ void dispatch_worker_lost(struct broker *self, struct peer *worker)
         while (station->requests) {
             struct request *request = station->requests;
             station_end(station, request);
-            request_renumber(request);
             if (request->state == REQUEST_ENDED) {
                 request_free(&self->requests, request);
             } else {

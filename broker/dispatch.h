@@ -12,7 +12,8 @@ void dispatch_cancel(struct broker *self, struct peer *client, const struct fram
 /* A worker's PARTIAL or REPLY, of the right shape; takes parcel. */
 void dispatch_answer(struct broker *self, struct peer *worker, const struct frame_head *head, struct parcel *parcel);
 /* A dead letter becomes a request without a client; false (and why) if it cannot. */
-MUST_USE bool dispatch_letter(struct broker *self, const struct letter *letter, int64_t budget_ms, struct nack *out_why);
+MUST_USE bool dispatch_letter(struct broker *self, const struct letter *letter, int64_t budget_ms,
+                              struct nack *out_why);
 
 /* Hands out what waits, as far as there is credit. */
 void dispatch_service(struct broker *self, struct service *service);

@@ -1,4 +1,5 @@
-/* Dead letters: requests that were given up after their last attempt. Bounded by count and bytes; the oldest go first. */
+/* Dead letters: requests that were given up after their last attempt. Bounded by count and bytes; the oldest go first.
+ */
 #ifndef ZMART_BROKER_LETTERS_H
 #define ZMART_BROKER_LETTERS_H
 

@@ -1,5 +1,5 @@
-#include "broker/program.h"
 #include "lib/bus/main.h"
+#include "broker/program.h"
 
 int main(int argc, char **argv)
 {

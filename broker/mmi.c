@@ -102,14 +102,13 @@ static void answer_queues(struct mmi_call *call)
     out.queues.items = arena_alloc(&call->arena, MMI_MAX_SERVICES * sizeof *out.queues.items);
     for (const struct service *service = broker->services.by_name; service; service = service->hh.next) {
         int64_t oldest_us = queue_oldest_us(&service->queue, broker->now_us);
-        out.queues.items[out.queues.count++] =
-            (struct mmi_queue){.service = text_of(service->name),
-                               .length = service->queue.count,
-                               .bytes = (int64_t)service->queue.size,
-                               .oldest_ms = (broker->now_us - oldest_us) / 1000,
-                               .in_flight = service->in_flight,
-                               .workers = service->station_count,
-                               .credit = service_credit(service)};
+        out.queues.items[out.queues.count++] = (struct mmi_queue){.service = text_of(service->name),
+                                                                  .length = service->queue.count,
+                                                                  .bytes = (int64_t)service->queue.size,
+                                                                  .oldest_ms = (broker->now_us - oldest_us) / 1000,
+                                                                  .in_flight = service->in_flight,
+                                                                  .workers = service->station_count,
+                                                                  .credit = service_credit(service)};
     }
     reply(call, &mmi_queue_list_record, &out);
 }
@@ -164,7 +163,7 @@ static void answer_letters(struct mmi_call *call)
 {
     const struct letters *letters = &call->broker->letters;
     struct mmi_dead_letters out = {.count = letters->count};
-    char (*ids)[ID_HEX_SIZE] = arena_alloc(&call->arena, MMI_MAX_LETTERS * sizeof *ids);
+    char(*ids)[ID_HEX_SIZE] = arena_alloc(&call->arena, MMI_MAX_LETTERS * sizeof *ids);
     out.letters.items = arena_alloc(&call->arena, MMI_MAX_LETTERS * sizeof *out.letters.items);
     const struct letter *letter = letters->list ? letters->list->prev : NULL; /* the newest */
     while (letter && out.letters.count < MMI_MAX_LETTERS) {

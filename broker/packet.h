@@ -17,8 +17,8 @@ struct packets {
 void packets_release(struct packets *self);
 /* Receives the frames that follow the one just received; NULL if there are none. */
 struct parcel *packet_receive(struct packets *self, void *socket);
-/* Sends routing id, head and parts. 0, or errno: EAGAIN and EHOSTUNREACH have sent nothing and leave send as it is; after
- * a success its parcel is dropped. */
+/* Sends routing id, head and parts. 0, or errno: EAGAIN and EHOSTUNREACH have sent nothing and leave send as it is;
+ * after a success its parcel is dropped. */
 int packet_send(void *socket, struct send *send);
 
 #endif

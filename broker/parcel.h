@@ -9,9 +9,9 @@ enum { PARCEL_MAX_PARTS = 3 };
 
 struct parcel {
     struct text parts[PARCEL_MAX_PARTS];
-    int part_count;     /* PARCEL_MAX_PARTS + 1: there were more, and none is kept */
+    int part_count; /* PARCEL_MAX_PARTS + 1: there were more, and none is kept */
     int reference_count;
-    size_t size;        /* bytes of all parts */
+    size_t size;                          /* bytes of all parts */
     void (*release)(struct parcel *self); /* when the last reference is dropped */
 };
 

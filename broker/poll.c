@@ -15,8 +15,8 @@ enum {
     RETRY_WAIT_MS = 5,
     STOP_LOOK_EVERY_US = 20 * 1000,
     BACKLOG_AGE_MAX_US = 10 * 1000 * 1000,
-    FAREWELL_US = 200 * 1000,  /* for backlogs, after the last BYE */
-    FAREWELL_LINGER_MS = 500   /* for what libzmq has taken by then */
+    FAREWELL_US = 200 * 1000, /* for backlogs, after the last BYE */
+    FAREWELL_LINGER_MS = 500  /* for what libzmq has taken by then */
 };
 
 struct poller {
@@ -46,8 +46,8 @@ struct poller *poller_new(struct env *env, const struct poller_settings *setting
     self->backlogs.age_max_us = BACKLOG_AGE_MAX_US;
     self->slow_peers = metrics_get(env->metrics, METRIC_COUNTER, "zmart_broker_slow_peers_total", "",
                                    "Peers dropped because they did not read what was sent to them.");
-    self->backlog_count = metrics_get(env->metrics, METRIC_GAUGE, "zmart_broker_backlogs", "",
-                                      "Peers that messages wait for.");
+    self->backlog_count =
+        metrics_get(env->metrics, METRIC_GAUGE, "zmart_broker_backlogs", "", "Peers that messages wait for.");
     self->sockets[PLANE_CLIENTS] = socket_open(&socket, settings->clients, message, message_size);
     if (self->sockets[PLANE_CLIENTS]) {
         self->sockets[PLANE_WORKERS] = socket_open(&socket, settings->workers, message, message_size);

@@ -10,26 +10,27 @@
 #include "lib/bus/address.h"
 #include "lib/bus/main.h"
 
-#define BROKER_CONFIG(X)                                                                                              \
-    X(STRING, events, "events", "tcp://127.0.0.1:5556", 0, 255,                                                       \
-      "where subscribers outside the shop connect to; empty: nowhere")                                                \
-    X(NUMBER, queue_count, "queue-requests", "10000", 1, 1000000,                                                     \
-      "requests that wait for one service at most; the lowest priority is shed first")                                \
-    X(NUMBER, queue_size, "queue-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                      \
-    X(NUMBER, queue_age_ms, "queue-age-ms", "5000", 10, 600000,                                                       \
-      "how long a request may wait while its service has workers; what services ask for waits longer")                \
-    X(NUMBER, service_wait_ms, "service-wait-ms", "5000", 0, 600000,                                                  \
-      "a service whose last worker left within this time is waited for")                                              \
-    X(NUMBER, requests, "requests", "200000", 1, 4000000, "requests that the broker holds at most")                   \
-    X(NUMBER, client_requests, "client-requests", "65536", 1, 4000000, "requests of one client at most")              \
-    X(NUMBER, held_size, "request-bytes", "268435456", 1048576, 68719476736, "bytes of requests that are held at most") \
-    X(NUMBER, peers, "peers", "20000", 2, 1000000, "clients and workers at most")                                     \
-    X(NUMBER, affinity, "affinity-keys", "16384", 0, 1000000, "keys whose last worker is remembered; 0: none")        \
-    X(NUMBER, letters, "dead-letters", "1000", 0, 100000, "requests kept that were given up; 0: none")                \
-    X(NUMBER, letters_size, "dead-letter-bytes", "16777216", 0, 4294967296, "bytes of them at most")                  \
-    X(NUMBER, hwm, "socket-messages", "5000", 10, 1000000, "messages in libzmq's queue of one peer at most")          \
-    X(NUMBER, backlog, "backlog-messages", "10000", 1, 1000000, "messages that wait for a slow peer beyond that")     \
-    X(NUMBER, backlog_size, "backlog-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                  \
+#define BROKER_CONFIG(X)                                                                                               \
+    X(STRING, events, "events", "tcp://127.0.0.1:5556", 0, 255,                                                        \
+      "where subscribers outside the shop connect to; empty: nowhere")                                                 \
+    X(NUMBER, queue_count, "queue-requests", "10000", 1, 1000000,                                                      \
+      "requests that wait for one service at most; the lowest priority is shed first")                                 \
+    X(NUMBER, queue_size, "queue-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                       \
+    X(NUMBER, queue_age_ms, "queue-age-ms", "5000", 10, 600000,                                                        \
+      "how long a request may wait while its service has workers; what services ask for waits longer")                 \
+    X(NUMBER, service_wait_ms, "service-wait-ms", "5000", 0, 600000,                                                   \
+      "a service whose last worker left within this time is waited for")                                               \
+    X(NUMBER, requests, "requests", "200000", 1, 4000000, "requests that the broker holds at most")                    \
+    X(NUMBER, client_requests, "client-requests", "65536", 1, 4000000, "requests of one client at most")               \
+    X(NUMBER, held_size, "request-bytes", "268435456", 1048576, 68719476736,                                           \
+      "bytes of requests that are held at most")                                                                       \
+    X(NUMBER, peers, "peers", "20000", 2, 1000000, "clients and workers at most")                                      \
+    X(NUMBER, affinity, "affinity-keys", "16384", 0, 1000000, "keys whose last worker is remembered; 0: none")         \
+    X(NUMBER, letters, "dead-letters", "1000", 0, 100000, "requests kept that were given up; 0: none")                 \
+    X(NUMBER, letters_size, "dead-letter-bytes", "16777216", 0, 4294967296, "bytes of them at most")                   \
+    X(NUMBER, hwm, "socket-messages", "5000", 10, 1000000, "messages in libzmq's queue of one peer at most")           \
+    X(NUMBER, backlog, "backlog-messages", "10000", 1, 1000000, "messages that wait for a slow peer beyond that")      \
+    X(NUMBER, backlog_size, "backlog-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                   \
     X(NUMBER, drain_ms, "broker-drain-ms", "10000", 0, 600000, "time for what is under way when the broker is stopped")
 CONFIG_DECLARE(broker_config, BROKER_CONFIG);
 CONFIG_DEFINE(broker_config, BROKER_CONFIG)

@@ -97,7 +97,8 @@ static bool event_relay(struct relay *self)
 
 /* ---- subscriptions ---- */
 
-/* Only what is a subscription of a sane length goes on to the publishers; whatever else a subscriber sends is dropped. */
+/* Only what is a subscription of a sane length goes on to the publishers; whatever else a subscriber sends is dropped.
+ */
 static bool subscription_relay(struct relay *self, void *from)
 {
     zmq_msg_t message;
@@ -177,10 +178,10 @@ struct relay *relay_new(const struct relay_settings *settings, char *message, si
         mem_free(self);
         return NULL;
     }
-    self->inside_count = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_broker_events_total", "to=\"inside\"",
-                                     "Events relayed.");
-    self->outside_count = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_broker_events_total",
-                                      "to=\"outside\"", "Events relayed.");
+    self->inside_count =
+        metrics_get(settings->metrics, METRIC_COUNTER, "zmart_broker_events_total", "to=\"inside\"", "Events relayed.");
+    self->outside_count = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_broker_events_total", "to=\"outside\"",
+                                      "Events relayed.");
     self->garbage = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_broker_garbage_events_total", "",
                                 "Messages on the event sockets that are neither events nor subscriptions.");
     self->stop_fd = eventfd(0, EFD_CLOEXEC);

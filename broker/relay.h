@@ -1,6 +1,7 @@
-/* Events: what publishers send to the publish address goes to the internal events address whole (topic, meta, data, private
- * data), and to the outside without the private data, if there is data at all. Lossy: a subscriber that does not read
- * loses frames and nobody waits for it. Runs on a thread of its own, so that events and requests do not wait for each other. */
+/* Events: what publishers send to the publish address goes to the internal events address whole (topic, meta, data,
+ * private data), and to the outside without the private data, if there is data at all. Lossy: a subscriber that does
+ * not read loses frames and nobody waits for it. Runs on a thread of its own, so that events and requests do not wait
+ * for each other. */
 #ifndef ZMART_BROKER_RELAY_H
 #define ZMART_BROKER_RELAY_H
 

@@ -32,18 +32,18 @@ struct request {
     uint32_t slot;       /* index in the table */
     uint32_t generation; /* another at every dispatch */
     uint8_t priority;
-    bool begun;          /* a worker has or had it */
-    bool begun_before;   /* the same, before the present dispatch */
-    bool unsent;         /* the present dispatch never left */
-    bool partial;        /* a part of the answer has gone out */
-    uint8_t shelf;       /* of the queue that it waits in */
+    bool begun;        /* a worker has or had it */
+    bool begun_before; /* the same, before the present dispatch */
+    bool unsent;       /* the present dispatch never left */
+    bool partial;      /* a part of the answer has gone out */
+    uint8_t shelf;     /* of the queue that it waits in */
     struct service *service;
-    struct station *station;  /* SENT, ENDED */
-    struct parcel *parcel;    /* route, meta, body; owned; NULL when ENDED */
-    struct text key;          /* affinity; points into the parcel */
+    struct station *station; /* SENT, ENDED */
+    struct parcel *parcel;   /* route, meta, body; owned; NULL when ENDED */
+    struct text key;         /* affinity; points into the parcel */
     int64_t deadline_us;
-    int64_t queued_us;        /* since when it waits */
-    uint64_t order;           /* in which it came */
+    int64_t queued_us;                         /* since when it waits */
+    uint64_t order;                            /* in which it came */
     struct request *prev, *next;               /* queue or station */
     struct request *client_prev, *client_next; /* the client's */
     struct request *wheel_prev, *wheel_next;

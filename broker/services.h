@@ -26,8 +26,8 @@ struct service {
     uint32_t worker_count; /* with those that drain */
     uint32_t in_flight;
     uint64_t next_use;
-    int64_t seen_us;       /* when a worker was there last */
-    bool known;            /* a worker has served it at some time */
+    int64_t seen_us; /* when a worker was there last */
+    bool known;      /* a worker has served it at some time */
     struct metric *queue_metric, *workers_metric, *in_flight_metric;
     UT_hash_handle hh;
 };

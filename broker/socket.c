@@ -124,9 +124,10 @@ bool claim_bus(struct claims *claims, const char *base, char *message, size_t si
 {
     char probe[BUS_ADDRESS_SIZE];
     if (!bus_address(base, BUS_EVENTS, probe)) {
-        snprintf(message, size,
-                 "--bus %.200s: a broker has one address: ipc:///DIR (up to 107 bytes), tcp://HOST:PORT or inproc://NAME",
-                 base);
+        snprintf(
+            message, size,
+            "--bus %.200s: a broker has one address: ipc:///DIR (up to 107 bytes), tcp://HOST:PORT or inproc://NAME",
+            base);
         return false;
     }
     if (text_starts_with(text_of(base), "tcp://")) {
@@ -175,20 +176,25 @@ static bool options_set(void *socket, const struct socket_settings *settings, bo
     const struct {
         int option, value;
     } options[] = {
-        {ZMQ_LINGER, 0},           {ZMQ_SNDTIMEO, 0},
-        {ZMQ_SNDHWM, settings->hwm},     {ZMQ_RCVHWM, settings->hwm},
-        {ZMQ_TCP_KEEPALIVE, 1},          {ZMQ_TCP_KEEPALIVE_IDLE, 30},
-        {ZMQ_TCP_KEEPALIVE_INTVL, 10},   {ZMQ_TCP_KEEPALIVE_CNT, 3},
-        {ZMQ_TCP_MAXRT, 10 * 1000},      {ZMQ_HANDSHAKE_IVL, 5 * 1000},
-        {ZMQ_BACKLOG, 512},              {ZMQ_IPV6, v6},
+        {ZMQ_LINGER, 0},
+        {ZMQ_SNDTIMEO, 0},
+        {ZMQ_SNDHWM, settings->hwm},
+        {ZMQ_RCVHWM, settings->hwm},
+        {ZMQ_TCP_KEEPALIVE, 1},
+        {ZMQ_TCP_KEEPALIVE_IDLE, 30},
+        {ZMQ_TCP_KEEPALIVE_INTVL, 10},
+        {ZMQ_TCP_KEEPALIVE_CNT, 3},
+        {ZMQ_TCP_MAXRT, 10 * 1000},
+        {ZMQ_HANDSHAKE_IVL, 5 * 1000},
+        {ZMQ_BACKLOG, 512},
+        {ZMQ_IPV6, v6},
     };
     bool set = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &settings->max_size, sizeof settings->max_size) == 0;
     for (size_t i = 0; set && i < ARRAY_COUNT(options); i++) {
         set = zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof options[i].value) == 0;
     }
     int one = 1;
-    return set && (settings->type != ZMQ_ROUTER ||
-                   zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one) == 0);
+    return set && (settings->type != ZMQ_ROUTER || zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one) == 0);
 }
 
 void *socket_open(const struct socket_settings *settings, const char *address, char *message, size_t size)

@@ -1,7 +1,8 @@
 /* libzmq sockets with all the options that this broker wants, bound; and the right to bind them.
  *
- * Without keys the bus lives in an ipc directory that only its owner can enter, in the process itself, or on loopback. An
- * ipc address can be bound twice without an error, which silently steals it: a lock file in its directory prevents that. */
+ * Without keys the bus lives in an ipc directory that only its owner can enter, in the process itself, or on loopback.
+ * An ipc address can be bound twice without an error, which silently steals it: a lock file in its directory prevents
+ * that. */
 #ifndef ZMART_BROKER_SOCKET_H
 #define ZMART_BROKER_SOCKET_H
 
@@ -20,8 +21,8 @@ struct claims {
     int path_count;
 };
 
-/* The base address of --bus: creates its ipc directory (mode 0700) if it is missing, locks it, removes what a dead broker
- * has left there. False, with a message that names the flag, if it must not be bound. */
+/* The base address of --bus: creates its ipc directory (mode 0700) if it is missing, locks it, removes what a dead
+ * broker has left there. False, with a message that names the flag, if it must not be bound. */
 MUST_USE bool claim_bus(struct claims *claims, const char *base, char *message, size_t message_size);
 /* The same for the address of --events; the directory of an ipc address is the user's own affair. */
 MUST_USE bool claim_events(struct claims *claims, const char *address, char *message, size_t message_size);

@@ -4,7 +4,7 @@
 
 #include "lib/base/mem.h"
 
-#define uthash_malloc(size) mem_alloc(size)
+#define uthash_malloc(size)       mem_alloc(size)
 #define uthash_free(memory, size) mem_free(memory)
 #include <uthash.h>
 #include <utlist.h>

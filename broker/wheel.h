@@ -9,7 +9,7 @@ enum { WHEEL_SLOT_COUNT = 1024, WHEEL_TICK_US = 10 * 1000 };
 
 struct wheel {
     struct request *slots[WHEEL_SLOT_COUNT + 1]; /* the last one: due, to be given out */
-    int64_t tick; /* everything due before it has been given out */
+    int64_t tick;                                /* everything due before it has been given out */
     uint32_t count;
 };
 

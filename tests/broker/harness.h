@@ -2,16 +2,17 @@
 #ifndef ZMART_TESTS_BROKER_HARNESS_H
 #define ZMART_TESTS_BROKER_HARNESS_H
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "broker/broker.h"
 #include "lib/base/mem.h"
 
-#define MS INT64_C(1000)
+#define MS     INT64_C(1000)
 #define SECOND (1000 * MS)
 
 struct harness {

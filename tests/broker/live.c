@@ -18,11 +18,8 @@ static void live_ready(struct env *env, const char *detail)
 static void *live_run(void *user)
 {
     struct live *live = user;
-    struct program_host host = {.log = &live->log,
-                                .bus_context = live->context,
-                                .stop_fd = live->stop_fd,
-                                .ready = live_ready,
-                                .owner = live};
+    struct program_host host = {
+        .log = &live->log, .bus_context = live->context, .stop_fd = live->stop_fd, .ready = live_ready, .owner = live};
     live->status = program_run(&broker_program, live->argc, live->argv, &host);
     eventfd_write(live->ready_fd, 2); /* whoever waits for ready waits in vain */
     return NULL;

@@ -20,7 +20,8 @@ struct live {
     char *argv[LIVE_MAX_FLAGS + 2];
 };
 
-/* Starts a broker in the context with these flags (NULL-terminated) and waits until it is ready. False: it has ended. */
+/* Starts a broker in the context with these flags (NULL-terminated) and waits until it is ready. False: it has ended.
+ */
 bool live_start(struct live *live, void *context, const char *const *flags);
 /* The same with a file descriptor for its log lines of level error. */
 bool live_start_logged(struct live *live, void *context, const char *const *flags, int log_fd);

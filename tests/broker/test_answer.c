@@ -9,9 +9,9 @@ static void test_every_outcome_has_its_status(void **state)
     static const struct {
         enum outcome outcome;
         int status;
-    } list[] = {{OUTCOME_MALFORMED, 400},   {OUTCOME_UNKNOWN, 404}, {OUTCOME_TOO_LARGE, 413}, {OUTCOME_FULL, 429},
-                {OUTCOME_LOST, 502},        {OUTCOME_UNAVAILABLE, 503}, {OUTCOME_EXPIRED, 504},
-                {OUTCOME_CANCELLED, 504}};
+    } list[] = {{OUTCOME_MALFORMED, 400}, {OUTCOME_UNKNOWN, 404},  {OUTCOME_TOO_LARGE, 413},
+                {OUTCOME_FULL, 429},      {OUTCOME_LOST, 502},     {OUTCOME_UNAVAILABLE, 503},
+                {OUTCOME_EXPIRED, 504},   {OUTCOME_CANCELLED, 504}};
     struct harness h;
     harness_init(&h);
     harness_start(&h);

@@ -1,6 +1,6 @@
-/* The core as a whole: garbage, drain, and a model. The model throws random frames, deaths and jumps of the clock at the core and
- * checks with books of its own that every accepted request ends once, that no worker has more than its credit, and that
- * nothing is begun after its time. */
+/* The core as a whole: garbage, drain, and a model. The model throws random frames, deaths and jumps of the clock at
+ * the core and checks with books of its own that every accepted request ends once, that no worker has more than its
+ * credit, and that nothing is begun after its time. */
 #include "tests/broker/harness.h"
 
 #include <stdlib.h>
@@ -232,8 +232,8 @@ static void do_request(struct model *m, int at)
     struct frame_head head = head_of(&m->h, FRAME_REQUEST, m->clients[at], serial);
     head.budget_ms = pick(3) ? 1 + pick(4000) : pick(20);
     head.priority = (uint8_t)pick(4);
-    head.flags = (uint8_t)((pick(4) ? FRAME_REPEATABLE : 0) | (pick(5) ? 0 : FRAME_SERVICE) |
-                           (pick(20) ? 0 : FRAME_NO_REPLY));
+    head.flags =
+        (uint8_t)((pick(4) ? FRAME_REPEATABLE : 0) | (pick(5) ? 0 : FRAME_SERVICE) | (pick(20) ? 0 : FRAME_NO_REPLY));
     *request_of(m, serial) = (struct model_request){.open = true,
                                                     .client = at,
                                                     .deadline_us = m->h.now_us + head.budget_ms * MS,

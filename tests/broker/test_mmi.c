@@ -156,9 +156,9 @@ static void test_dead_letters(void **state)
     assert_true(secret->secret && secret->bytes == 0 && !plain->secret && plain->bytes > 0);
     assert_true(text_is(plain->route, "echo.say"));
     assert_int_equal(plain->attempts, 3);
-    assert_int_equal(ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_REQUEUE, secret->request_id), &mmi_dead_letters_record,
-                         &letters),
-                     409);
+    assert_int_equal(
+        ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_REQUEUE, secret->request_id), &mmi_dead_letters_record, &letters),
+        409);
     struct frame_head head = head_of(&desk.h, FRAME_REQUEST, desk.client, 9);
     struct text body = dlq(&desk, MMI_DLQ_REQUEUE, plain->request_id);
     send_frame(&desk.h, PLANE_CLIENTS, "c", &head, (struct text[]){TEXT("mmi.dlq"), TEXT(""), body}, 3);
@@ -169,12 +169,10 @@ static void test_dead_letters(void **state)
     expect(&desk.h, PLANE_CLIENTS, "c", FRAME_REPLY);
     send_reply(&desk.h, "w", desk.worker, again.corr);
     expect_nothing(&desk.h);
-    assert_int_equal(ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_DROP, plain->request_id), &mmi_dead_letters_record,
-                         &letters),
-                     404);
-    assert_int_equal(ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_DROP, secret->request_id), &mmi_dead_letters_record,
-                         &letters),
-                     200);
+    assert_int_equal(
+        ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_DROP, plain->request_id), &mmi_dead_letters_record, &letters), 404);
+    assert_int_equal(
+        ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_DROP, secret->request_id), &mmi_dead_letters_record, &letters), 200);
     assert_int_equal(letters.count, 0);
     harness_release(&desk.h);
 }

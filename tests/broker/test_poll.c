@@ -27,8 +27,8 @@ static void shop_open(struct shop *shop, bool ipc)
     }
     snprintf(shop->clients, sizeof shop->clients, "%s%sclients", shop->bus, ipc ? "/" : ".");
     snprintf(shop->workers, sizeof shop->workers, "%s%sworkers", shop->bus, ipc ? "/" : ".");
-    const char *const flags[] = {"--bus",       shop->bus, "--events",          "", "--heartbeat-ms",   "200",
-                                 "--instance",  "broker",  "--socket-messages", "10", NULL};
+    const char *const flags[] = {"--bus",  shop->bus,           "--events", "",  "--heartbeat-ms", "200", "--instance",
+                                 "broker", "--socket-messages", "10",       NULL};
     assert_true(live_start(&shop->live, shop->context, flags));
 }
 
@@ -155,7 +155,8 @@ static void test_a_worker_that_vanishes(void **state)
     shop_close(&shop);
 }
 
-/* Far more answers than libzmq's queues of 10 hold: they wait in the broker, in order, and others are served meanwhile. */
+/* Far more answers than libzmq's queues of 10 hold: they wait in the broker, in order, and others are served meanwhile.
+ */
 static void test_a_client_that_does_not_read(void **state)
 {
     (void)state;
@@ -272,9 +273,9 @@ static void test_drain_over_the_wire(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trips_inproc),          cmocka_unit_test(test_round_trips_ipc),
-        cmocka_unit_test(test_a_worker_that_vanishes),      cmocka_unit_test(test_a_client_that_does_not_read),
-        cmocka_unit_test(test_garbage_on_the_wire),         cmocka_unit_test(test_drain_over_the_wire),
+        cmocka_unit_test(test_round_trips_inproc),     cmocka_unit_test(test_round_trips_ipc),
+        cmocka_unit_test(test_a_worker_that_vanishes), cmocka_unit_test(test_a_client_that_does_not_read),
+        cmocka_unit_test(test_garbage_on_the_wire),    cmocka_unit_test(test_drain_over_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,7 @@ static void test_garbage_is_counted_and_goes_nowhere(void **state)
     publish(&stage, "order.short.", "data", 3);
     publish(&stage, "order.long.", "data", 5);
     void *rogue = socket_to(&stage, ZMQ_XSUB, "inproc://outside");
-    zmq_send(rogue, "x\0\0junk", 7, 0);   /* neither subscribes nor unsubscribes */
+    zmq_send(rogue, "x\0\0junk", 7, 0); /* neither subscribes nor unsubscribes */
     zmq_send(rogue, "\1order.", 7, 0);
     publish(&stage, "order.good.", "data", 4);
     assert_int_equal(receive(stage.outside, topic, last), 3);

@@ -122,7 +122,7 @@ static void test_bad_hellos_are_refused(void **state)
     const struct {
         enum plane plane;
         const char *role, *service;
-    } bad[] = {{PLANE_WORKERS, "gateway", "echo"}, {PLANE_CLIENTS, "worker", NULL}, {PLANE_WORKERS, "worker", NULL},
+    } bad[] = {{PLANE_WORKERS, "gateway", "echo"}, {PLANE_CLIENTS, "worker", NULL},  {PLANE_WORKERS, "worker", NULL},
                {PLANE_CLIENTS, "gateway", "echo"}, {PLANE_WORKERS, "worker", "mmi"}, {PLANE_WORKERS, "worker", "a.b"},
                {PLANE_WORKERS, "worker", "a#b"},   {PLANE_WORKERS, "worker", "A"}};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {

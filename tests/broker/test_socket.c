@@ -15,10 +15,10 @@ static void test_only_loopback_without_keys(void **state)
     static const struct {
         const char *address;
         bool allowed;
-    } list[] = {{"tcp://127.0.0.1:5570", true},   {"tcp://127.9.9.9:5570", true},  {"tcp://localhost:5570", true},
-                {"tcp://[::1]:5570", true},       {"tcp://0.0.0.0:5570", false},   {"tcp://*:5570", false},
-                {"tcp://10.0.0.1:5570", false},   {"tcp://[::]:5570", false},      {"tcp://eth0:5570", false},
-                {"tcp://127.evil.org:5570", false}, {"tcp://lo:5570", false},      {"tcp://127.0.0.1.x:5570", false}};
+    } list[] = {{"tcp://127.0.0.1:5570", true},     {"tcp://127.9.9.9:5570", true}, {"tcp://localhost:5570", true},
+                {"tcp://[::1]:5570", true},         {"tcp://0.0.0.0:5570", false},  {"tcp://*:5570", false},
+                {"tcp://10.0.0.1:5570", false},     {"tcp://[::]:5570", false},     {"tcp://eth0:5570", false},
+                {"tcp://127.evil.org:5570", false}, {"tcp://lo:5570", false},       {"tcp://127.0.0.1.x:5570", false}};
     for (size_t i = 0; i < ARRAY_COUNT(list); i++) {
         struct claims claims = {0};
         char message[512] = "";
@@ -34,7 +34,7 @@ static void test_only_loopback_without_keys(void **state)
 static void test_malformed_addresses(void **state)
 {
     (void)state;
-    static const char *const list[] = {"",         "tcp://127.0.0.1",  "ipc://relative", "udp://127.0.0.1:1",
+    static const char *const list[] = {"",          "tcp://127.0.0.1",      "ipc://relative", "udp://127.0.0.1:1",
                                        "inproc://", "tcp://127.0.0.1:65535"};
     char message[512];
     struct claims claims = {0};
