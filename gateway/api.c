@@ -19,8 +19,8 @@ enum {
 static bool bad_tokens_left(struct exchange *x, int64_t cost, int64_t *out_wait_s)
 {
     struct limit_state state = {0};
-    bool left = !x->gateway->bad_tokens ||
-                limit_take(x->gateway->bad_tokens, x->request.client, cost, clock_now_ms(), &state);
+    bool left =
+        !x->gateway->bad_tokens || limit_take(x->gateway->bad_tokens, x->request.client, cost, clock_now_ms(), &state);
     *out_wait_s = state.wait_s;
     return left;
 }
@@ -247,10 +247,13 @@ static enum err call(struct exchange *x, const struct op_info *info, bool keyed,
         fault_add(&x->fault, "If-Match", "out_of_range", -1, "takes 1 to %d characters", IF_MATCH_MAX_SIZE);
         return fault_set(&x->fault, ERR_INVALID_PARAMETER, NULL);
     }
-    struct bus_request message = {.route = text_of(info->route), .meta = meta_make(x, keyed),
+    struct bus_request message = {.route = text_of(info->route),
+                                  .meta = meta_make(x, keyed),
                                   .body = record_pack_in(info->request, request, &x->arena),
-                                  .budget_ms = info->budget_ms, .priority = info->priority,
-                                  .flags = (uint8_t)(FRAME_REPEATABLE | (op_is_secret(x->route->op) ? FRAME_SECRET : 0))};
+                                  .budget_ms = info->budget_ms,
+                                  .priority = info->priority,
+                                  .flags =
+                                      (uint8_t)(FRAME_REPEATABLE | (op_is_secret(x->route->op) ? FRAME_SECRET : 0))};
     memcpy(message.request_id, x->request_id, ID_SIZE);
     return bus_client_call(x->gateway->client, &message, &x->arena, &x->fault, out);
 }
@@ -278,7 +281,8 @@ static void denials_refresh(struct exchange *x, struct text user_id, bool but_th
         set_has(denial, &denial, except_session_id);
     }
     deny_here(x, &denial);
-    log_warn(x->gateway->env->log, "denials.reload_failed", KV("request", x->request_id_text), KV("cause", fault.cause));
+    log_warn(x->gateway->env->log, "denials.reload_failed", KV("request", x->request_id_text),
+             KV("cause", fault.cause));
 }
 
 static void sessions_end(struct exchange *x, const void *request)
@@ -320,8 +324,8 @@ static enum err reply_fill(struct exchange *x, const struct op_info *info, const
 {
     struct reply_meta meta = {0};
     char etag[ETAG_SIZE];
-    if (answer->meta.size &&
-        record_unpack(&reply_meta_record, answer->meta, &x->arena, NULL, &meta) == ERR_NONE && meta.replayed) {
+    if (answer->meta.size && record_unpack(&reply_meta_record, answer->meta, &x->arena, NULL, &meta) == ERR_NONE &&
+        meta.replayed) {
         reply_add_field(&x->reply, "Idempotent-Replayed", TEXT("true"));
     }
     x->reply.status = info->status;

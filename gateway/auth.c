@@ -190,8 +190,8 @@ static enum err verify(struct auth *self, struct text token, int64_t wall_ms, st
 
 static struct token_entry entry_of(const uint8_t hash[TOKEN_HASH_SIZE], const struct token_claims *claims)
 {
-    struct token_entry entry = {.role = claims->role, .issued_at_ms = claims->issued_at_ms,
-                                .expires_at_ms = claims->expires_at_ms};
+    struct token_entry entry = {
+        .role = claims->role, .issued_at_ms = claims->issued_at_ms, .expires_at_ms = claims->expires_at_ms};
     memcpy(entry.hash, hash, TOKEN_HASH_SIZE);
     ASSERT(text_to_string(claims->user_id, entry.user_id, sizeof entry.user_id));
     ASSERT(text_to_string(claims->session_id, entry.session_id, sizeof entry.session_id));
@@ -206,8 +206,8 @@ static enum err ask(struct auth *self, struct token_entry *entry, int64_t wall_m
     if (entry->asked_ms != 0 && now_ms - entry->asked_ms < ASKED_GOOD_MS) {
         return ERR_NONE;
     }
-    struct token_check question = {.session_id = text_of(entry->session_id), .user_id = text_of(entry->user_id),
-                                   .issued_at = entry->issued_at_ms};
+    struct token_check question = {
+        .session_id = text_of(entry->session_id), .user_id = text_of(entry->user_id), .issued_at = entry->issued_at_ms};
     enum err e = self->source.check(self->source.user, &question, fault, &good);
     if (e != ERR_NONE) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "Access tokens cannot be checked at the moment.");

@@ -2,8 +2,9 @@
  *
  * Keys, denials and verdicts come from user-svc through struct auth_source, so that nothing here knows the bus.
  * A verified token is remembered by its SHA-256 until it expires; whether its session was ended is asked every time.
- * When no beacon of the event stream was heard for a while, each token is asked about (remembered for a second at most).
- * Never: a signature check without a key, JSON parsed before its size and depth are known. All of it is thread-safe. */
+ * When no beacon of the event stream was heard for a while, each token is asked about (remembered for a second at
+ * most). Never: a signature check without a key, JSON parsed before its size and depth are known. All of it is
+ * thread-safe. */
 #ifndef ZMART_GATEWAY_AUTH_H
 #define ZMART_GATEWAY_AUTH_H
 
@@ -28,10 +29,10 @@ struct auth_source {
 };
 
 struct auth_settings {
-    int64_t token_count;  /* verified tokens remembered at most */
-    int64_t leeway_s;     /* clocks of two machines may differ by so much */
-    int64_t silence_ms;   /* without a beacon for so long, every token is asked about */
-    int64_t refetch_ms;   /* keys are fetched again for an unknown kid at most so often */
+    int64_t token_count; /* verified tokens remembered at most */
+    int64_t leeway_s;    /* clocks of two machines may differ by so much */
+    int64_t silence_ms;  /* without a beacon for so long, every token is asked about */
+    int64_t refetch_ms;  /* keys are fetched again for an unknown kid at most so often */
 };
 
 struct auth *auth_new(const struct auth_source *source, const struct auth_settings *settings);

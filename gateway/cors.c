@@ -47,8 +47,9 @@ void cors_apply(const struct cors *self, struct exchange *exchange)
     }
     if (origin.size && origin_listed(self, origin)) {
         reply_add_field(&exchange->reply, "Access-Control-Allow-Origin", all ? TEXT("*") : origin);
-        reply_add_field(&exchange->reply, "Access-Control-Expose-Headers",
-                        TEXT("ETag, Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy"));
+        reply_add_field(
+            &exchange->reply, "Access-Control-Expose-Headers",
+            TEXT("ETag, Location, X-Request-Id, Idempotent-Replayed, Retry-After, RateLimit, RateLimit-Policy"));
     }
 }
 

@@ -7,8 +7,8 @@
 enum { VERB_COUNT = VERB_OTHER + 1, STATUS_COUNT = 32, LABELS_SIZE = 160, UNROUTED = ROUTE_MAX_COUNT };
 
 /* The statuses that are answered; others count as the last one. */
-static const int statuses[] = {200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412, 413,
-                               414, 415, 422, 429, 431, 500, 501, 502, 503, 504, 505};
+static const int statuses[] = {200, 201, 204, 304, 400, 401, 403, 404, 405, 408, 409, 410, 412,
+                               413, 414, 415, 422, 429, 431, 500, 501, 502, 503, 504, 505};
 
 struct counters {
     struct metrics *metrics;
@@ -25,7 +25,8 @@ struct counters *counters_new(struct metrics *metrics, const struct router *rout
     struct counters *self = mem_alloc(sizeof *self);
     self->metrics = metrics;
     self->router = router;
-    self->in_flight = metrics_get(metrics, METRIC_GAUGE, "zmart_http_requests_in_flight", "", "HTTP requests being answered.");
+    self->in_flight =
+        metrics_get(metrics, METRIC_GAUGE, "zmart_http_requests_in_flight", "", "HTTP requests being answered.");
     return self;
 }
 

@@ -8,8 +8,8 @@
 enum { ID_SIZE_MAX = 41, SLOT_COUNT = 4096 };
 
 struct denied {
-    struct denied *next;      /* in its slot */
-    char id[ID_SIZE_MAX];     /* of the session, or of the account */
+    struct denied *next;  /* in its slot */
+    char id[ID_SIZE_MAX]; /* of the session, or of the account */
     bool is_user;
     char except[ID_SIZE_MAX]; /* session that goes on; empty: none */
     int64_t before_ms;

@@ -179,12 +179,13 @@ static bool status_has_body(int status)
 void reply_write_head(const struct exchange *exchange, struct buffer *out)
 {
     const struct reply *reply = &exchange->reply;
-    bool added = buffer_add_string(out, "HTTP/1.1 ") && buffer_add_int(out, reply->status) && buffer_add_char(out, ' ') &&
-                 buffer_add_string(out, http_reason(reply->status)) && buffer_add_string(out, "\r\n");
+    bool added = buffer_add_string(out, "HTTP/1.1 ") && buffer_add_int(out, reply->status) &&
+                 buffer_add_char(out, ' ') && buffer_add_string(out, http_reason(reply->status)) &&
+                 buffer_add_string(out, "\r\n");
     add_date(out);
     if (status_has_body(reply->status)) {
-        added = added && buffer_add_string(out, "Content-Length: ") &&
-                buffer_add_int(out, whole_body(reply).size) && buffer_add_string(out, "\r\n");
+        added = added && buffer_add_string(out, "Content-Length: ") && buffer_add_int(out, whole_body(reply).size) &&
+                buffer_add_string(out, "\r\n");
         if (reply->media_type) {
             added = added && buffer_add_string(out, "Content-Type: ") && buffer_add_string(out, reply->media_type) &&
                     buffer_add_string(out, "\r\n");

@@ -29,21 +29,21 @@ struct gateway;
 struct exchange {
     struct gateway *gateway;
     struct http_request request;
-    const struct route *route;   /* NULL until one was found */
+    const struct route *route; /* NULL until one was found */
     struct route_match match;
-    struct arena arena;          /* everything that the request needs */
+    struct arena arena; /* everything that the request needs */
     struct fault fault;
     uint8_t request_id[ID_SIZE];
     char request_id_text[ID_HEX_SIZE];
     bool signed_in;
-    struct identity who;         /* if signed_in */
+    struct identity who; /* if signed_in */
     struct reply reply;
     int64_t started_us;
-    bool has_body;               /* something may follow the head */
-    bool body_read;              /* all of it was read */
+    bool has_body;  /* something may follow the head */
+    bool body_read; /* all of it was read */
     /* Reads the whole body into the arena, at most max_size bytes of it; fills the fault. Called at most once. */
     enum err (*read_body)(struct exchange *exchange, size_t max_size, struct text *out);
-    void *connection;            /* for read_body */
+    void *connection; /* for read_body */
 };
 
 /* For reuse by the next request: arena and buffers are emptied, not freed (big ones are). */

@@ -79,10 +79,10 @@ static void log_request(const struct exchange *x, int64_t spent_us)
     log_write(log, level,
               (struct kv[]){KV("event", "http.request"), KV("request_id", x->request_id_text),
                             KV_TEXT("user", x->signed_in ? x->who.user_id : TEXT("")),
-                            KV("route", x->route ? x->route->path : "other"),
-                            KV_TEXT("method", x->request.method), KV_INT("status", x->reply.status),
-                            KV_INT("ms", (spent_us + 500) / 1000), KV_INT("us", spent_us),
-                            KV_INT("bytes", reply_body(x).size), KV_TEXT("client", x->request.client),
+                            KV("route", x->route ? x->route->path : "other"), KV_TEXT("method", x->request.method),
+                            KV_INT("status", x->reply.status), KV_INT("ms", (spent_us + 500) / 1000),
+                            KV_INT("us", spent_us), KV_INT("bytes", reply_body(x).size),
+                            KV_TEXT("client", x->request.client),
                             KV("code", x->reply.status >= 400 ? err_info(x->fault.code)->slug : ""),
                             KV("cause", x->fault.cause), KV_END});
 }

@@ -14,38 +14,40 @@
 #include "lib/base/process.h"
 #include "lib/bus/client.h"
 
-#define GATEWAY_CONFIG(X)                                                                                             \
-    X(STRING, host, "host", "127.0.0.1", 1, 200, "IPv4 address or name to listen on; 0.0.0.0 for all")                \
-    X(NUMBER, port, "port", "8080", 0, 65535, "port to listen on; 0 takes a free one")                                \
-    X(NUMBER, workers, "workers", "256", 4, 4096, "connections served at a time; three quarters of them may wait for services") \
-    X(NUMBER, queue, "connection-queue", "1024", 1, 16384, "connections that wait for a worker")                      \
-    X(NUMBER, client_connections, "client-connections", "0", 0, 100000, "connections of one address; 0: no limit")    \
-    X(NUMBER, keep_alive_ms, "keep-alive-ms", "5000", 100, 600000, "an idle connection is kept so long")              \
-    X(NUMBER, arrival_ms, "arrival-ms", "10000", 200, 600000, "a request must have arrived whole after so long")      \
-    X(NUMBER, body_size, "body-size", "1048576", 1024, 3145728, "bytes of a request's body")                          \
-    X(NUMBER, drain_ms, "drain-ms", "0", 0, 25000, "when stopping, /readyz says 503 for so long before connections end") \
-    X(STRING, cors_origins, "cors-origins", "", 0, 4000,                                                              \
-      "web origins whose pages may call, separated by commas; * for all; none by default")                           \
+#define GATEWAY_CONFIG(X)                                                                                              \
+    X(STRING, host, "host", "127.0.0.1", 1, 200, "IPv4 address or name to listen on; 0.0.0.0 for all")                 \
+    X(NUMBER, port, "port", "8080", 0, 65535, "port to listen on; 0 takes a free one")                                 \
+    X(NUMBER, workers, "workers", "256", 4, 4096,                                                                      \
+      "connections served at a time; three quarters of them may wait for services")                                    \
+    X(NUMBER, queue, "connection-queue", "1024", 1, 16384, "connections that wait for a worker")                       \
+    X(NUMBER, client_connections, "client-connections", "0", 0, 100000, "connections of one address; 0: no limit")     \
+    X(NUMBER, keep_alive_ms, "keep-alive-ms", "5000", 100, 600000, "an idle connection is kept so long")               \
+    X(NUMBER, arrival_ms, "arrival-ms", "10000", 200, 600000, "a request must have arrived whole after so long")       \
+    X(NUMBER, body_size, "body-size", "1048576", 1024, 3145728, "bytes of a request's body")                           \
+    X(NUMBER, drain_ms, "drain-ms", "0", 0, 25000,                                                                     \
+      "when stopping, /readyz says 503 for so long before connections end")                                            \
+    X(STRING, cors_origins, "cors-origins", "", 0, 4000,                                                               \
+      "web origins whose pages may call, separated by commas; * for all; none by default")                             \
     X(NUMBER, bad_tokens, "bad-tokens", "600", 0, 1000000, "bad access tokens a minute from one address; 0: no limit") \
-    X(NUMBER, rate, "rate-limit", "0", 0, 1000000, "requests a minute of one account or address; 0: no limit")        \
-    X(NUMBER, tokens, "token-cache", "16384", 64, 4194304, "verified access tokens that are remembered")              \
-    X(NUMBER, silence_ms, "silence-ms", "3000", 100, 600000,                                                          \
-      "without a beacon of the event stream for so long, every token is asked about")                                 \
+    X(NUMBER, rate, "rate-limit", "0", 0, 1000000, "requests a minute of one account or address; 0: no limit")         \
+    X(NUMBER, tokens, "token-cache", "16384", 64, 4194304, "verified access tokens that are remembered")               \
+    X(NUMBER, silence_ms, "silence-ms", "3000", 100, 600000,                                                           \
+      "without a beacon of the event stream for so long, every token is asked about")                                  \
     X(SWITCH, access_log, "access-log", "yes", 0, 0, "one log line a request")
 CONFIG_DECLARE(gateway_config, GATEWAY_CONFIG);
 
 struct gateway {
-    struct env *env;                     /* borrowed, as all up to router */
+    struct env *env; /* borrowed, as all up to router */
     const struct gateway_config *config;
     struct bus_client *client;
     struct auth *auth;
-    struct router *router;               /* owned, as all below */
+    struct router *router; /* owned, as all below */
     struct cors *cors;
     struct counters *counters;
-    struct limit *bad_tokens;            /* NULL: no limit */
-    struct limit *rates;                 /* NULL: no limit */
-    struct buffer openapi;               /* printed at start */
-    char docs_policy[256];               /* Content-Security-Policy of the page of /docs */
+    struct limit *bad_tokens; /* NULL: no limit */
+    struct limit *rates;      /* NULL: no limit */
+    struct buffer openapi;    /* printed at start */
+    char docs_policy[256];    /* Content-Security-Policy of the page of /docs */
     atomic_bool draining;
 };
 

@@ -15,7 +15,10 @@ const char *request_header_name(enum request_header header)
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 bool percent_decode(struct text from, bool plus_is_blank, char *room, struct text *out)
@@ -317,8 +320,7 @@ static void connection_read(struct http_request *out)
     /* as civetweb decides: with a Connection field it goes on only for the word keep-alive */
     bool switches = list_has(connection, "upgrade");
     out->keep_alive = connection.data ? list_has(connection, "keep-alive") && !switches : !out->http_1_0;
-    out->upgrade = switches &&
-                   text_equal_ignoring_case(out->headers[HEADER_UPGRADE], TEXT("websocket"));
+    out->upgrade = switches && text_equal_ignoring_case(out->headers[HEADER_UPGRADE], TEXT("websocket"));
 }
 
 enum err guard_request(const struct mg_request_info *info, struct fault *fault, struct http_request *out)

@@ -1,7 +1,7 @@
-/* The first to see a request: refuses what civetweb 1.15 lets pass (smuggled framing, folded and bare-LF heads, two Hosts,
- * oversized heads and URIs, bad escapes, dot segments) and turns the rest into a struct http_request.
- * Works on the places where civetweb cut the head into strings, so it sees what was between them.
- * Opens nothing, allocates nothing; one pass over the head. */
+/* The first to see a request: refuses what civetweb 1.15 lets pass (smuggled framing, folded and bare-LF heads, two
+ * Hosts, oversized heads and URIs, bad escapes, dot segments) and turns the rest into a struct http_request. Works on
+ * the places where civetweb cut the head into strings, so it sees what was between them. Opens nothing, allocates
+ * nothing; one pass over the head. */
 #ifndef ZMART_GATEWAY_GUARD_H
 #define ZMART_GATEWAY_GUARD_H
 
@@ -13,7 +13,8 @@ struct mg_request_info;
 
 enum { GUARD_MAX_HEAD_SIZE = 16 * 1024, GUARD_MAX_HEADER_COUNT = 63, GUARD_MAX_URI_SIZE = 8 * 1024 };
 
-/* out is untouched on failure. The connection must be closed after a failure: where the next request begins is unknown. */
+/* out is untouched on failure. The connection must be closed after a failure: where the next request begins is unknown.
+ */
 MUST_USE enum err guard_request(const struct mg_request_info *info, struct fault *fault, struct http_request *out);
 
 /* VERB_OTHER for a method that no path of ours has. */

@@ -15,10 +15,11 @@
 #include "lib/base/invariant.h"
 
 enum {
-    HEAD_BUFFER_SIZE = 4 * GUARD_MAX_HEAD_SIZE, /* what does not fit civetweb calls malformed: leave room to say too large */
-    JOINED_MAX_SIZE = 64 * 1024,                   /* head and body up to here leave in one write */
-    SMALL_BODY_SIZE = 64 * 1024,                   /* an unread body up to here is read, so that the connection goes on */
-    LINGER_SIZE = 4 * 1024 * 1024,                 /* else so much of it is thrown away, so that the reply arrives */
+    HEAD_BUFFER_SIZE =
+        4 * GUARD_MAX_HEAD_SIZE,   /* what does not fit civetweb calls malformed: leave room to say too large */
+    JOINED_MAX_SIZE = 64 * 1024,   /* head and body up to here leave in one write */
+    SMALL_BODY_SIZE = 64 * 1024,   /* an unread body up to here is read, so that the connection goes on */
+    LINGER_SIZE = 4 * 1024 * 1024, /* else so much of it is thrown away, so that the reply arrives */
     LINGER_MS = 1000,
     CHUNK_SIZE = 16 * 1024,
     OPTION_SIZE = 300,
@@ -31,8 +32,8 @@ struct worker {
     struct worker *next;
     struct exchange exchange;
     struct buffer head;
-    int fd;            /* of the present connection; -1: none, or not known */
-    atomic_bool busy;  /* a request has arrived and is not answered yet */
+    int fd;           /* of the present connection; -1: none, or not known */
+    atomic_bool busy; /* a request has arrived and is not answered yet */
 };
 
 struct http {
@@ -40,7 +41,7 @@ struct http {
     struct accept_registry *accepts;
     struct reaper *reaper;
     struct mg_context *context;
-    pthread_mutex_t lock;   /* of workers and their fds */
+    pthread_mutex_t lock; /* of workers and their fds */
     struct worker *workers;
     atomic_int in_flight;
     int port;
@@ -117,7 +118,8 @@ static struct worker *worker_of(struct exchange *x)
 static enum err incomplete(struct exchange *x, bool cut)
 {
     return cut ? fault_set(&x->fault, ERR_REQUEST_TIMEOUT, NULL)
-               : fault_set(&x->fault, ERR_BAD_REQUEST, "The body ended before its announced end, or is framed wrongly.");
+               : fault_set(&x->fault, ERR_BAD_REQUEST,
+                           "The body ended before its announced end, or is framed wrongly.");
 }
 
 static bool sized_read(struct exchange *x, struct text *out)
@@ -188,8 +190,8 @@ static void body_skip(struct exchange *x)
 {
     struct text body;
     struct fault fault = x->fault;
-    bool small = !x->request.chunked && x->request.content_length <= SMALL_BODY_SIZE &&
-                 !x->request.headers[HEADER_EXPECT].data;
+    bool small =
+        !x->request.chunked && x->request.content_length <= SMALL_BODY_SIZE && !x->request.headers[HEADER_EXPECT].data;
     if (!small || x->reply.close || body_read(x, SMALL_BODY_SIZE, &body) != ERR_NONE) {
         x->reply.close = true;
     }
@@ -395,20 +397,34 @@ static struct mg_context *listen_start(struct http *self, const struct mg_callba
     snprintf(keep_alive, sizeof keep_alive, "%" PRId64, config->keep_alive_ms);
     snprintf(arrival, sizeof arrival, "%" PRId64, config->arrival_ms / 2);
     snprintf(head, sizeof head, "%d", HEAD_BUFFER_SIZE);
-    const char *options[] = {"listening_ports", port,
-                             "num_threads", workers,
-                             "connection_queue", queue,
-                             "listen_backlog", "1024",
-                             "enable_keep_alive", "yes",
-                             "keep_alive_timeout_ms", keep_alive,
-                             "request_timeout_ms", arrival,
-                             "max_request_size", head,
-                             "tcp_nodelay", "1",
-                             "decode_url", "no",
-                             "enable_directory_listing", "no",
-                             "access_control_allow_origin", "",
-                             "access_control_allow_methods", "",
-                             "access_control_allow_headers", "",
+    const char *options[] = {"listening_ports",
+                             port,
+                             "num_threads",
+                             workers,
+                             "connection_queue",
+                             queue,
+                             "listen_backlog",
+                             "1024",
+                             "enable_keep_alive",
+                             "yes",
+                             "keep_alive_timeout_ms",
+                             keep_alive,
+                             "request_timeout_ms",
+                             arrival,
+                             "max_request_size",
+                             head,
+                             "tcp_nodelay",
+                             "1",
+                             "decode_url",
+                             "no",
+                             "enable_directory_listing",
+                             "no",
+                             "access_control_allow_origin",
+                             "",
+                             "access_control_allow_methods",
+                             "",
+                             "access_control_allow_headers",
+                             "",
                              NULL};
     unsigned code = 0;
     struct mg_init_data init = {.callbacks = callbacks, .user_data = self, .configuration_options = options};
@@ -431,9 +447,11 @@ static void http_free(struct http *self)
 
 struct http *http_new(struct gateway *gateway, struct accept_registry *accepts, char *message, size_t message_size)
 {
-    struct mg_callbacks callbacks = {.begin_request = begin_request, .http_error = error_handle,
+    struct mg_callbacks callbacks = {.begin_request = begin_request,
+                                     .http_error = error_handle,
                                      .log_message = message_log,
-                                     .connection_close = connection_end, .init_thread = thread_begin,
+                                     .connection_close = connection_end,
+                                     .init_thread = thread_begin,
                                      .exit_thread = thread_end};
     if (strchr(gateway->config->host, ':') || strchr(gateway->config->host, ',')) {
         snprintf(message, message_size, "--host takes one IPv4 address or a name");
@@ -443,7 +461,8 @@ struct http *http_new(struct gateway *gateway, struct accept_registry *accepts, 
     self->gateway = gateway;
     self->accepts = accepts;
     ASSERT(pthread_mutex_init(&self->lock, NULL) == 0);
-    snprintf(message, message_size, "%s:%" PRId64 " cannot be listened on", gateway->config->host, gateway->config->port);
+    snprintf(message, message_size, "%s:%" PRId64 " cannot be listened on", gateway->config->host,
+             gateway->config->port);
     self->reaper = reaper_new();
     (void)mg_init_library(0);
     self->context = self->reaper ? listen_start(self, &callbacks, message, message_size) : NULL;

@@ -13,9 +13,9 @@ enum { NUMBER_MAX_SIZE = 64 };
 /* One open container. */
 struct level {
     bool is_array;
-    uint32_t index;      /* array: of the present item */
-    struct text name;    /* object: of the present member, decoded */
-    struct text *names;  /* object: all so far */
+    uint32_t index;     /* array: of the present item */
+    struct text name;   /* object: of the present member, decoded */
+    struct text *names; /* object: all so far */
     uint32_t name_count;
 };
 
@@ -91,7 +91,10 @@ static bool hex4_read(struct scan *s, unsigned *out)
     }
     for (int i = 0; i < 4; i++) {
         char c = *s->at++;
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int digit = c >= '0' && c <= '9'   ? c - '0'
+                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                           : -1;
         if (digit < 0) {
             return malformed(s, "has a malformed \\u escape");
         }
@@ -403,7 +406,11 @@ static bool scan_all(struct scan *s)
 enum err json_scan(struct text bytes, int max_depth, enum err code, struct arena *arena, struct fault *fault)
 {
     ASSERT(max_depth >= 1 && max_depth <= JSON_MAX_DEPTH);
-    struct scan s = {.at = bytes.data, .end = bytes.data + bytes.size, .arena = arena, .fault = fault, .code = code,
+    struct scan s = {.at = bytes.data,
+                     .end = bytes.data + bytes.size,
+                     .arena = arena,
+                     .fault = fault,
+                     .code = code,
                      .max_depth = max_depth};
     s.levels = arena_alloc(arena, JSON_MAX_DEPTH * sizeof *s.levels);
     if (scan_all(&s) && !s.duplicates) {

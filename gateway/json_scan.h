@@ -14,7 +14,8 @@ enum { JSON_MAX_DEPTH = 16, JSON_MAX_MEMBERS = 64, JSON_MAX_NAME_SIZE = 200, JSO
  * object; at most max_depth (<= JSON_MAX_DEPTH) containers lie in each other. Works in the arena. */
 MUST_USE enum err json_scan(struct text bytes, int max_depth, enum err code, struct arena *arena, struct fault *fault);
 
-/* Adds "/name" with ~ and / escaped to a pointer of length bytes; cuts at the end of the room. Returns the new length. */
+/* Adds "/name" with ~ and / escaped to a pointer of length bytes; cuts at the end of the room. Returns the new length.
+ */
 size_t json_pointer_add(char pointer[JSON_POINTER_SIZE], size_t length, struct text name);
 size_t json_pointer_add_index(char pointer[JSON_POINTER_SIZE], size_t length, uint32_t index);
 

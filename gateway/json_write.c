@@ -144,7 +144,8 @@ static bool record_write(const struct record *record, const void *in, const stru
                 buffer_add_string(out, "\":");
         first = false;
         bool present = (field->flags & REQ) || record_has(in, i);
-        added = added && (present ? value_write(field, field_in(field, in), &scope, out) : buffer_add_string(out, "null"));
+        added =
+            added && (present ? value_write(field, field_in(field, in), &scope, out) : buffer_add_string(out, "null"));
     }
     return added && buffer_add_char(out, '}');
 }

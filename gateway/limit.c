@@ -10,7 +10,7 @@
 enum { SET_COUNT = 1024, WAYS = 8 };
 
 struct bucket {
-    uint64_t name;      /* keyed hash; 0: free */
+    uint64_t name;       /* keyed hash; 0: free */
     int64_t tokens_1000; /* thousandths */
     int64_t at_ms;
 };
@@ -99,8 +99,8 @@ bool limit_take(struct limit *self, struct text name, int64_t cost, int64_t now_
     }
     int64_t missing_1000 = enough ? 0 : needed_1000 - bucket->tokens_1000;
     int64_t per_s_1000 = self->count * 1000 * 1000 / self->window_ms; /* thousandths of a token a second */
-    *out = (struct limit_state){.quota = self->count, .left = bucket->tokens_1000 / 1000,
-                                .window_s = (self->window_ms + 999) / 1000};
+    *out = (struct limit_state){
+        .quota = self->count, .left = bucket->tokens_1000 / 1000, .window_s = (self->window_ms + 999) / 1000};
     out->wait_s = missing_1000 ? 1 + missing_1000 / (per_s_1000 ? per_s_1000 : 1) : 0;
     ASSERT(pthread_mutex_unlock(&self->lock) == 0);
     return enough;

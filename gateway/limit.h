@@ -11,10 +11,10 @@
 struct limit;
 
 struct limit_state {
-    int64_t quota;     /* of a full bucket */
-    int64_t left;      /* whole tokens */
-    int64_t window_s;  /* until an empty bucket is full */
-    int64_t wait_s;    /* until there is a token again; 0: there is one */
+    int64_t quota;    /* of a full bucket */
+    int64_t left;     /* whole tokens */
+    int64_t window_s; /* until an empty bucket is full */
+    int64_t wait_s;   /* until there is a token again; 0: there is one */
 };
 
 /* count tokens come in every window_ms, at most count are kept. */

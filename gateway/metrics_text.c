@@ -29,8 +29,10 @@ static void series_add(struct metric *metric, void *user)
 {
     struct series_list *list = user;
     struct metric_series *series = &list->items[list->count++];
-    *series = (struct metric_series){.name = text_of(metric->name), .labels = text_of(metric->labels),
-                                     .help = text_of(metric->help), .kind = (int64_t)metric->kind,
+    *series = (struct metric_series){.name = text_of(metric->name),
+                                     .labels = text_of(metric->labels),
+                                     .help = text_of(metric->help),
+                                     .kind = (int64_t)metric->kind,
                                      .value = metric_value(metric)};
     if (metric->kind == METRIC_TIME || metric->kind == METRIC_AMOUNT) {
         series->buckets = buckets_text(metric, list->arena);
@@ -69,9 +71,9 @@ static bool label_value_write(struct text value, struct buffer *out)
     bool added = true;
     for (uint32_t i = 0; added && i < value.size; i++) {
         char c = value.data[i];
-        added = c == '\n'                ? buffer_add_string(out, "\\n")
+        added = c == '\n'               ? buffer_add_string(out, "\\n")
                 : c == '"' || c == '\\' ? buffer_add_char(out, '\\') && buffer_add_char(out, c)
-                                         : buffer_add_char(out, c);
+                                        : buffer_add_char(out, c);
     }
     return added;
 }
@@ -137,7 +139,9 @@ static bool family_write(const struct metric_series *first, struct buffer *out)
     bool added = buffer_add_string(out, "# HELP ") && buffer_add_text(out, first->name) && buffer_add_char(out, ' ');
     for (uint32_t i = 0; added && i < first->help.size; i++) {
         char c = first->help.data[i];
-        added = c == '\n' ? buffer_add_char(out, ' ') : c == '\\' ? buffer_add_string(out, "\\\\") : buffer_add_char(out, c);
+        added = c == '\n'   ? buffer_add_char(out, ' ')
+                : c == '\\' ? buffer_add_string(out, "\\\\")
+                            : buffer_add_char(out, c);
     }
     return added && buffer_add_string(out, "\n# TYPE ") && buffer_add_text(out, first->name) &&
            buffer_add_char(out, ' ') && buffer_add_string(out, type) && buffer_add_char(out, '\n');

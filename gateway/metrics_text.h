@@ -10,6 +10,7 @@
 void metrics_list_of(struct metrics *metrics, const char *instance, struct arena *arena, struct metric_list *out);
 /* Each name once with HELP and TYPE, a label "instance" on every series, times in seconds, buckets cumulative. Series
  * whose kind differs from the first of their name are left out. Works in arena. */
-bool metrics_write(const struct metric_list *processes, uint32_t process_count, struct arena *arena, struct buffer *out);
+bool metrics_write(const struct metric_list *processes, uint32_t process_count, struct arena *arena,
+                   struct buffer *out);
 
 #endif

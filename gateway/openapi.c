@@ -16,8 +16,7 @@ static json_t *reference(const struct record *record)
 /* "string", or ["string", "null"] for a field that may be absent. */
 static void type_set(json_t *schema, const struct field *field, const char *type)
 {
-    json_object_set_new(schema, "type",
-                        (field->flags & REQ) ? json_string(type) : json_pack("[s, s]", type, "null"));
+    json_object_set_new(schema, "type", (field->flags & REQ) ? json_string(type) : json_pack("[s, s]", type, "null"));
 }
 
 static void bounds_set(json_t *schema, const struct field *field, const char *min_name, const char *max_name)
@@ -91,8 +90,8 @@ static json_t *field_schema(const struct field *field)
         json_object_set_new(schema, "items", reference(field->record));
         break;
     case FIELD_REC:
-        json_object_set_new(schema, "anyOf", (field->flags & REQ)
-                                                 ? json_pack("[o]", reference(field->record))
+        json_object_set_new(schema, "anyOf",
+                            (field->flags & REQ) ? json_pack("[o]", reference(field->record))
                                                  : json_pack("[o, {s:s}]", reference(field->record), "type", "null"));
         break;
     case FIELD_RAW: break;
@@ -108,7 +107,8 @@ static void schema_add(json_t *schemas, const struct record *record, uint64_t pr
         return;
     }
     json_t *properties = json_object(), *required = json_array();
-    json_t *schema = json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
+    json_t *schema =
+        json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
     json_object_set_new(schemas, record->name, schema);
     for (uint32_t i = 0; i < record->field_count; i++) {
         const struct field *field = &record->fields[i];
@@ -141,7 +141,8 @@ static void problem_schema_add(json_t *schemas)
     json_t *properties = json_object_get(problem, "properties");
     json_object_del(properties, "retry_after_s"); /* is the field Retry-After */
     for (size_t i = 0; i < ARRAY_COUNT(more); i++) {
-        json_object_set_new(properties, more[i][0], json_pack("{s:s, s:s}", "type", "string", "description", more[i][1]));
+        json_object_set_new(properties, more[i][0],
+                            json_pack("{s:s, s:s}", "type", "string", "description", more[i][1]));
     }
     json_t *codes = json_array();
     for (int code = ERR_NONE + 1; code < ERR_COUNT; code++) {
@@ -166,8 +167,8 @@ static void parameter_add(json_t *parameters, const struct field *field, const c
 
 static void header_add(json_t *parameters, const char *name, const char *prose)
 {
-    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", "header", "required",
-                                                0, "description", prose, "schema", "type", "string"));
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", "header",
+                                                "required", 0, "description", prose, "schema", "type", "string"));
 }
 
 static json_t *parameters_of(const struct route *route, const struct op_info *info)
@@ -227,8 +228,8 @@ static json_t *responses_of(const struct route *route, const struct op_info *inf
 
 static json_t *operation_of(const struct route *route, json_t *schemas)
 {
-    static const char *const who[] = {[OP_ANYONE] = "anyone", [OP_SIGNED_IN] = "signed in",
-                                      [OP_ADMIN] = "administrators", [OP_SERVICES] = ""};
+    static const char *const who[] = {
+        [OP_ANYONE] = "anyone", [OP_SIGNED_IN] = "signed in", [OP_ADMIN] = "administrators", [OP_SERVICES] = ""};
     const struct op_info *info = op_info(route->op);
     json_t *operation = json_pack("{s:s, s:[s], s:s, s:o, s:o}", "operationId", info->route, "tags", info->service,
                                   "description", who[info->role], "parameters", parameters_of(route, info), "responses",
@@ -240,7 +241,8 @@ static json_t *operation_of(const struct route *route, json_t *schemas)
                                       reference(info->request)));
     }
     json_object_set_new(operation, "security",
-                        info->role == OP_ANYONE ? json_pack("[{}, {s:[]}]", "bearer") : json_pack("[{s:[]}]", "bearer"));
+                        info->role == OP_ANYONE ? json_pack("[{}, {s:[]}]", "bearer")
+                                                : json_pack("[{s:[]}]", "bearer"));
     return operation;
 }
 
@@ -253,9 +255,9 @@ static json_t *own_operation(const struct route *route)
 
 static json_t *paths_of(const struct router *router, json_t *schemas)
 {
-    static const char *const methods[] = {[VERB_GET] = "get",       [VERB_HEAD] = "head", [VERB_POST] = "post",
-                                          [VERB_PUT] = "put",       [VERB_DELETE] = "delete",
-                                          [VERB_OPTIONS] = "options", [VERB_OTHER] = "trace"};
+    static const char *const methods[] = {
+        [VERB_GET] = "get",       [VERB_HEAD] = "head",       [VERB_POST] = "post",  [VERB_PUT] = "put",
+        [VERB_DELETE] = "delete", [VERB_OPTIONS] = "options", [VERB_OTHER] = "trace"};
     json_t *paths = json_object();
     for (int i = 0; i < router->route_count; i++) {
         const struct route *route = &router->routes[i];
@@ -264,7 +266,8 @@ static json_t *paths_of(const struct router *router, json_t *schemas)
             item = json_object();
             json_object_set_new(paths, route->path, item);
         }
-        json_object_set_new(item, methods[route->verb], route->is_op ? operation_of(route, schemas) : own_operation(route));
+        json_object_set_new(item, methods[route->verb],
+                            route->is_op ? operation_of(route, schemas) : own_operation(route));
     }
     return paths;
 }
@@ -280,7 +283,8 @@ void openapi_print(const struct router *router, struct buffer *out)
     problem_schema_add(schemas);
     json_t *paths = paths_of(router, schemas);
     json_t *root = json_pack(
-        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:o, s:{s:o, s:{s:{s:s, s:s, s:s}}, s:{s:{s:s, s:{s:{s:o}}}}}}",
+        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:o, s:{s:o, s:{s:{s:s, s:s, s:s}}, s:{s:{s:s, "
+        "s:{s:{s:o}}}}}}",
         "openapi", "3.1.0", "info", "title", "zmart", "version", ZMART_VERSION, "description",
         "A shop: products, orders, accounts. Amounts are JSON numbers in major units; times are RFC 3339 UTC; "
         "errors are RFC 9457 problems with a code and, for bad fields, their JSON pointers.",

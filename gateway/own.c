@@ -16,10 +16,11 @@ static enum err text_reply(struct exchange *x, int status, const char *media_typ
 static enum err index_handle(struct exchange *x)
 {
     x->reply.storable = true;
-    return text_reply(x, 200, "application/json",
-                      TEXT("{\"name\":\"zmart\",\"version\":\"" ZMART_VERSION
-                           "\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\"products\":\"/api/products\","
-                           "\"health\":\"/readyz\",\"metrics\":\"/metrics\",\"events\":\"/ws\"}\n"));
+    return text_reply(
+        x, 200, "application/json",
+        TEXT("{\"name\":\"zmart\",\"version\":\"" ZMART_VERSION
+             "\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\"products\":\"/api/products\","
+             "\"health\":\"/readyz\",\"metrics\":\"/metrics\",\"events\":\"/ws\"}\n"));
 }
 
 static enum err readyz_handle(struct exchange *x)
@@ -57,8 +58,8 @@ static void report_get(struct exchange *x, struct metric_report *out)
 {
     struct fault fault;
     struct bus_answer answer;
-    struct bus_request request = {.route = TEXT("mmi.metrics"), .budget_ms = METRICS_BUDGET_MS, .priority = 1,
-                                  .flags = FRAME_REPEATABLE};
+    struct bus_request request = {
+        .route = TEXT("mmi.metrics"), .budget_ms = METRICS_BUDGET_MS, .priority = 1, .flags = FRAME_REPEATABLE};
     *out = (struct metric_report){0};
     fault_init(&fault, &x->arena);
     memcpy(request.request_id, x->request_id, ID_SIZE);
@@ -80,7 +81,8 @@ static enum err metrics_handle(struct exchange *x)
     }
     x->reply.status = 200;
     x->reply.media_type = "text/plain; version=0.0.4; charset=utf-8";
-    return metrics_write(processes, count, &x->arena, &x->reply.body) ? ERR_NONE : fault_set(&x->fault, ERR_INTERNAL, NULL);
+    return metrics_write(processes, count, &x->arena, &x->reply.body) ? ERR_NONE
+                                                                      : fault_set(&x->fault, ERR_INTERNAL, NULL);
 }
 
 static enum err jwks_handle(struct exchange *x)

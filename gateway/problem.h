@@ -5,7 +5,7 @@
 #include "lib/base/buffer.h"
 #include "proto/fault.h"
 
-#define PROBLEM_MEDIA_TYPE "application/problem+json"
+#define PROBLEM_MEDIA_TYPE  "application/problem+json"
 #define PROBLEM_TYPE_PREFIX "/problems/"
 
 /* Appends the body: type (a path that names the code), title, status, detail, instance, code, request_id, and where

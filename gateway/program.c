@@ -12,12 +12,12 @@
 
 enum {
     MESSAGE_SIZE = 300,
-    KEEP_EVERY_MS = 50,          /* how often the main thread looks after keys and denials */
+    KEEP_EVERY_MS = 50, /* how often the main thread looks after keys and denials */
     RETRY_EVERY_MS = 500,
     REFRESH_EVERY_MS = 60 * 1000,
     LEEWAY_S = 5,
     KEYS_REFETCH_MS = 3000,
-    FINISH_WAIT_MS = 12 * 1000,  /* requests that are being answered get so long: the longest budget and a little */
+    FINISH_WAIT_MS = 12 * 1000, /* requests that are being answered get so long: the longest budget and a little */
     LIVE_DRAIN_MS = 1000,
     USER_TIMEOUT_MS = 30 * 1000
 };
@@ -143,11 +143,13 @@ static int parts_start(struct run *run)
     static const char *const topics[] = {"order.", "session.", NULL};
     char message[MESSAGE_SIZE] = "";
     const struct gateway_program_config *config = run->config;
-    struct bus_client_settings client = {.bus = &config->bus, .role = "gateway",
-                                         .slot_count = (int)(config->gateway.workers * 3 / 4)};
+    struct bus_client_settings client = {
+        .bus = &config->bus, .role = "gateway", .slot_count = (int)(config->gateway.workers * 3 / 4)};
     struct auth_source source = {keys_ask, denials_ask, check_ask, silence_of, run};
-    struct auth_settings auth = {.token_count = config->gateway.tokens, .leeway_s = LEEWAY_S,
-                                 .silence_ms = config->gateway.silence_ms, .refetch_ms = KEYS_REFETCH_MS};
+    struct auth_settings auth = {.token_count = config->gateway.tokens,
+                                 .leeway_s = LEEWAY_S,
+                                 .silence_ms = config->gateway.silence_ms,
+                                 .refetch_ms = KEYS_REFETCH_MS};
     struct accept_settings accepts = {config->gateway.client_connections, USER_TIMEOUT_MS};
     run->client = bus_client_new(run->env, &client, message, sizeof message);
     if (!run->client) {
@@ -161,8 +163,11 @@ static int parts_start(struct run *run)
         return failed(run, "http.cannot_listen", message);
     }
     run->access = (struct ws_access_parts){.auth = run->auth, .bus = run->client};
-    struct live_settings live = {.config = &config->live, .accepts = run->accepts,
-                                 .access = ws_access_of(&run->access), .refuse = http_refuse, .refuse_user = run->http};
+    struct live_settings live = {.config = &config->live,
+                                 .accepts = run->accepts,
+                                 .access = ws_access_of(&run->access),
+                                 .refuse = http_refuse,
+                                 .refuse_user = run->http};
     run->live = live_new(run->env, &live);
     if (!run->live) {
         return failed(run, "ws.cannot_start", "the system gives no thread or no epoll");

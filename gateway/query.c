@@ -47,7 +47,8 @@ static enum err number_store(const struct field *field, struct text name, struct
     return ERR_NONE;
 }
 
-static enum err enum_store(const struct field *field, struct text name, struct text value, struct fault *fault, void *at)
+static enum err enum_store(const struct field *field, struct text name, struct text value, struct fault *fault,
+                           void *at)
 {
     int found;
     if (enum_find(field->names, value, &found)) {
@@ -64,7 +65,8 @@ static enum err enum_store(const struct field *field, struct text name, struct t
     return refuse(fault, name, "out_of_range", names.overflown ? "is none of the names allowed" : names.data);
 }
 
-static enum err value_store(const struct field *field, struct text name, struct text value, struct fault *fault, void *at)
+static enum err value_store(const struct field *field, struct text name, struct text value, struct fault *fault,
+                            void *at)
 {
     char message[128];
     bool flag = text_is(value, "true");
@@ -128,7 +130,8 @@ enum err query_read(const struct record *record, struct text query, uint64_t pre
     int count = 0;
     while (query.size && text_cut(&query, '&', &pair)) {
         if (++count > QUERY_MAX_PARAMETERS) {
-            return fault_set(fault, ERR_INVALID_PARAMETER, "A query takes at most %d parameters.", QUERY_MAX_PARAMETERS);
+            return fault_set(fault, ERR_INVALID_PARAMETER, "A query takes at most %d parameters.",
+                             QUERY_MAX_PARAMETERS);
         }
         if (pair.size) {
             enum err e = pair_read(record, pair, preset, arena, fault, out);

@@ -9,28 +9,28 @@
 #include "lib/base/text.h"
 
 /* The fields that the gateway looks at; the others are only checked for their form. */
-#define REQUEST_HEADERS(X)                                           \
-    X(HOST, "Host")                                                  \
-    X(CONTENT_LENGTH, "Content-Length")                              \
-    X(TRANSFER_ENCODING, "Transfer-Encoding")                        \
-    X(CONTENT_TYPE, "Content-Type")                                  \
-    X(CONTENT_ENCODING, "Content-Encoding")                          \
-    X(AUTHORIZATION, "Authorization")                                \
-    X(IF_MATCH, "If-Match")                                          \
-    X(IF_NONE_MATCH, "If-None-Match")                                \
-    X(IDEMPOTENCY_KEY, "Idempotency-Key")                            \
-    X(EXPECT, "Expect")                                              \
-    X(ORIGIN, "Origin")                                              \
-    X(ACCESS_CONTROL_REQUEST_METHOD, "Access-Control-Request-Method") \
-    X(TRACEPARENT, "traceparent")                                    \
-    X(CONNECTION, "Connection")                                      \
+#define REQUEST_HEADERS(X)                                                                                             \
+    X(HOST, "Host")                                                                                                    \
+    X(CONTENT_LENGTH, "Content-Length")                                                                                \
+    X(TRANSFER_ENCODING, "Transfer-Encoding")                                                                          \
+    X(CONTENT_TYPE, "Content-Type")                                                                                    \
+    X(CONTENT_ENCODING, "Content-Encoding")                                                                            \
+    X(AUTHORIZATION, "Authorization")                                                                                  \
+    X(IF_MATCH, "If-Match")                                                                                            \
+    X(IF_NONE_MATCH, "If-None-Match")                                                                                  \
+    X(IDEMPOTENCY_KEY, "Idempotency-Key")                                                                              \
+    X(EXPECT, "Expect")                                                                                                \
+    X(ORIGIN, "Origin")                                                                                                \
+    X(ACCESS_CONTROL_REQUEST_METHOD, "Access-Control-Request-Method")                                                  \
+    X(TRACEPARENT, "traceparent")                                                                                      \
+    X(CONNECTION, "Connection")                                                                                        \
     X(UPGRADE, "Upgrade")
 
 enum request_header {
 #define REQUEST_HEADER_ENUM(name, spelling) HEADER_##name,
     REQUEST_HEADERS(REQUEST_HEADER_ENUM)
 #undef REQUEST_HEADER_ENUM
-    HEADER_COUNT
+        HEADER_COUNT
 };
 
 enum verb { VERB_GET, VERB_HEAD, VERB_POST, VERB_PUT, VERB_DELETE, VERB_OPTIONS, VERB_OTHER };
@@ -44,9 +44,9 @@ struct http_request {
     struct text client;                /* address of the peer */
     int64_t content_length;            /* -1: none given */
     bool chunked;
-    bool keep_alive;                   /* the client would go on with this connection */
+    bool keep_alive; /* the client would go on with this connection */
     bool http_1_0;
-    bool upgrade;                      /* asks for the WebSocket protocol */
+    bool upgrade; /* asks for the WebSocket protocol */
 };
 
 /* The same spelling as the API uses; for messages. */

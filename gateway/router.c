@@ -5,9 +5,9 @@
 
 const char *verb_name(enum verb verb)
 {
-    static const char *const names[] = {[VERB_GET] = "GET",   [VERB_HEAD] = "HEAD",     [VERB_POST] = "POST",
-                                        [VERB_PUT] = "PUT",   [VERB_DELETE] = "DELETE", [VERB_OPTIONS] = "OPTIONS",
-                                        [VERB_OTHER] = "-"};
+    static const char *const names[] = {
+        [VERB_GET] = "GET",       [VERB_HEAD] = "HEAD",       [VERB_POST] = "POST", [VERB_PUT] = "PUT",
+        [VERB_DELETE] = "DELETE", [VERB_OPTIONS] = "OPTIONS", [VERB_OTHER] = "-"};
     return names[verb];
 }
 
@@ -48,8 +48,11 @@ static void ops_add(struct router *self)
         const struct op_info *info = op_info((enum op)op);
         if (info->method != HTTP_NONE) {
             struct route *route = &self->routes[self->route_count++];
-            *route = (struct route){.verb = verb_of_method(info->method), .path = info->path, .is_op = true,
-                                    .op = (enum op)op, .location = -1};
+            *route = (struct route){.verb = verb_of_method(info->method),
+                                    .path = info->path,
+                                    .is_op = true,
+                                    .op = (enum op)op,
+                                    .location = -1};
             segments_make(route, info->request);
         }
     }
@@ -66,8 +69,8 @@ static void own_add(struct router *self)
     };
     for (int i = 0; i < OWN_ROUTE_COUNT; i++) {
         struct route *route = &self->routes[self->route_count++];
-        *route = (struct route){.verb = VERB_GET, .path = own[i].path, .prose = own[i].prose,
-                                .own = (enum own_route)i, .location = -1};
+        *route = (struct route){
+            .verb = VERB_GET, .path = own[i].path, .prose = own[i].prose, .own = (enum own_route)i, .location = -1};
         segments_make(route, NULL);
     }
 }
@@ -207,8 +210,8 @@ bool router_allowed(const struct router *self, struct text path, struct arena *a
 
 static const char *role_name(enum op_role role)
 {
-    static const char *const names[] = {[OP_ANYONE] = "anyone", [OP_SIGNED_IN] = "signed in", [OP_ADMIN] = "admin",
-                                        [OP_SERVICES] = "services"};
+    static const char *const names[] = {
+        [OP_ANYONE] = "anyone", [OP_SIGNED_IN] = "signed in", [OP_ADMIN] = "admin", [OP_SERVICES] = "services"};
     return names[role];
 }
 
@@ -218,6 +221,8 @@ void router_print(const struct router *self, FILE *to)
         const struct route *route = &self->routes[i];
         const struct op_info *info = route->is_op ? op_info(route->op) : NULL;
         fprintf(to, "%-7s %-26s %-16s %s\n", verb_name(route->verb), route->path, info ? info->route : "-",
-                info ? role_name(info->role) : route->own == OWN_WS ? "signed in" : "anyone");
+                info                   ? role_name(info->role)
+                : route->own == OWN_WS ? "signed in"
+                                       : "anyone");
     }
 }

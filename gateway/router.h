@@ -1,4 +1,5 @@
-/* From method and path to what answers: one table, made of the operations (proto/ops) and of the gateway's own pages. */
+/* From method and path to what answers: one table, made of the operations (proto/ops) and of the gateway's own pages.
+ */
 #ifndef ZMART_GATEWAY_ROUTER_H
 #define ZMART_GATEWAY_ROUTER_H
 
@@ -10,21 +11,21 @@
 #include "proto/ops.h"
 
 /* What the gateway answers itself, without an operation. name, path, what it is */
-#define OWN_ROUTES(X)                                                                   \
-    X(OWN_INDEX, "/", "where to find what")                                             \
-    X(OWN_DOCS, "/docs", "this interface as a page")                                    \
-    X(OWN_OPENAPI, "/openapi.json", "this interface as OpenAPI 3.1")                    \
-    X(OWN_JWKS, "/.well-known/jwks.json", "public keys of the access tokens (RFC 7517)") \
-    X(OWN_LIVEZ, "/livez", "200 while the process runs")                                \
-    X(OWN_READYZ, "/readyz", "200 while requests can be answered, else 503")            \
-    X(OWN_METRICS, "/metrics", "Prometheus text")                                       \
+#define OWN_ROUTES(X)                                                                                                  \
+    X(OWN_INDEX, "/", "where to find what")                                                                            \
+    X(OWN_DOCS, "/docs", "this interface as a page")                                                                   \
+    X(OWN_OPENAPI, "/openapi.json", "this interface as OpenAPI 3.1")                                                   \
+    X(OWN_JWKS, "/.well-known/jwks.json", "public keys of the access tokens (RFC 7517)")                               \
+    X(OWN_LIVEZ, "/livez", "200 while the process runs")                                                               \
+    X(OWN_READYZ, "/readyz", "200 while requests can be answered, else 503")                                           \
+    X(OWN_METRICS, "/metrics", "Prometheus text")                                                                      \
     X(OWN_WS, "/ws", "WebSocket of order events")
 
 enum own_route {
 #define OWN_ROUTE_ENUM(name, path, prose) name,
     OWN_ROUTES(OWN_ROUTE_ENUM)
 #undef OWN_ROUTE_ENUM
-    OWN_ROUTE_COUNT
+        OWN_ROUTE_COUNT
 };
 
 enum { ROUTE_MAX_COUNT = OP_COUNT + OWN_ROUTE_COUNT, ROUTE_MAX_SEGMENTS = 8 };
@@ -36,15 +37,15 @@ struct route_segment {
 
 struct route {
     enum verb verb;
-    const char *path;     /* template */
+    const char *path; /* template */
     bool is_op;
-    enum op op;           /* is_op */
-    enum own_route own;   /* else */
-    const char *prose;    /* own routes */
+    enum op op;         /* is_op */
+    enum own_route own; /* else */
+    const char *prose;  /* own routes */
     struct route_segment segments[ROUTE_MAX_SEGMENTS];
     uint32_t segment_count;
-    uint64_t preset;      /* bits of the request's fields that the path fills */
-    int location;         /* creating op: index of the GET route of what it creates; else -1 */
+    uint64_t preset; /* bits of the request's fields that the path fills */
+    int location;    /* creating op: index of the GET route of what it creates; else -1 */
 };
 
 struct router {

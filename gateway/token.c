@@ -64,8 +64,8 @@ struct token_keys *token_keys_new(const struct signing_keys *from)
         const struct signing_key *key = &from->keys.items[i];
         EVP_PKEY *public = public_parse(key->public_pem);
         if (public) {
-            self->entries[self->count++] =
-                (struct token_key_entry){.kid = owned(key->kid), .x = owned(key->x), .y = owned(key->y), .public = public};
+            self->entries[self->count++] = (struct token_key_entry){
+                .kid = owned(key->kid), .x = owned(key->x), .y = owned(key->y), .public = public};
         }
     }
     return self;

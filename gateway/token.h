@@ -1,6 +1,6 @@
 /* Access tokens (RFC 9068): the whole check of one JWT against given keys. jansson and OpenSSL see only what passed the
- * limits: sizes, strict base64url, depth, exactly the header members and claims that our tokens have. libjwt 1.10 is not
- * asked: it refuses typ at+jwt, parses JSON of any depth first, and takes a missing key for a good signature. */
+ * limits: sizes, strict base64url, depth, exactly the header members and claims that our tokens have. libjwt 1.10 is
+ * not asked: it refuses typ at+jwt, parses JSON of any depth first, and takes a missing key for a good signature. */
 #ifndef ZMART_GATEWAY_TOKEN_H
 #define ZMART_GATEWAY_TOKEN_H
 
@@ -15,8 +15,8 @@ struct token_claims {
     struct text user_id;    /* sub */
     struct text session_id; /* sid */
     enum role role;
-    int64_t issued_at_ms;   /* at, or iat in ms */
-    int64_t expires_at_ms;  /* exp */
+    int64_t issued_at_ms;  /* at, or iat in ms */
+    int64_t expires_at_ms; /* exp */
 };
 
 /* Public keys, parsed once. Thread-safe for reading. */

@@ -41,8 +41,8 @@ void jwt_maker_destroy(struct jwt_maker **self)
 struct signing_key jwt_maker_key(const struct jwt_maker *self)
 {
     static const char coordinate[] = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-    return (struct signing_key){.kid = text_of(self->kid), .public_pem = text_of(self->pem), .x = TEXT(coordinate),
-                                .y = TEXT(coordinate)};
+    return (struct signing_key){
+        .kid = text_of(self->kid), .public_pem = text_of(self->pem), .x = TEXT(coordinate), .y = TEXT(coordinate)};
 }
 
 static void add_base64(struct buffer *out, const void *data, size_t size)
@@ -65,7 +65,8 @@ static void sign(const struct jwt_maker *self, const struct buffer *signed_part,
     EVP_MD_CTX_free(context);
     ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &at, (long)size);
     ASSERT(pair != NULL);
-    ASSERT(BN_bn2binpad(ECDSA_SIG_get0_r(pair), out, 32) == 32 && BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + 32, 32) == 32);
+    ASSERT(BN_bn2binpad(ECDSA_SIG_get0_r(pair), out, 32) == 32 &&
+           BN_bn2binpad(ECDSA_SIG_get0_s(pair), out + 32, 32) == 32);
     ECDSA_SIG_free(pair);
 }
 

@@ -98,10 +98,11 @@ static struct text token_by(struct world *w, const struct jwt_maker *maker, cons
     long long now_s = clock_wall_ms() / 1000;
     struct signing_key key = jwt_maker_key(maker);
     snprintf(header, sizeof header, "{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"%.*s\"}", TEXT_ARG(key.kid));
-    snprintf(payload, sizeof payload,
-             "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"usr_1\",\"role\":\"customer\",\"sid\":\"%s\",\"jti\":\"j\","
-             "\"iat\":%lld,\"exp\":%lld,\"at\":%lld}",
-             session, now_s - 10, now_s + 900, (long long)at_ms);
+    snprintf(
+        payload, sizeof payload,
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"usr_1\",\"role\":\"customer\",\"sid\":\"%s\",\"jti\":\"j\","
+        "\"iat\":%lld,\"exp\":%lld,\"at\":%lld}",
+        session, now_s - 10, now_s + 900, (long long)at_ms);
     return jwt_make(maker, header, payload, &w->arena);
 }
 
@@ -230,8 +231,9 @@ static void test_bearer(void **state)
 {
     static const struct {
         const char *header, *token; /* NULL: refused */
-    } all[] = {{"Bearer abc", "abc"}, {"bearer abc", "abc"}, {"Bearer", NULL}, {"Bearer ", NULL}, {"Basic abc", NULL},
-               {"Bearer a b", NULL},  {"", NULL},            {"Bearerabc", NULL}, {"Bearer\tabc", NULL}};
+    } all[] = {{"Bearer abc", "abc"}, {"bearer abc", "abc"}, {"Bearer", NULL}, {"Bearer ", NULL},
+               {"Basic abc", NULL},   {"Bearer a b", NULL},  {"", NULL},       {"Bearerabc", NULL},
+               {"Bearer\tabc", NULL}};
     struct world *w = *state;
     for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
         struct text token;

@@ -32,11 +32,12 @@ static void test_reads_a_product(void **state)
 {
     struct world *w = *state;
     struct product_new in = {0};
-    assert_int_equal(json_read(&product_new_record,
-                               TEXT("{\"name\":\"Caf\\u00e9\",\"price\":29.99,\"stock\":100,\"categories\":[\"a\",\"b\"],"
-                                    "\"active\":false,\"sku\":null}"),
-                               0, &w->arena, &w->fault, &in),
-                     ERR_NONE);
+    assert_int_equal(
+        json_read(&product_new_record,
+                  TEXT("{\"name\":\"Caf\\u00e9\",\"price\":29.99,\"stock\":100,\"categories\":[\"a\",\"b\"],"
+                       "\"active\":false,\"sku\":null}"),
+                  0, &w->arena, &w->fault, &in),
+        ERR_NONE);
     assert_true(text_is(in.name, "Caf\xc3\xa9"));
     assert_int_equal(in.price, 299900);
     assert_int_equal(in.stock, 100);
@@ -74,10 +75,22 @@ static void test_amounts(void **state)
     static const struct {
         const char *price;
         int64_t decimal; /* -1: refused */
-    } all[] = {{"0", 0},           {"5", 50000},     {"29.99", 299900}, {"0.1", 1000}, {"0.0001", 1},
-               {"1e2", 1000000},   {"9999999999.99", DECIMAL_MAX},      {"-1", -1},    {"-0.01", -1},
-               {"0.00001", -1},    {"10000000000", -1}, {"1e30", -1},   {"\"5\"", -1}, {"true", -1},
-               {"null", -1},       {"9223372036854775807", -1}};
+    } all[] = {{"0", 0},
+               {"5", 50000},
+               {"29.99", 299900},
+               {"0.1", 1000},
+               {"0.0001", 1},
+               {"1e2", 1000000},
+               {"9999999999.99", DECIMAL_MAX},
+               {"-1", -1},
+               {"-0.01", -1},
+               {"0.00001", -1},
+               {"10000000000", -1},
+               {"1e30", -1},
+               {"\"5\"", -1},
+               {"true", -1},
+               {"null", -1},
+               {"9223372036854775807", -1}};
     for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
         char json[128];
         struct product_new in = {0};
@@ -99,7 +112,8 @@ static void test_fields_of_the_path_are_unknown_in_the_body(void **state)
     struct product_edit in = {.id = TEXT("prd_1")};
     set_has(product_edit, &in, id);
     uint64_t preset = UINT64_C(1) << product_edit_at_id;
-    assert_int_equal(json_read(&product_edit_record, TEXT("{\"name\":\"n\"}"), preset, &w->arena, &w->fault, &in), ERR_NONE);
+    assert_int_equal(json_read(&product_edit_record, TEXT("{\"name\":\"n\"}"), preset, &w->arena, &w->fault, &in),
+                     ERR_NONE);
     assert_true(text_is(in.id, "prd_1"));
     assert_int_equal(json_read(&product_edit_record, TEXT("{\"id\":\"x\"}"), preset, &w->arena, &w->fault, &in),
                      ERR_INVALID_BODY);
@@ -112,7 +126,8 @@ static void test_nothing_takes_nothing(void **state)
     struct nothing in = {0};
     assert_int_equal(json_read(&nothing_record, TEXT(""), 0, &w->arena, &w->fault, &in), ERR_NONE);
     assert_int_equal(json_read(&nothing_record, TEXT("{}"), 0, &w->arena, &w->fault, &in), ERR_NONE);
-    assert_int_equal(json_read(&nothing_record, TEXT("{\"nothing\":true}"), 0, &w->arena, &w->fault, &in), ERR_INVALID_BODY);
+    assert_int_equal(json_read(&nothing_record, TEXT("{\"nothing\":true}"), 0, &w->arena, &w->fault, &in),
+                     ERR_INVALID_BODY);
 }
 
 static void test_empty_body_names_what_is_required(void **state)
@@ -147,11 +162,17 @@ static void check_written(const struct record *record, const void *in, const cha
 static void test_writes_an_order(void **state)
 {
     (void)state;
-    struct order_line line = {.product_id = TEXT("p"), .sku = TEXT("s\"\n"), .name = TEXT("n"), .price = 1999,
-                              .quantity = 2, .total = 3998};
+    struct order_line line = {
+        .product_id = TEXT("p"), .sku = TEXT("s\"\n"), .name = TEXT("n"), .price = 1999, .quantity = 2, .total = 3998};
     struct order_move move = {.status = ORDER_PENDING, .at = 0, .by = TEXT("u")};
-    struct order order = {.id = TEXT("o"), .number = TEXT("1"), .user_id = TEXT("u"), .subtotal = 3998, .total = 3998,
-                          .currency = TEXT("USD"), .version = 1, .created_at = INT64_C(1700000000123)};
+    struct order order = {.id = TEXT("o"),
+                          .number = TEXT("1"),
+                          .user_id = TEXT("u"),
+                          .subtotal = 3998,
+                          .total = 3998,
+                          .currency = TEXT("USD"),
+                          .version = 1,
+                          .created_at = INT64_C(1700000000123)};
     order.lines.items = &line;
     order.lines.count = 1;
     order.history.items = &move;
@@ -168,8 +189,8 @@ static void test_writes_an_order(void **state)
 static void test_lines_take_the_currency_around_them(void **state)
 {
     (void)state;
-    struct order_line line = {.product_id = TEXT("p"), .sku = TEXT("s"), .name = TEXT("n"), .price = 500, .quantity = 1,
-                              .total = 500};
+    struct order_line line = {
+        .product_id = TEXT("p"), .sku = TEXT("s"), .name = TEXT("n"), .price = 500, .quantity = 1, .total = 500};
     struct order order = {.currency = TEXT("JPY"), .subtotal = 500, .total = 500};
     struct buffer out;
     order.lines.items = &line;

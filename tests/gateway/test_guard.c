@@ -95,8 +95,9 @@ static void test_passes_good_requests(void **state)
     assert_true(request.chunked);
     assert_int_equal(guarded("GET / HTTP/1.0\r\n\r\n", &request), ERR_NONE);
     assert_false(request.keep_alive);
-    assert_int_equal(guarded("GET /ws HTTP/1.1\r\n" HOST "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n", &request),
-                     ERR_NONE);
+    assert_int_equal(
+        guarded("GET /ws HTTP/1.1\r\n" HOST "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\r\n", &request),
+        ERR_NONE);
     assert_true(request.upgrade);
     assert_int_equal(guarded("GET /caf%C3%A9 HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", &request), ERR_NONE);
 }
@@ -120,7 +121,8 @@ static void test_refuses(void **state)
         {"POST / HTTP/1.1\r\n" HOST "Content-Length : 3\r\n\r\n", ERR_BAD_REQUEST},
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", ERR_NOT_IMPLEMENTED},
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", ERR_NOT_IMPLEMENTED},
-        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n", ERR_BAD_REQUEST},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n",
+         ERR_BAD_REQUEST},
         {"POST / HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n", ERR_BAD_REQUEST},
         /* lines */
         {"GET / HTTP/1.1\n" HOST "\r\n", ERR_BAD_REQUEST},

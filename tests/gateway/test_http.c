@@ -61,12 +61,23 @@ static int begin(void **state)
     struct accept_settings accepts = {0, 0};
     assert_int_equal(pipe2(w->stop, O_CLOEXEC), 0);
     w->log = (struct log){.fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .level = LOG_INFO, .program = "gateway"};
-    w->env = (struct env){.log = &w->log, .metrics = metrics_new(), .instance = "test", .bus_context = bus_context_new(),
+    w->env = (struct env){.log = &w->log,
+                          .metrics = metrics_new(),
+                          .instance = "test",
+                          .bus_context = bus_context_new(),
                           .stop_fd = w->stop[0]};
     w->bus = (struct bus_config){.bus = "inproc://nobody", .heartbeat_ms = 1000};
-    w->config = (struct gateway_config){.host = "127.0.0.1", .workers = 8, .queue = 64, .keep_alive_ms = 5000,
-                                        .arrival_ms = 1000, .body_size = 4096, .cors_origins = "https://a.example",
-                                        .bad_tokens = 5, .tokens = 64, .silence_ms = 3000, .access_log = true};
+    w->config = (struct gateway_config){.host = "127.0.0.1",
+                                        .workers = 8,
+                                        .queue = 64,
+                                        .keep_alive_ms = 5000,
+                                        .arrival_ms = 1000,
+                                        .body_size = 4096,
+                                        .cors_origins = "https://a.example",
+                                        .bad_tokens = 5,
+                                        .tokens = 64,
+                                        .silence_ms = 3000,
+                                        .access_log = true};
     struct bus_client_settings client = {.bus = &w->bus, .role = "gateway", .slot_count = 4};
     w->client = bus_client_new(&w->env, &client, message, sizeof message);
     assert_non_null(w->client);
@@ -101,7 +112,8 @@ static int end(void **state)
 
 static int connected(const struct world *w)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)http_port(w->http)),
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)http_port(w->http)),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -162,9 +174,9 @@ static int answers_in(const char *text)
     return count;
 }
 
-#define H "Host: x\r\n"
+#define H     "Host: x\r\n"
 #define CLOSE "Connection: close\r\n"
-#define NEXT "GET /livez HTTP/1.1\r\n" H CLOSE "\r\n"
+#define NEXT  "GET /livez HTTP/1.1\r\n" H CLOSE "\r\n"
 
 /* Whatever is wrong, there is one answer, a problem, and no second request is found in what follows. */
 static void test_corpus(void **state)
@@ -173,7 +185,8 @@ static void test_corpus(void **state)
         const char *request;
         int status;
     } all[] = {
-        {"POST /api/auth/login HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT, 400},
+        {"POST /api/auth/login HTTP/1.1\r\n" H "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" NEXT,
+         400},
         {"POST /api/auth/login HTTP/1.1\r\n" H "Content-Length: 5\r\nContent-Length: 0\r\n\r\n" NEXT, 400},
         {"POST /api/auth/login HTTP/1.1\r\n" H "Content-Length: +5\r\n\r\n" NEXT, 400},
         {"POST /api/auth/login HTTP/1.1\r\n" H "Content-Length: x\r\n\r\n" NEXT, 400},
@@ -243,19 +256,31 @@ static void test_bodies(void **state)
 {
     struct world *w = *state;
     check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Length: 2\r\n\r\n{}", 415, "problem+json");
-    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", 415, "");
-    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: application/json; charset=utf-8\r\n"
-                    "Content-Length: 2\r\n\r\n{}", 400, "\"pointer\":\"/email\",\"code\":\"required\"");
+    check_answer(w,
+                 "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
+                 415, "");
+    check_answer(w,
+                 "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: application/json; charset=utf-8\r\n"
+                 "Content-Length: 2\r\n\r\n{}",
+                 400, "\"pointer\":\"/email\",\"code\":\"required\"");
     check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "\r\n", 400, "\"pointer\":\"/password\"");
-    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: application/json\r\n"
-                    "Transfer-Encoding: chunked\r\n\r\n3\r\n{\"x\r\n4\r\n\":1}\r\n0\r\n\r\n", 400, "\"pointer\":\"/x\"");
-    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\n"
-                    "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "framed");
-    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\nContent-Length: 999999\r\n\r\n{",
-                 413, "body_too_large");
+    check_answer(w,
+                 "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: application/json\r\n"
+                 "Transfer-Encoding: chunked\r\n\r\n3\r\n{\"x\r\n4\r\n\":1}\r\n0\r\n\r\n",
+                 400, "\"pointer\":\"/x\"");
+    check_answer(w,
+                 "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\n"
+                 "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+                 400, "framed");
+    check_answer(
+        w, "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\nContent-Length: 999999\r\n\r\n{",
+        413, "body_too_large");
     check_answer(w, "POST /api/auth/login?a=1 HTTP/1.1\r\n" H CLOSE "\r\n", 400, "\"pointer\":\"?a\"");
-    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Expect: 100-continue\r\nContent-Type: application/json\r\n"
-                    "Content-Length: 2\r\n\r\n{}", 100, "HTTP/1.1 400 ");
+    check_answer(w,
+                 "POST /api/auth/login HTTP/1.1\r\n" H CLOSE
+                 "Expect: 100-continue\r\nContent-Type: application/json\r\n"
+                 "Content-Length: 2\r\n\r\n{}",
+                 100, "HTTP/1.1 400 ");
 }
 
 /* A chunked body without end is cut at the limit and answered, however much still comes. */
@@ -283,7 +308,8 @@ static void test_body_that_never_comes(void **state)
 {
     struct world *w = *state;
     int64_t from_ms = clock_now_ms();
-    char *answer = asked(w, "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{");
+    char *answer =
+        asked(w, "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{");
     assert_true(status_of(answer) == 408 || status_of(answer) == 400);
     assert_true(clock_now_ms() - from_ms >= w->config.arrival_ms / 4);
     mem_free(answer);
@@ -292,9 +318,10 @@ static void test_body_that_never_comes(void **state)
 static void test_requests_follow_each_other(void **state)
 {
     struct world *w = *state;
-    char *answer = asked(w, "GET /livez HTTP/1.1\r\n" H "\r\n"
-                            "POST /api/orders HTTP/1.1\r\n" H "Content-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
-                            "GET /livez HTTP/1.1\r\n" H "\r\n" NEXT);
+    char *answer =
+        asked(w, "GET /livez HTTP/1.1\r\n" H "\r\n"
+                 "POST /api/orders HTTP/1.1\r\n" H "Content-Length: 2\r\nContent-Type: application/json\r\n\r\n{}"
+                 "GET /livez HTTP/1.1\r\n" H "\r\n" NEXT);
     assert_int_equal(answers_in(answer), 4);
     assert_non_null(strstr(answer, "HTTP/1.1 401 "));
     mem_free(answer);
@@ -305,16 +332,20 @@ static void test_authorization(void **state)
     struct world *w = *state;
     check_answer(w, "GET /api/orders HTTP/1.1\r\n" H CLOSE "\r\n", 401, "WWW-Authenticate: Bearer realm=\"zmart\"\r\n");
     for (int i = 0; i < 5; i++) {
-        check_answer(w, "GET /api/products HTTP/1.1\r\n" H CLOSE "Authorization: Bearer a.b.c\r\n\r\n", 401, "invalid_token");
+        check_answer(w, "GET /api/products HTTP/1.1\r\n" H CLOSE "Authorization: Bearer a.b.c\r\n\r\n", 401,
+                     "invalid_token");
     }
-    check_answer(w, "GET /api/products HTTP/1.1\r\n" H CLOSE "Authorization: Bearer a.b.c\r\n\r\n", 429, "Retry-After: ");
+    check_answer(w, "GET /api/products HTTP/1.1\r\n" H CLOSE "Authorization: Bearer a.b.c\r\n\r\n", 429,
+                 "Retry-After: ");
 }
 
 static void test_cors(void **state)
 {
     struct world *w = *state;
-    check_answer(w, "OPTIONS /api/orders HTTP/1.1\r\n" H CLOSE "Origin: https://a.example\r\n"
-                    "Access-Control-Request-Method: POST\r\n\r\n", 204, "Access-Control-Allow-Origin: https://a.example\r\n");
+    check_answer(w,
+                 "OPTIONS /api/orders HTTP/1.1\r\n" H CLOSE "Origin: https://a.example\r\n"
+                 "Access-Control-Request-Method: POST\r\n\r\n",
+                 204, "Access-Control-Allow-Origin: https://a.example\r\n");
     char *answer = asked(w, "GET /livez HTTP/1.1\r\n" H CLOSE "Origin: https://b.example\r\n\r\n");
     assert_null(strstr(answer, "Access-Control-"));
     assert_non_null(strstr(answer, "Vary: Origin\r\n"));

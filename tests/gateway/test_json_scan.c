@@ -67,7 +67,11 @@ static void test_refuses_with_the_place(void **state)
 static void test_lets_json_pass(void **state)
 {
     static const char *const all[] = {
-        "{}", " \r\n\t{ } ", "{\"a\":[]}", "{\"a\":[[],{},[{}]]}", "{\"\":0}",
+        "{}",
+        " \r\n\t{ } ",
+        "{\"a\":[]}",
+        "{\"a\":[[],{},[{}]]}",
+        "{\"\":0}",
         "{\"a\":-0.5e+3,\"b\":9223372036854775807,\"c\":true,\"d\":null,\"e\":\"\\ud83d\\ude00 \\\\ \\\" \\/ \\n\"}",
         "{\"a\":{\"a\":1},\"b\":{\"a\":1}}",
     };
@@ -117,7 +121,8 @@ static void test_depth_has_an_end(void **state)
 /* Cut anywhere, and with any byte changed, it must end without reading outside. */
 static void test_survives_every_cut_and_flip(void **state)
 {
-    static const char json[] = "{\"a\":[1,-2.5e3,\"x\\u00e9\\ud83d\\ude00\",{\"b\":null}],\"c\":{\"d\":true,\"e\":\"\xc3\xa9\"}}";
+    static const char json[] =
+        "{\"a\":[1,-2.5e3,\"x\\u00e9\\ud83d\\ude00\",{\"b\":null}],\"c\":{\"d\":true,\"e\":\"\xc3\xa9\"}}";
     (void)state;
     for (size_t cut = 0; cut < sizeof json - 1; cut++) {
         struct arena arena = {0};

@@ -13,8 +13,8 @@ static void test_reads_every_kind(void **state)
     (void)state;
     fault_init(&fault, &arena);
     assert_int_equal(query_read(&product_query_record,
-                                TEXT("limit=20&sort=-price&category=a%26b+c&price_gte=29.99&in_stock=true&q=caf%C3%A9"), 0,
-                                &arena, &fault, &in),
+                                TEXT("limit=20&sort=-price&category=a%26b+c&price_gte=29.99&in_stock=true&q=caf%C3%A9"),
+                                0, &arena, &fault, &in),
                      ERR_NONE);
     assert_int_equal(in.limit, 20);
     assert_int_equal(in.sort, PRODUCT_BY_PRICE_FALLING);

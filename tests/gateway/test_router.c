@@ -21,7 +21,8 @@ static int drop(void **state)
     return 0;
 }
 
-static enum err match(enum verb verb, const char *path, struct arena *arena, struct fault *fault, struct route_match *out)
+static enum err match(enum verb verb, const char *path, struct arena *arena, struct fault *fault,
+                      struct route_match *out)
 {
     struct http_request request = {.verb = verb, .path = text_of(path)};
     fault_init(fault, arena);
@@ -50,8 +51,9 @@ static void test_finds_operations(void **state)
 
 static void test_knows_what_is_not_there(void **state)
 {
-    static const char *const paths[] = {"/api", "/api/", "/api/products/", "/api//products", "/api/products/a/b",
-                                        "/API/products", "/x", "//", "/a/b/c/d/e/f/g/h/i/j/k", "/api/products/x/status"};
+    static const char *const paths[] = {
+        "/api", "/api/", "/api/products/",         "/api//products",        "/api/products/a/b", "/API/products",
+        "/x",   "//",    "/a/b/c/d/e/f/g/h/i/j/k", "/api/products/x/status"};
     struct arena arena = {0};
     struct fault fault;
     struct route_match found;
@@ -115,10 +117,8 @@ static void test_lists_each_operation_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_finds_operations),
-        cmocka_unit_test(test_knows_what_is_not_there),
-        cmocka_unit_test(test_says_what_is_allowed),
-        cmocka_unit_test(test_created_things_have_a_location),
+        cmocka_unit_test(test_finds_operations),          cmocka_unit_test(test_knows_what_is_not_there),
+        cmocka_unit_test(test_says_what_is_allowed),      cmocka_unit_test(test_created_things_have_a_location),
         cmocka_unit_test(test_lists_each_operation_once),
     };
     return cmocka_run_group_tests(tests, make, drop);

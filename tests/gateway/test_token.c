@@ -6,8 +6,8 @@
 #include "tests/gateway/jwt_maker.h"
 
 #define GOOD_HEADER "{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"k1\"}"
-#define GOOD_PAYLOAD                                                                                              \
-    "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"usr_1\",\"role\":\"admin\",\"sid\":\"ses_1\",\"jti\":\"j\","  \
+#define GOOD_PAYLOAD                                                                                                   \
+    "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"usr_1\",\"role\":\"admin\",\"sid\":\"ses_1\",\"jti\":\"j\","       \
     "\"iat\":1000,\"exp\":1900,\"at\":1000123}"
 
 enum { NOW_MS = 1500 * 1000, LEEWAY_S = 5 };
@@ -92,32 +92,47 @@ static void test_refuses_other_headers(void **state)
         bool fine = headers[i][0] && headers[i][strlen(headers[i]) - 1] == ' ';
         assert_int_equal(verify_made(maker, headers[i], GOOD_PAYLOAD), fine ? ERR_NONE : ERR_UNAUTHENTICATED);
     }
-    assert_int_equal(verify_made(maker, "{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"k2\"}", GOOD_PAYLOAD), ERR_NOT_FOUND);
+    assert_int_equal(verify_made(maker, "{\"alg\":\"ES256\",\"typ\":\"at+jwt\",\"kid\":\"k2\"}", GOOD_PAYLOAD),
+                     ERR_NOT_FOUND);
 }
 
 static void test_refuses_other_claims(void **state)
 {
     static const char *const payloads[] = {
         /* iss, aud */
-        "{\"iss\":\"x\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
-        "{\"iss\":\"zmart\",\"aud\":\"x\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
+        "{\"iss\":\"x\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,"
+        "\"exp\":1900}",
+        "{\"iss\":\"zmart\",\"aud\":\"x\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,"
+        "\"exp\":1900}",
         "{\"iss\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
-        "{\"iss\":\"zmart\",\"aud\":[1],\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
+        "{\"iss\":\"zmart\",\"aud\":[1],\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,"
+        "\"exp\":1900}",
         /* sub, role, sid, jti */
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":5,\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"king\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"iat\":1000,\"exp\":1900}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":5,\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,"
+        "\"exp\":1900}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"king\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,"
+        "\"exp\":1900}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"jti\":\"j\",\"iat\":1000,\"exp\":"
+        "1900}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"iat\":1000,\"exp\":"
+        "1900}",
         "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"12345678901234567890123456789012345678901\",\"role\":\"admin\","
         "\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900}",
         /* iat, exp, nbf, at */
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1500}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":\"1900\"}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900.5}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1506,\"exp\":1900}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900,\"nbf\":1600}",
-        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":1000,\"exp\":1900,\"at\":\"x\"}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1000,\"exp\":1500}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1000}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1000,\"exp\":\"1900\"}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1000,\"exp\":1900.5}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1506,\"exp\":1900}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1000,\"exp\":1900,\"nbf\":1600}",
+        "{\"iss\":\"zmart\",\"aud\":\"zmart\",\"sub\":\"u\",\"role\":\"admin\",\"sid\":\"s\",\"jti\":\"j\",\"iat\":"
+        "1000,\"exp\":1900,\"at\":\"x\"}",
         "{\"a\":{\"a\":{\"a\":{\"a\":1}}}}",
         "5",
     };
