@@ -17,7 +17,8 @@ extern const size_t product_handler_count;
 /* An act of now with the call's arena and fault. */
 struct product_act product_act_of(struct call *call);
 
-/* sweeper.c: settles holds that no placed order has confirmed in time, and drops what is kept no longer. For a timer. */
+/* sweeper.c: settles holds that no placed order has confirmed in time, and drops what is kept no longer. For a timer.
+ */
 enum err sweeper_run(struct call *call, void *argument);
 
 #endif

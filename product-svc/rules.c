@@ -264,8 +264,7 @@ enum err product_apply(const struct product *product, const struct product_chang
 {
     const struct product_edit *edit = change->edit;
     const uint64_t id_only = UINT64_C(1) << product_edit_at_id;
-    if (change->conditional &&
-        !product_tag_matches(change->if_match, product, has(product_edit, edit, stock))) {
+    if (change->conditional && !product_tag_matches(change->if_match, product, has(product_edit, edit, stock))) {
         return fault_set(fault, ERR_PRECONDITION_FAILED, NULL);
     }
     if ((edit->present & ~id_only) == 0) {
@@ -389,5 +388,7 @@ enum hold_state hold_settle(enum hold_state state, enum hold_step step, bool sam
 
 enum hold_step hold_step_of(enum order_outcome outcome)
 {
-    return outcome == ORDER_OUTCOME_PLACED ? HOLD_CONFIRM : outcome == ORDER_OUTCOME_SHIPPED ? HOLD_COMMIT : HOLD_RELEASE;
+    return outcome == ORDER_OUTCOME_PLACED    ? HOLD_CONFIRM
+           : outcome == ORDER_OUTCOME_SHIPPED ? HOLD_COMMIT
+                                              : HOLD_RELEASE;
 }

@@ -11,8 +11,8 @@
 #include "product-svc/rules.h"
 
 enum {
-    PRODUCT_PURGE_MAX = 500,                                /* rows that one purge drops of a kind */
-    PRODUCT_KEEP_MS = 48 * 3600 * 1000,                     /* answers and ended holds are kept so long */
+    PRODUCT_PURGE_MAX = 500,            /* rows that one purge drops of a kind */
+    PRODUCT_KEEP_MS = 48 * 3600 * 1000, /* answers and ended holds are kept so long */
     PRODUCT_PAGE_DEFAULT = 20
 };
 

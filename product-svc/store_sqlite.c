@@ -60,7 +60,8 @@ static const char migration_first[] =
     "  created_at INTEGER NOT NULL"
     ") STRICT;"
     "CREATE INDEX answers_age ON answers(created_at);";
-_Static_assert(HOLD_IS_HELD == 0 && HOLD_IS_RELEASED == 2 && HOLD_IS_COMMITTED == 3, "the indexes of holds count on it");
+_Static_assert(HOLD_IS_HELD == 0 && HOLD_IS_RELEASED == 2 && HOLD_IS_COMMITTED == 3,
+               "the indexes of holds count on it");
 
 static const char *const migrations[] = {migration_first};
 static const struct sqlite_schema schema = {"product.db", migrations, ARRAY_COUNT(migrations)};

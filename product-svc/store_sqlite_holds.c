@@ -71,10 +71,10 @@ static enum err take(struct product_store *self, struct product_act *act, const 
     if (e != ERR_NONE) {
         return e;
     }
-    sqlite3_stmt *hold = product_prepare(
-        self, act,
-        "INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at, changed_at)"
-        " VALUES(?1, ?2, ?3, ?4, 0, ?5, ?5)");
+    sqlite3_stmt *hold =
+        product_prepare(self, act,
+                        "INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at, changed_at)"
+                        " VALUES(?1, ?2, ?3, ?4, 0, ?5, ?5)");
     if (!hold) {
         return act->fault->code;
     }
@@ -134,10 +134,10 @@ static enum err holds_behind(struct product_store *self, struct product_act *act
                              struct text product_id, struct hold_page *out)
 {
     bool row;
-    sqlite3_stmt *list = product_prepare(
-        self, act,
-        "SELECT product_id, quantity, state, fingerprint FROM holds"
-        " WHERE order_id = ?1 AND product_id > ?2 AND state < 2 ORDER BY product_id LIMIT ?3");
+    sqlite3_stmt *list =
+        product_prepare(self, act,
+                        "SELECT product_id, quantity, state, fingerprint FROM holds"
+                        " WHERE order_id = ?1 AND product_id > ?2 AND state < 2 ORDER BY product_id LIMIT ?3");
     if (!list) {
         return act->fault->code;
     }
@@ -217,10 +217,10 @@ enum err product_sqlite_stale_holds(struct product_store *self, struct product_a
 {
     bool row;
     struct text_list list = {.items = arena_alloc(act->arena, SETTLE_MAX * sizeof(struct text))};
-    sqlite3_stmt *stale = product_prepare(
-        self, act,
-        "SELECT DISTINCT order_id FROM (SELECT order_id FROM holds WHERE state = 0 AND created_at <= ?1"
-        " ORDER BY created_at LIMIT ?2) LIMIT ?3");
+    sqlite3_stmt *stale =
+        product_prepare(self, act,
+                        "SELECT DISTINCT order_id FROM (SELECT order_id FROM holds WHERE state = 0 AND created_at <= ?1"
+                        " ORDER BY created_at LIMIT ?2) LIMIT ?3");
     if (!stale) {
         return act->fault->code;
     }

@@ -6,31 +6,35 @@
 
 /* Parameters: ?1 inactive ones too, ?2 category, ?3 and ?4 price, ?5 in stock, ?6 rows, ?7 and ?8 sort value and id of
  * the last row of the page before, ?9 what words must match, ?10 the words. Absent filters are NULL. */
-#define PAGE_SELECT(value)                                                                                \
-    "SELECT p.id AS id, p.name AS name, p.description AS description, p.sku AS sku, p.price AS price,"    \
-    " p.currency AS currency, min(p.stock, 1000000000) AS stock, p.categories AS categories,"             \
-    " p.images AS images, p.active AS active, p.version AS version, p.created_at AS created_at,"          \
+#define PAGE_SELECT(value)                                                                                             \
+    "SELECT p.id AS id, p.name AS name, p.description AS description, p.sku AS sku, p.price AS price,"                 \
+    " p.currency AS currency, min(p.stock, 1000000000) AS stock, p.categories AS categories,"                          \
+    " p.images AS images, p.active AS active, p.version AS version, p.created_at AS created_at,"                       \
     " p.updated_at AS updated_at, " value " AS sort_value"
-#define PAGE_FILTER(value, compare)                                                                       \
-    " p.retired_at IS NULL AND (p.active OR ?1)"                                                          \
-    " AND (?2 IS NULL OR EXISTS(SELECT 1 FROM product_categories c WHERE c.category = ?2 AND c.product = p.row))" \
-    " AND (?3 IS NULL OR p.price_decimal >= ?3) AND (?4 IS NULL OR p.price_decimal <= ?4)"                \
+#define PAGE_FILTER(value, compare)                                                                                    \
+    " p.retired_at IS NULL AND (p.active OR ?1)"                                                                       \
+    " AND (?2 IS NULL OR EXISTS(SELECT 1 FROM product_categories c WHERE c.category = ?2 AND c.product = p.row))"      \
+    " AND (?3 IS NULL OR p.price_decimal >= ?3) AND (?4 IS NULL OR p.price_decimal <= ?4)"                             \
     " AND (?5 IS NULL OR (p.stock > 0) = ?5) AND (" value ", p.id) " compare " (?7, ?8)"
 #define PAGE_ORDER(value, direction) " ORDER BY " value " " direction ", p.id " direction " LIMIT ?6"
-#define PAGE_ALL(value, compare, direction) \
+#define PAGE_ALL(value, compare, direction)                                                                            \
     PAGE_SELECT(value) " FROM products p WHERE" PAGE_FILTER(value, compare) PAGE_ORDER(value, direction)
-#define PAGE_FOUND(value, compare, direction)                                                             \
-    PAGE_SELECT(value) " FROM product_words w JOIN products p ON p.row = w.rowid WHERE product_words MATCH ?9 AND" \
-    PAGE_FILTER(value, compare) PAGE_ORDER(value, direction)
+#define PAGE_FOUND(value, compare, direction)                                                                          \
+    PAGE_SELECT(value)                                                                                                 \
+    " FROM product_words w JOIN products p ON p.row = w.rowid WHERE product_words MATCH ?9 AND" PAGE_FILTER(           \
+        value, compare) PAGE_ORDER(value, direction)
 
 /* A category of few products is read whole and sorted; any other is picked out of all products in their order. */
 enum { CATEGORY_FEW_MAX = 2000 };
-#define PAGE_FEW(value, compare, direction)                                                               \
-    PAGE_SELECT(value) " FROM product_categories f CROSS JOIN products p ON p.row = f.product WHERE f.category = ?2 AND" \
-    PAGE_FILTER(value, compare) PAGE_ORDER(value, direction)
-#define PAGE_SORT(value, compare, direction, by_text, falling)                                            \
-    {PAGE_ALL(value, compare, direction), PAGE_FEW(value, compare, direction),                            \
-     PAGE_FOUND(value, compare, direction), by_text, falling}
+#define PAGE_FEW(value, compare, direction)                                                                            \
+    PAGE_SELECT(value)                                                                                                 \
+    " FROM product_categories f CROSS JOIN products p ON p.row = f.product WHERE f.category = ?2 AND" PAGE_FILTER(     \
+        value, compare) PAGE_ORDER(value, direction)
+#define PAGE_SORT(value, compare, direction, by_text, falling)                                                         \
+    {                                                                                                                  \
+        PAGE_ALL(value, compare, direction), PAGE_FEW(value, compare, direction),                                      \
+            PAGE_FOUND(value, compare, direction), by_text, falling                                                    \
+    }
 
 /* Rank in the high bits, age in the low 44 (milliseconds until the year 2527): of equal ranks the newest goes first. */
 #define PAGE_RELEVANCE "((product_rank(p.name_key, p.sku_key, ?10) << 44) + p.created_at)"

@@ -5,8 +5,8 @@
 
 /* What comes back on stock may pass what a product can say it has; none of it is lost, it is only not told. */
 _Static_assert(STOCK_MAX == 1000000000, "spelled out below");
-#define PRODUCT_COLUMNS                                                                          \
-    "id, name, description, sku, price, currency, min(stock, 1000000000) AS stock, categories, " \
+#define PRODUCT_COLUMNS                                                                                                \
+    "id, name, description, sku, price, currency, min(stock, 1000000000) AS stock, categories, "                       \
     "images, active, version, created_at, updated_at"
 
 static void bind_int_named(sqlite3_stmt *statement, const char *name, int64_t value)
@@ -81,8 +81,8 @@ static enum err categories_write(struct product_store *self, struct product_act 
 {
     enum err e = ERR_NONE;
     for (uint32_t i = 0; e == ERR_NONE && i < categories->count; i++) {
-        sqlite3_stmt *write = product_prepare(
-            self, act, "INSERT OR IGNORE INTO product_categories(category, product) VALUES(?1, ?2)");
+        sqlite3_stmt *write =
+            product_prepare(self, act, "INSERT OR IGNORE INTO product_categories(category, product) VALUES(?1, ?2)");
         if (!write) {
             return act->fault->code;
         }
@@ -158,8 +158,7 @@ static enum err insert_again(struct product_act *act, enum product_answer kind, 
 }
 
 /* The row could not be added: its id is there (an earlier attempt, whose answer is no longer kept), or its SKU is. */
-static enum err insert_refused(struct product_store *self, struct product_act *act, struct text id,
-                               struct product *out)
+static enum err insert_refused(struct product_store *self, struct product_act *act, struct text id, struct product *out)
 {
     bool row;
     sqlite3_stmt *find =
@@ -258,12 +257,12 @@ enum err product_sqlite_insert(struct product_store *self, struct product_act *a
 static enum err update_row(struct product_store *self, struct product_act *act, const struct product *old,
                            const struct product *next, const struct product_index *index)
 {
-    sqlite3_stmt *update = product_prepare(
-        self, act,
-        "UPDATE products SET name = :name, description = :description, sku = :sku, price = :price,"
-        " currency = :currency, price_decimal = :price_decimal, stock = stock + :stock_added,"
-        " categories = :categories, images = :images, active = :active, version = :version,"
-        " updated_at = :updated_at, name_key = :name_key, sku_key = :sku_key WHERE id = :id");
+    sqlite3_stmt *update =
+        product_prepare(self, act,
+                        "UPDATE products SET name = :name, description = :description, sku = :sku, price = :price,"
+                        " currency = :currency, price_decimal = :price_decimal, stock = stock + :stock_added,"
+                        " categories = :categories, images = :images, active = :active, version = :version,"
+                        " updated_at = :updated_at, name_key = :name_key, sku_key = :sku_key WHERE id = :id");
     if (!update) {
         return act->fault->code;
     }

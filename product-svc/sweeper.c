@@ -1,8 +1,8 @@
-/* The sweeper: a hold that no placed order has confirmed in time belongs to an order that was refused, given up, or whose
- * confirmation was lost. Only the order's own document knows which; order-svc is asked, and the holds follow.
+/* The sweeper: a hold that no placed order has confirmed in time belongs to an order that was refused, given up, or
+ * whose confirmation was lost. Only the order's own document knows which; order-svc is asked, and the holds follow.
  *
- * Ages are by the wall clock, because they must outlive a restart of the machine. A clock that jumps lets the sweeper ask
- * early or late, which changes when an unfinished order ends, never what becomes of a placed one. */
+ * Ages are by the wall clock, because they must outlive a restart of the machine. A clock that jumps lets the sweeper
+ * ask early or late, which changes when an unfinished order ends, never what becomes of a placed one. */
 #include "product-svc/desk.h"
 
 static enum err sweeper_judged(struct call *call, enum err status, const void *reply, void *state, void *out)

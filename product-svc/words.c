@@ -42,10 +42,9 @@ static void folding_add_any(struct folding *folding, utf8proc_int32_t code)
 {
     utf8proc_int32_t parts[DECOMPOSED_MAX];
     int boundary = 0;
-    utf8proc_ssize_t count =
-        utf8proc_decompose_char(code, parts, DECOMPOSED_MAX,
-                                UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK | UTF8PROC_IGNORE,
-                                &boundary);
+    utf8proc_ssize_t count = utf8proc_decompose_char(
+        code, parts, DECOMPOSED_MAX,
+        UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_STRIPMARK | UTF8PROC_IGNORE, &boundary);
     ASSERT(count >= 0 && count <= DECOMPOSED_MAX);
     for (utf8proc_ssize_t i = 0; i < count; i++) {
         folding_add(folding, parts[i]);
@@ -120,8 +119,14 @@ struct text words_key(struct text words)
     return words;
 }
 
-enum { RANK_SKU_WORD = 40, RANK_SKU_BEGINNING = 20, RANK_NAME_WORD = 30, RANK_NAME_BEGINNING = 15, RANK_NAME_FIRST = 5,
-       RANK_ELSEWHERE = 1 };
+enum {
+    RANK_SKU_WORD = 40,
+    RANK_SKU_BEGINNING = 20,
+    RANK_NAME_WORD = 30,
+    RANK_NAME_BEGINNING = 15,
+    RANK_NAME_FIRST = 5,
+    RANK_ELSEWHERE = 1
+};
 
 /* The best that one list of words has for a word asked. */
 static int64_t rank_in(struct text words, struct text asked, int64_t whole, int64_t beginning, int64_t first)

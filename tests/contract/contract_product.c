@@ -173,7 +173,8 @@ struct text_list shop_stale(struct shop *shop, int64_t before_ms)
 {
     struct text_list list = {0};
     struct product_act act = begin(shop, NULL, false);
-    assert_int_equal(end(shop, &act, shop->store->ops->stale_holds(shop->store, &act, before_ms, &list), false), ERR_NONE);
+    assert_int_equal(end(shop, &act, shop->store->ops->stale_holds(shop->store, &act, before_ms, &list), false),
+                     ERR_NONE);
     return list;
 }
 
@@ -189,13 +190,22 @@ int64_t shop_purge(struct shop *shop, int64_t before_ms)
 
 struct product shop_product(struct shop *shop, int n)
 {
-    char *id = arena_alloc(&shop->arena, 64), *name = arena_alloc(&shop->arena, 64), *sku = arena_alloc(&shop->arena, 64);
+    char *id = arena_alloc(&shop->arena, 64), *name = arena_alloc(&shop->arena, 64),
+         *sku = arena_alloc(&shop->arena, 64);
     snprintf(id, 64, "prd_%08d", n);
     snprintf(name, 64, "Thing %d", n);
     snprintf(sku, 64, "T-%d", n);
-    return (struct product){.id = text_of(id), .name = text_of(name), .description = TEXT(""), .sku = text_of(sku),
-                            .price = 1000, .currency = TEXT("USD"), .stock = 10, .active = true, .version = 1,
-                            .created_at = shop->now_ms, .updated_at = shop->now_ms};
+    return (struct product){.id = text_of(id),
+                            .name = text_of(name),
+                            .description = TEXT(""),
+                            .sku = text_of(sku),
+                            .price = 1000,
+                            .currency = TEXT("USD"),
+                            .stock = 10,
+                            .active = true,
+                            .version = 1,
+                            .created_at = shop->now_ms,
+                            .updated_at = shop->now_ms};
 }
 
 struct product shop_add(struct shop *shop, const struct product *product)
@@ -216,10 +226,16 @@ int64_t shop_stock(struct shop *shop, struct text id)
     return product.stock;
 }
 
-int contract_product_run(const struct contract_place *place)
+void assert_product(const struct product *a, const struct product *b)
 {
-    return contract_product_catalogue(place) + contract_product_list(place) + contract_product_holds(place) +
-           contract_product_random(place) + contract_product_saga(place) + contract_product_failing(place);
+    AUTO(buffer_release) struct buffer left;
+    AUTO(buffer_release) struct buffer right;
+    buffer_init(&left, 1 << 20);
+    buffer_init(&right, 1 << 20);
+    assert_true(record_pack(&product_record, a, &left));
+    assert_true(record_pack(&product_record, b, &right));
+    assert_int_equal(left.size, right.size);
+    assert_memory_equal(left.data, right.data, left.size);
 }
 
 uint32_t random_below(uint64_t *state, uint32_t bound)

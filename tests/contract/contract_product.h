@@ -40,6 +40,8 @@ struct request {
     bool keyed;
 };
 
+extern const struct contract_place product_sqlite_place;
+
 int shop_open(void **state);  /* setup; *state must be the struct contract_place */
 int shop_close(void **state); /* teardown */
 void shop_reopen(struct shop *shop);
@@ -68,9 +70,11 @@ struct product shop_product(struct shop *shop, int n);
 /* Adds it, or fails the test. */
 struct product shop_add(struct shop *shop, const struct product *product);
 int64_t shop_stock(struct shop *shop, struct text id);
+/* Equal in every field. */
+void assert_product(const struct product *a, const struct product *b);
 
-/* Runs every suite; returns how many tests failed. */
-int contract_product_run(const struct contract_place *place);
+/* The suites; each returns how many of its tests failed. */
+int contract_product_answers(const struct contract_place *place);
 int contract_product_catalogue(const struct contract_place *place);
 int contract_product_list(const struct contract_place *place);
 int contract_product_holds(const struct contract_place *place);

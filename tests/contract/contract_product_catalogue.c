@@ -1,18 +1,6 @@
-/* Promises about one product at a time: adding, changing, retiring, and the same request sent again. */
+/* Promises about one product at a time: adding, changing, retiring. */
 #include "proto/fault.h"
 #include "tests/contract/contract_product.h"
-
-static void assert_product(const struct product *a, const struct product *b)
-{
-    AUTO(buffer_release) struct buffer left;
-    AUTO(buffer_release) struct buffer right;
-    buffer_init(&left, 1 << 20);
-    buffer_init(&right, 1 << 20);
-    assert_true(record_pack(&product_record, a, &left));
-    assert_true(record_pack(&product_record, b, &right));
-    assert_int_equal(left.size, right.size);
-    assert_memory_equal(left.data, right.data, left.size);
-}
 
 static void what_is_added_is_there(void **state)
 {
@@ -50,86 +38,6 @@ static void inactive_products_are_the_administrators(void **state)
     assert_int_equal(list.data.count, 1);
 }
 
-static void a_keyed_insert_gets_its_first_answer_again(void **state)
-{
-    struct shop *shop = *state;
-    struct product out, product = shop_product(shop, 1);
-    struct request request = shop_request(shop, true), other = request;
-    struct request change = shop_request(shop, false);
-    struct product_edit edit = {.id = product.id, .name = TEXT("Renamed")};
-    set_has(product_edit, &edit, name);
-    assert_int_equal(shop_insert(shop, &request, &product, &out), ERR_NONE);
-    assert_false(shop->repeated);
-    assert_int_equal(shop_edit(shop, &change, &edit, NULL, &out), ERR_NONE);
-    shop_reopen(shop);
-    assert_int_equal(shop_insert(shop, &request, &product, &out), ERR_NONE);
-    assert_true(shop->repeated);
-    assert_product(&out, &product); /* as it was, not renamed */
-    other.fingerprint[0] ^= 1;
-    assert_int_equal(shop_insert(shop, &other, &product, &out), ERR_IDEMPOTENCY_KEY_REUSED);
-    assert_int_equal(shop_get(shop, product.id, true, &out), ERR_NONE);
-    assert_true(text_is(out.name, "Renamed"));
-}
-
-static void a_keyed_refusal_is_kept_too(void **state)
-{
-    struct shop *shop = *state;
-    struct product out, first = shop_product(shop, 1), second = shop_product(shop, 2);
-    struct request request = shop_request(shop, true), removal = shop_request(shop, false);
-    second.sku = first.sku;
-    shop_add(shop, &first);
-    assert_int_equal(shop_insert(shop, &request, &second, &out), ERR_SKU_TAKEN);
-    assert_false(shop->repeated);
-    assert_string_equal(shop->fault.items[0].pointer.data, "/sku");
-    assert_int_equal(shop_get(shop, second.id, true, &out), ERR_NOT_FOUND);
-    assert_int_equal(shop_retire(shop, &removal, first.id, NULL), ERR_NONE); /* the SKU is free now */
-    assert_int_equal(shop_insert(shop, &request, &second, &out), ERR_SKU_TAKEN);
-    assert_true(shop->repeated);
-    assert_int_equal(shop->fault.item_count, 1);
-    assert_string_equal(shop->fault.items[0].pointer.data, "/sku");
-    struct request fresh = shop_request(shop, true);
-    assert_int_equal(shop_insert(shop, &fresh, &second, &out), ERR_NONE);
-}
-
-static void an_insert_sent_again_adds_one(void **state)
-{
-    struct shop *shop = *state;
-    struct product out, product = shop_product(shop, 1);
-    struct request request = shop_request(shop, false), other = request, removal = shop_request(shop, false);
-    struct product_list list = {0};
-    struct product_query query = {0};
-    assert_int_equal(shop_insert(shop, &request, &product, &out), ERR_NONE);
-    product.updated_at++; /* made anew from the same request, a little later */
-    assert_int_equal(shop_insert(shop, &request, &product, &out), ERR_NONE);
-    assert_true(shop->repeated);
-    product.updated_at--;
-    assert_product(&out, &product);
-    assert_int_equal(shop_page(shop, &query, true, &list), ERR_NONE);
-    assert_int_equal(list.data.count, 1);
-    other.fingerprint[0] ^= 1;
-    assert_int_equal(shop_insert(shop, &other, &product, &out), ERR_IDEMPOTENCY_KEY_REUSED);
-    assert_int_equal(shop_retire(shop, &removal, product.id, NULL), ERR_NONE);
-    assert_int_equal(shop_insert(shop, &request, &product, &out), ERR_NONE); /* does not bring it back */
-    assert_int_equal(shop_get(shop, product.id, true, &out), ERR_NOT_FOUND);
-}
-
-static void answers_are_dropped_when_old(void **state)
-{
-    struct shop *shop = *state;
-    struct product out, first = shop_product(shop, 1), second = shop_product(shop, 2);
-    struct request made = shop_request(shop, true), refused = shop_request(shop, true);
-    second.sku = first.sku;
-    assert_int_equal(shop_insert(shop, &made, &first, &out), ERR_NONE);
-    assert_int_equal(shop_insert(shop, &refused, &second, &out), ERR_SKU_TAKEN);
-    assert_int_equal(shop_purge(shop, shop->now_ms), 0);
-    assert_int_equal(shop_purge(shop, shop->now_ms + 1), 2);
-    assert_int_equal(shop_purge(shop, shop->now_ms + 1), 0);
-    assert_int_equal(shop_insert(shop, &made, &first, &out), ERR_NONE); /* its id is still there */
-    assert_true(shop->repeated);
-    assert_int_equal(shop_insert(shop, &refused, &second, &out), ERR_SKU_TAKEN); /* decided anew */
-    assert_false(shop->repeated);
-}
-
 static void edits_change_what_is_given(void **state)
 {
     struct shop *shop = *state;
@@ -151,27 +59,6 @@ static void edits_change_what_is_given(void **state)
     assert_product(&out, &product);
     edit.id = TEXT("prd_unknown");
     assert_int_equal(shop_edit(shop, &nothing, &edit, NULL, &out), ERR_NOT_FOUND);
-}
-
-static void an_edit_sent_again_is_applied_once(void **state)
-{
-    struct shop *shop = *state;
-    struct product out, product = shop_product(shop, 1);
-    struct request request = shop_request(shop, false), later = shop_request(shop, false), other = request;
-    struct product_edit edit = {.id = product.id, .stock_delta = 5};
-    set_has(product_edit, &edit, stock_delta);
-    shop_add(shop, &product);
-    assert_int_equal(shop_edit(shop, &request, &edit, "\"1-10\"", &out), ERR_NONE);
-    assert_int_equal(out.stock, 15);
-    assert_int_equal(shop_edit(shop, &later, &edit, NULL, &out), ERR_NONE);
-    assert_int_equal(out.stock, 20);
-    shop_reopen(shop);
-    assert_int_equal(shop_edit(shop, &request, &edit, "\"1-10\"", &out), ERR_NONE); /* no 412 for what was done */
-    assert_true(shop->repeated);
-    assert_int_equal(out.stock, 20);
-    assert_int_equal(out.version, 3);
-    other.fingerprint[0] ^= 1;
-    assert_int_equal(shop_edit(shop, &other, &edit, NULL, &out), ERR_IDEMPOTENCY_KEY_REUSED);
 }
 
 static void refused_edits_change_nothing(void **state)
@@ -225,12 +112,7 @@ int contract_product_catalogue(const struct contract_place *place)
     const struct CMUnitTest catalogue[] = {
         SHOP_TEST(what_is_added_is_there),
         SHOP_TEST(inactive_products_are_the_administrators),
-        SHOP_TEST(a_keyed_insert_gets_its_first_answer_again),
-        SHOP_TEST(a_keyed_refusal_is_kept_too),
-        SHOP_TEST(an_insert_sent_again_adds_one),
-        SHOP_TEST(answers_are_dropped_when_old),
         SHOP_TEST(edits_change_what_is_given),
-        SHOP_TEST(an_edit_sent_again_is_applied_once),
         SHOP_TEST(refused_edits_change_nothing),
         SHOP_TEST(retired_products_are_gone_but_for_their_holds),
     };

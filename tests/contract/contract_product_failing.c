@@ -124,8 +124,12 @@ static bool failing_broken(void *store)
 }
 
 static const struct product_store_ops failing_ops = {
-    .insert = failing_insert,   .edit = failing_edit,     .get = failing_get,
-    .reserve = failing_reserve, .settle = failing_settle, .stale_holds = failing_stale_holds,
+    .insert = failing_insert,
+    .edit = failing_edit,
+    .get = failing_get,
+    .reserve = failing_reserve,
+    .settle = failing_settle,
+    .stale_holds = failing_stale_holds,
 };
 static const struct unit_of_work failing_unit = {failing_begin,   failing_commit, failing_rollback, failing_savepoint,
                                                  failing_release, failing_undo,   failing_broken};
@@ -233,8 +237,9 @@ static void day_open(struct day *day)
 static void day_run(struct day *day)
 {
     static const struct day_order orders[] = {
-        {"ord_fine", {4, 2}, DOC_ABSENT},  {"ord_refused", {1, 2}, DOC_ABSENT}, {"ord_cancelled", {6, 0}, DOC_ABSENT},
-        {"ord_given_up", {3, 1}, DOC_ABSENT}, {"ord_unconfirmed", {1, 0}, DOC_ABSENT},
+        {"ord_fine", {4, 2}, DOC_ABSENT},        {"ord_refused", {1, 2}, DOC_ABSENT},
+        {"ord_cancelled", {6, 0}, DOC_ABSENT},   {"ord_given_up", {3, 1}, DOC_ABSENT},
+        {"ord_unconfirmed", {1, 0}, DOC_ABSENT},
     };
     memcpy(day->orders, orders, sizeof orders);
     day_open(day);
@@ -281,7 +286,8 @@ static void assert_books(struct day *day, int run)
             }
             int64_t came = i == CHAIRS ? (product.version > 1 ? 15 : 10) : 3;
             if (product.stock + day_sold(day, i) != came || product.version > 2) {
-                fail_msg("call %d: %d left and %d sold of %d", run, (int)product.stock, (int)day_sold(day, i), (int)came);
+                fail_msg("call %d: %d left and %d sold of %d", run, (int)product.stock, (int)day_sold(day, i),
+                         (int)came);
             }
         }
         for (size_t i = 0; i < ARRAY_COUNT(day->orders); i++) { /* everything back: all of it must come */
@@ -298,8 +304,10 @@ static bool run_once(const struct contract_place *place, int fail_at, bool commi
     assert_int_equal(shop_open(&state), 0);
     struct shop *shop = state;
     struct day day = {.shop = shop, .gives_up = gives_up};
-    struct failing failing = {.store = {&failing_ops, &failing_unit, &failing}, .inner = shop->store,
-                              .fail_at = fail_at, .commits_unheard = commits_unheard};
+    struct failing failing = {.store = {&failing_ops, &failing_unit, &failing},
+                              .inner = shop->store,
+                              .fail_at = fail_at,
+                              .commits_unheard = commits_unheard};
     failing.store.unit = shop->store->unit ? &failing_unit : NULL;
     shop->store = &failing.store;
     day_run(&day);

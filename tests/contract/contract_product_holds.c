@@ -4,8 +4,8 @@
 #include "tests/contract/contract_product.h"
 
 /* {product, pieces, product, pieces ...} as a reserve. */
-static struct product_reserve reserve_of(struct shop *shop, const char *order_id, const char *fingerprint, const int *pairs,
-                                         uint32_t count)
+static struct product_reserve reserve_of(struct shop *shop, const char *order_id, const char *fingerprint,
+                                         const int *pairs, uint32_t count)
 {
     struct product_reserve in = {.order_id = text_of(order_id), .fingerprint = text_of(fingerprint)};
     in.lines.items = arena_alloc(&shop->arena, count * sizeof *in.lines.items);
@@ -17,8 +17,8 @@ static struct product_reserve reserve_of(struct shop *shop, const char *order_id
     }
     return in;
 }
-#define RESERVE(shop, order, fingerprint, ...)                                     \
-    reserve_of(shop, order, fingerprint, (const int[]){__VA_ARGS__},               \
+#define RESERVE(shop, order, fingerprint, ...)                                                                         \
+    reserve_of(shop, order, fingerprint, (const int[]){__VA_ARGS__},                                                   \
                sizeof((const int[]){__VA_ARGS__}) / sizeof(int) / 2)
 
 static void stock_things(struct shop *shop, int count)
@@ -92,7 +92,9 @@ static void a_refused_reserve_takes_nothing(void **state)
     static const struct {
         const char *pointer, *code;
         int64_t available;
-    } expected[] = {{"/lines/1", "out_of_stock", 10}, {"/lines/2", "unavailable", 0}, {"/lines/3", "unavailable", 0},
+    } expected[] = {{"/lines/1", "out_of_stock", 10},
+                    {"/lines/2", "unavailable", 0},
+                    {"/lines/3", "unavailable", 0},
                     {"/lines/4", "unavailable", 0}};
     for (size_t i = 0; i < ARRAY_COUNT(expected); i++) {
         assert_string_equal(shop->fault.items[i].pointer.data, expected[i].pointer);
@@ -167,7 +169,8 @@ static void held_pieces_come_back_on_top(void **state)
     assert_int_equal(shop_reserve(shop, &last, &out), ERR_NONE);
     assert_int_equal(stock_of(shop, 1), STOCK_MAX - 1);
     assert_int_equal(shop_retire(shop, &removal, edit.id, NULL), ERR_NONE);
-    assert_int_equal(shop_settle(shop, last.order_id, HOLD_RELEASE, NULL), ERR_NONE); /* of a retired product: no error */
+    assert_int_equal(shop_settle(shop, last.order_id, HOLD_RELEASE, NULL),
+                     ERR_NONE); /* of a retired product: no error */
 }
 
 static void confirming_by_request(void **state)

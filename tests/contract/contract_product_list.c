@@ -103,8 +103,9 @@ static void sorts_order_by_their_value(void **state)
     struct shop *shop = *state;
     static const char *const names[] = {"pear", "Apple", "éclair", "Eclairs", "banana"};
     static const char *const expected[product_sort_count] = {
-        [PRODUCT_BY_NEWEST] = "4 3 2 1 0",        [PRODUCT_BY_OLDEST] = "0 1 2 3 4", [PRODUCT_BY_PRICE] = "1 0 3 2 4",
-        [PRODUCT_BY_PRICE_FALLING] = "4 2 3 0 1", [PRODUCT_BY_NAME] = "1 4 2 3 0",   [PRODUCT_BY_NAME_FALLING] = "0 3 2 4 1",
+        [PRODUCT_BY_NEWEST] = "4 3 2 1 0",    [PRODUCT_BY_OLDEST] = "0 1 2 3 4",
+        [PRODUCT_BY_PRICE] = "1 0 3 2 4",     [PRODUCT_BY_PRICE_FALLING] = "4 2 3 0 1",
+        [PRODUCT_BY_NAME] = "1 4 2 3 0",      [PRODUCT_BY_NAME_FALLING] = "0 3 2 4 1",
         [PRODUCT_BY_RELEVANCE] = "4 3 2 1 0",
     };
     static const int64_t prices[] = {1000, 5, 1500, 1200, 20}; /* the last one in yen: 20 major units */
@@ -197,7 +198,10 @@ static void filters_follow_edits(void **state)
     product.categories = (struct text_list){old, 1};
     product.description = TEXT("ancient");
     shop_add(shop, &product);
-    struct product_edit edit = {.id = product.id, .categories = {new, 1}, .name = TEXT("Modern"), .price = 990000,
+    struct product_edit edit = {.id = product.id,
+                                .categories = {new, 1},
+                                .name = TEXT("Modern"),
+                                .price = 990000,
                                 .description = TEXT("recent")};
     set_has(product_edit, &edit, categories), set_has(product_edit, &edit, name), set_has(product_edit, &edit, price);
     set_has(product_edit, &edit, description);
@@ -227,7 +231,7 @@ static void search_finds_all_words_by_prefix(void **state)
     static const struct {
         const char *name, *description;
     } goods[] = {
-        {"Crème brûlée dish", "oven-proof"}, {"Garden chair", "of red oak"},      {"Red chair", "for the garden"},
+        {"Crème brûlée dish", "oven-proof"},       {"Garden chair", "of red oak"},      {"Red chair", "for the garden"},
         {"Redwood table", "a chair goes with it"}, {"Chaise", "10\" legs, \"quoted\""}, {"日本の茶碗", "STRASSE"},
     };
     for (int i = 0; i < (int)ARRAY_COUNT(goods); i++) {
@@ -257,8 +261,9 @@ static void search_takes_no_syntax(void **state)
 {
     struct shop *shop = *state;
     static const char *const harmless[] = {
-        "a\" OR \"b", "name:thing", "thing*", "NEAR(thing x)", "thing NOT 1", "-thing", "^thing", "thing + 1", "{thing",
-        "thing)", "(((((", "AND", "OR", "NOT", "' OR 1=1 --", "%", "_", "\\", "thing\" *",
+        "a\" OR \"b", "name:thing", "thing*",    "NEAR(thing x)", "thing NOT 1", "-thing", "^thing",      "thing + 1",
+        "{thing",     "thing)",     "(((((",     "AND",           "OR",          "NOT",    "' OR 1=1 --", "%",
+        "_",          "\\",         "thing\" *",
     };
     struct product product = shop_product(shop, 1);
     shop_add(shop, &product);

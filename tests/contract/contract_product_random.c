@@ -77,11 +77,12 @@ static void step_reserve(struct world *world)
     for (uint32_t i = 0, first = pick(world, PRODUCTS); i < wish.count; i++) {
         wish.product[i] = (int)((first + i) % PRODUCTS);
         wish.pieces[i] = 1 + pick(world, 6);
-        lines[i] = (struct reserve_line){.product_id = text_of(world->products[wish.product[i]]),
-                                         .quantity = wish.pieces[i]};
+        lines[i] =
+            (struct reserve_line){.product_id = text_of(world->products[wish.product[i]]), .quantity = wish.pieces[i]};
     }
     struct product_reserve in = {.order_id = text_of(world->orders[wish.order]),
-                                 .fingerprint = text_of(fingerprints[wish.request]), .lines = {lines, wish.count}};
+                                 .fingerprint = text_of(fingerprints[wish.request]),
+                                 .lines = {lines, wish.count}};
     assert_int_equal(shop_reserve(world->shop, &in, &out), books_reserve(&world->books, &wish));
 }
 

@@ -110,7 +110,8 @@ static void lines_name_a_product_once(void **state)
     struct caller one = admin();
     struct product product = made(world, "Chair", 5);
     struct product_reserved out = {0};
-    struct reserve_line lines[] = {{.product_id = product.id, .quantity = 1}, {.product_id = product.id, .quantity = 1}};
+    struct reserve_line lines[] = {{.product_id = product.id, .quantity = 1},
+                                   {.product_id = product.id, .quantity = 1}};
     struct product_reserve in = {.order_id = TEXT("ord_1"), .fingerprint = TEXT("f"), .lines = {lines, 2}};
     assert_int_equal(ask(world, &one, OP_product_reserve, &in, &out), ERR_INVALID_BODY);
     assert_true(text_is(world->fault.items[0].pointer, "/lines/1/product_id"));

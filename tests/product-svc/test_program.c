@@ -6,8 +6,11 @@ static void unusable_settings_end_the_program(void **state)
     struct world *world = *state;
     static const struct {
         const char *flag, *value;
-    } bad[] = {{"--currency", "usd"}, {"--currency", "DOLLAR"}, {"--store", "mongodb://localhost"},
-               {"--store", "sqlite:/proc/none"}, {"--hold-patience-ms", "1000"}};
+    } bad[] = {{"--currency", "usd"},
+               {"--currency", "DOLLAR"},
+               {"--store", "mongodb://localhost"},
+               {"--store", "sqlite:/proc/none"},
+               {"--hold-patience-ms", "1000"}};
     world->log.level = LOG_ERROR + 1; /* what is told is not looked at here */
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct runner runner;

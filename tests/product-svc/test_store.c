@@ -11,7 +11,8 @@
 static void other_schemes_are_one_clear_fault(void **state)
 {
     (void)state;
-    static const char *const urls[] = {"mongodb://localhost/shop", "postgres:x", "sqlite", "", ":", "SQLITE:/tmp", "sqlite:"};
+    static const char *const urls[] = {
+        "mongodb://localhost/shop", "postgres:x", "sqlite", "", ":", "SQLITE:/tmp", "sqlite:"};
     for (size_t i = 0; i < ARRAY_COUNT(urls); i++) {
         struct fault fault;
         struct store_config config = {.store = urls[i]};

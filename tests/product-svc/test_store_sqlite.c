@@ -48,15 +48,23 @@ static int place_drop(void **state)
 
 static struct product_act act_of(struct place *place)
 {
-    return (struct product_act){.arena = &place->arena, .fault = &place->fault, .now_ms = 1000,
-                                .request_id = TEXT("0123456789abcdef"), .fingerprint = TEXT("f")};
+    return (struct product_act){.arena = &place->arena,
+                                .fault = &place->fault,
+                                .now_ms = 1000,
+                                .request_id = TEXT("0123456789abcdef"),
+                                .fingerprint = TEXT("f")};
 }
 
 static enum err insert(struct place *place)
 {
     struct product_act act = act_of(place);
-    struct product out, product = {.id = TEXT("prd_1"), .name = TEXT("Chair"), .sku = TEXT("C"), .currency = TEXT("USD"),
-                                   .stock = 3, .active = true, .version = 1};
+    struct product out, product = {.id = TEXT("prd_1"),
+                                   .name = TEXT("Chair"),
+                                   .sku = TEXT("C"),
+                                   .currency = TEXT("USD"),
+                                   .stock = 3,
+                                   .active = true,
+                                   .version = 1};
     return place->writer->ops->insert(place->writer, &act, &product, &out);
 }
 
@@ -131,9 +139,10 @@ static void constraints_have_the_last_word(void **state)
     assert_refused(place, "UPDATE products SET stock = stock - 3");
     assert_refused(place, "INSERT INTO holds SELECT * FROM holds");
     assert_refused(place, "UPDATE holds SET quantity = 0");
-    assert_refused(place, "INSERT INTO products SELECT NULL, 'prd_2', name, description, sku, price, currency, price_decimal,"
-                          " stock, categories, images, active, version, created_at, updated_at, retired_at, name_key,"
-                          " sku_key, fingerprint FROM products");
+    assert_refused(place,
+                   "INSERT INTO products SELECT NULL, 'prd_2', name, description, sku, price, currency, price_decimal,"
+                   " stock, categories, images, active, version, created_at, updated_at, retired_at, name_key,"
+                   " sku_key, fingerprint FROM products");
 }
 
 int main(void)

@@ -11,8 +11,9 @@ enum { PATIENCE_MS = 20000 };
 static const struct {
     const char *order_id;
     enum order_outcome outcome;
-} judged_orders[] = {
-    {"ord_placed", ORDER_OUTCOME_PLACED}, {"ord_cancelled", ORDER_OUTCOME_CANCELLED}, {"ord_shipped", ORDER_OUTCOME_SHIPPED}};
+} judged_orders[] = {{"ord_placed", ORDER_OUTCOME_PLACED},
+                     {"ord_cancelled", ORDER_OUTCOME_CANCELLED},
+                     {"ord_shipped", ORDER_OUTCOME_SHIPPED}};
 
 static enum err judge(struct call *call, const void *in, void *out)
 {
@@ -49,8 +50,12 @@ static void judge_close(struct service_loop *loop, void *state)
 static int judge_run(const void *config, struct env *env)
 {
     static const struct op_handler handlers[] = {{OP_order_arbitrate, judge}};
-    static const struct service service = {.name = "order", .handlers = handlers, .handler_count = 1, .default_loops = 1,
-                                           .open = judge_open, .close = judge_close};
+    static const struct service service = {.name = "order",
+                                           .handlers = handlers,
+                                           .handler_count = 1,
+                                           .default_loops = 1,
+                                           .open = judge_open,
+                                           .close = judge_close};
     const struct product_settings *settings = config;
     return service_run(&service, config, &settings->bus, &settings->service, env);
 }
@@ -65,10 +70,18 @@ static void leave_old_holds(struct world *world)
     struct product_store *store;
     fault_init(&fault, &arena);
     assert_int_equal(product_store_open(&config, true, NULL, &fault, &store), ERR_NONE);
-    struct product_act act = {.arena = &arena, .fault = &fault, .now_ms = clock_wall_ms() - 600 * 1000,
-                              .request_id = TEXT("0123456789abcdef"), .fingerprint = TEXT("p")};
-    struct product out, product = {.id = TEXT("prd_1"), .name = TEXT("Chair"), .sku = TEXT("C"), .currency = TEXT("USD"),
-                                   .stock = 10, .active = true, .version = 1};
+    struct product_act act = {.arena = &arena,
+                              .fault = &fault,
+                              .now_ms = clock_wall_ms() - 600 * 1000,
+                              .request_id = TEXT("0123456789abcdef"),
+                              .fingerprint = TEXT("p")};
+    struct product out, product = {.id = TEXT("prd_1"),
+                                   .name = TEXT("Chair"),
+                                   .sku = TEXT("C"),
+                                   .currency = TEXT("USD"),
+                                   .stock = 10,
+                                   .active = true,
+                                   .version = 1};
     assert_int_equal(store->ops->insert(store, &act, &product, &out), ERR_NONE);
     for (size_t i = 0; i < ARRAY_COUNT(orders); i++) {
         struct product_reserved reserved;

@@ -34,15 +34,18 @@ static void *runner_main(void *argument)
 
 /* Starts it and waits until it is ready, or has ended. flag and value may be NULL. */
 void runner_start(struct world *world, struct runner *runner, const struct program *program, const char *flag,
-                         const char *value)
+                  const char *value)
 {
     uint64_t count;
     const char *const words[] = {program->name, "--bus", world->bus_name, flag, value};
     *runner = (struct runner){.program = *program, .argc = flag ? 5 : 3, .status = -1};
     memcpy(runner->argv, words, sizeof words); /* nobody writes into the strings */
     runner->ready_fd = eventfd(0, EFD_CLOEXEC);
-    runner->host = (struct program_host){.log = &world->log, .bus_context = world->context,
-                                         .stop_fd = eventfd(0, EFD_CLOEXEC), .ready = runner_ready, .owner = runner};
+    runner->host = (struct program_host){.log = &world->log,
+                                         .bus_context = world->context,
+                                         .stop_fd = eventfd(0, EFD_CLOEXEC),
+                                         .ready = runner_ready,
+                                         .owner = runner};
     assert_int_equal(pthread_create(&runner->thread, NULL, runner_main, runner), 0);
     runner->running = true;
     assert_int_equal(read(runner->ready_fd, &count, sizeof count), sizeof count);
@@ -72,8 +75,11 @@ int world_make(void **state)
     world->context = bus_context_new();
     world->metrics = metrics_new();
     world->bus = (struct bus_config){.bus = world->bus_name, .heartbeat_ms = 1000};
-    world->env = (struct env){.log = &world->log, .metrics = world->metrics, .instance = "test",
-                              .bus_context = world->context, .stop_fd = -1};
+    world->env = (struct env){.log = &world->log,
+                              .metrics = world->metrics,
+                              .instance = "test",
+                              .bus_context = world->context,
+                              .stop_fd = -1};
     runner_start(world, &world->broker, &broker_program, "--events", "");
     assert_int_equal(world->broker.status, -1);
     struct bus_client_settings settings = {.bus = &world->bus, .role = "gateway", .slot_count = SLOTS};
@@ -124,8 +130,11 @@ struct caller admin(void)
 
 struct call_meta meta_of(const struct caller *caller)
 {
-    struct call_meta meta = {.user_id = TEXT("usr_1"), .role = caller->role, .keyed = caller->keyed,
-                             .if_match = text_of(caller->if_match), .caller = TEXT("order")};
+    struct call_meta meta = {.user_id = TEXT("usr_1"),
+                             .role = caller->role,
+                             .keyed = caller->keyed,
+                             .if_match = text_of(caller->if_match),
+                             .caller = TEXT("order")};
     set_has(call_meta, &meta, user_id), set_has(call_meta, &meta, role), set_has(call_meta, &meta, caller);
     if (caller->keyed) {
         set_has(call_meta, &meta, keyed);
@@ -151,7 +160,8 @@ bool ask_replayed(struct world *world, const struct caller *caller, enum op op, 
     struct bus_request sent = {.route = text_of(info->route),
                                .meta = record_pack_in(&call_meta_record, &meta, &world->arena),
                                .body = record_pack_in(info->request, request, &world->arena),
-                               .budget_ms = info->budget_ms, .priority = info->priority};
+                               .budget_ms = info->budget_ms,
+                               .priority = info->priority};
     struct bus_answer answer = {0};
     struct reply_meta reply = {0};
     memcpy(sent.request_id, caller->request_id, ID_SIZE);
