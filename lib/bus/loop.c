@@ -120,6 +120,8 @@ static void loop_end(struct service_loop *loop)
     {
         call_abandon(call);
     }
+    atomic_fetch_add(&loop->host->ended_count, 1);
+    mailbox_wake(loop->host->released);
     loop->host->service->close(loop, loop->store.state);
     while (mailbox_take(loop->inbox, (void **)calls, SERVICE_MAX_BATCH, 0) > 0) {
         /* what a pool still gave back is in the list already */
@@ -172,12 +174,17 @@ void loop_start(struct service_loop *loop)
     ASSERT(pthread_mutex_unlock(&host->lock) == 0);
 }
 
+void loop_wake(struct service_loop *loop)
+{
+    mailbox_wake(loop->inbox);
+}
+
 void loop_join(struct service_loop *loop)
 {
     if (!loop->started) {
         return;
     }
-    mailbox_wake(loop->inbox);
+    loop_wake(loop);
     pthread_join(loop->thread, NULL);
     mailbox_destroy(&loop->inbox);
     mem_free(loop->op_metrics);

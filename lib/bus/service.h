@@ -25,7 +25,8 @@
     X(NUMBER, loops, "j", "0", 0, 64, "worker loops; 0: by store (SQLite: one that writes and one that reads)")  \
     X(NUMBER, batch, "batch", "64", 1, 1024, "requests that share one commit at most")                           \
     X(NUMBER, credit, "credit", "256", 1, 65535, "requests this process takes from a broker at a time")          \
-    X(NUMBER, calls, "calls", "4096", 16, 65536, "calls to other services in flight at a time")
+    X(NUMBER, calls, "calls", "4096", 16, 65536, "calls to other services in flight at a time")                  \
+    X(NUMBER, drain_ms, "service-drain-ms", "10000", 0, 600000, "time for what is under way when the service is stopped")
 CONFIG_DECLARE(service_config, SERVICE_CONFIG);
 
 struct call;

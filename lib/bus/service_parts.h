@@ -21,7 +21,6 @@ enum {
     SERVICE_MAX_LOOPS = 64,
     SERVICE_MAX_BATCH = 1024,
     SERVICE_MAX_INTERNAL = 4096, /* calls without a client that wait or run in one loop */
-    SERVICE_DRAIN_MS = 10000,
     SERVICE_RETRY_AFTER_S = 1
 };
 
@@ -133,6 +132,7 @@ struct service_host {
     atomic_int open_count;     /* calls that have not ended */
     atomic_bool draining;      /* no timer starts any more */
     atomic_bool stopping;      /* loops end */
+    atomic_int ended_count;    /* loops that have ended and answered what they had left */
     struct text plain_meta;    /* a packed reply_meta; most replies have this one */
     struct metric *batch_size, *queue_length;
     pthread_mutex_t lock;      /* of the loops' states */
@@ -148,6 +148,8 @@ void release_drop_flights(struct release *release);
 
 /* ---- loop.c ---- */
 void loop_start(struct service_loop *loop);
+/* After host->stopping was set: lets it notice. */
+void loop_wake(struct service_loop *loop);
 /* After host->stopping was set: waits for its end. */
 void loop_join(struct service_loop *loop);
 /* Gives a call to its loop. It always fits: the number of calls is bounded before. Thread-safe. */

@@ -7,7 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/bus/service_parts.h"
 
-enum { WORKER_RELEASE_MAX = 64, WORKER_RETRY_MS = 5, WORKER_DRAIN_TICK_MS = 10, WORKER_FAREWELL_MS = 1000 };
+enum { WORKER_RELEASE_MAX = 64, WORKER_RETRY_MS = 5, WORKER_DRAIN_TICK_MS = 10 };
 
 struct worker_peer {
     struct peer peer;
@@ -24,8 +24,8 @@ struct worker {
     struct hello_service served;
     struct worker_peer peers[BUS_MAX_BROKERS];
     int peer_count;
-    struct courier *courier;
-    int open_count; /* tickets */
+    struct courier *courier; /* NULL at the end */
+    int open_count;          /* tickets */
     bool ready_told;
     bool draining;
     int64_t drain_until_ms;
@@ -178,23 +178,6 @@ static void unsent_send(struct worker *worker, struct worker_peer *to)
     }
 }
 
-static void release_take(struct worker *worker, struct release *release)
-{
-    struct ticket *ticket = release->tickets;
-    while (ticket) {
-        struct ticket *next = ticket->chain;
-        ticket_close(worker, ticket);
-        ticket = next;
-    }
-    struct flight *flight = release->flights;
-    while (flight) {
-        struct flight *next = flight->next;
-        courier_send(worker->courier, flight);
-        flight = next;
-    }
-    mem_free(release);
-}
-
 void release_drop_flights(struct release *release)
 {
     struct flight *flight, *after;
@@ -203,6 +186,26 @@ void release_drop_flights(struct release *release)
         flight_destroy(&flight);
     }
     release->flights = NULL;
+}
+
+static void release_take(struct worker *worker, struct release *release)
+{
+    struct ticket *ticket = release->tickets;
+    while (ticket) {
+        struct ticket *next = ticket->chain;
+        ticket_close(worker, ticket);
+        ticket = next;
+    }
+    if (!worker->courier) {
+        release_drop_flights(release);
+    }
+    struct flight *flight = release->flights;
+    while (flight) {
+        struct flight *next = flight->next;
+        courier_send(worker->courier, flight);
+        flight = next;
+    }
+    mem_free(release);
 }
 
 static void releases_take(struct worker *worker)
@@ -324,7 +327,7 @@ static bool drain_step(struct worker *worker, int64_t now_ms)
             return false;
         }
         worker->draining = true;
-        worker->drain_until_ms = now_ms + SERVICE_DRAIN_MS;
+        worker->drain_until_ms = now_ms + worker->host->own->drain_ms;
         atomic_store(&worker->host->draining, true);
         log_info(worker->host->env->log, "drain", KV_INT("open", worker->open_count));
     }
@@ -336,7 +339,7 @@ static bool drain_step(struct worker *worker, int64_t now_ms)
 
 static int64_t worker_wait_ms(const struct worker *worker, int64_t now_ms)
 {
-    int64_t wait_ms = courier_wait_ms(worker->courier, now_ms);
+    int64_t wait_ms = worker->courier ? courier_wait_ms(worker->courier, now_ms) : WORKER_DRAIN_TICK_MS;
     for (int i = 0; i < worker->peer_count; i++) {
         const struct worker_peer *of = &worker->peers[i];
         int64_t peer_ms = of->unsent ? WORKER_RETRY_MS : peer_wait_ms(&of->peer, now_ms);
@@ -348,7 +351,7 @@ static int64_t worker_wait_ms(const struct worker *worker, int64_t now_ms)
 static void worker_pass(struct worker *worker)
 {
     zmq_pollitem_t items[2 * BUS_MAX_BROKERS + 2];
-    int peers_at = courier_poll_items(worker->courier, items);
+    int peers_at = worker->courier ? courier_poll_items(worker->courier, items) : 0;
     int count = peers_at;
     for (int i = 0; i < worker->peer_count; i++) {
         struct peer *peer = &worker->peers[i].peer;
@@ -366,7 +369,9 @@ static void worker_pass(struct worker *worker)
         }
     }
     int64_t now_ms = clock_now_ms();
-    courier_work(worker->courier, items, now_ms);
+    if (worker->courier) {
+        courier_work(worker->courier, items, now_ms);
+    }
     for (int i = 0; i < worker->peer_count; i++) {
         peer_time(worker, &worker->peers[i], now_ms);
     }
@@ -413,6 +418,24 @@ static void worker_close(struct worker *worker)
     }
 }
 
+/* Flights that have not come back end first, so that no loop waits for them. Then the loops end, and what they answer
+ * at the last is sent while they close their stores. */
+static void loops_end(struct worker *worker)
+{
+    struct service_host *host = worker->host;
+    courier_destroy(&worker->courier);
+    atomic_store(&host->stopping, true);
+    for (int i = 0; i < host->loop_count; i++) {
+        loop_wake(&host->loops[i]);
+    }
+    while (atomic_load(&host->ended_count) < host->loop_count) {
+        worker_pass(worker);
+    }
+    while (mailbox_count(host->released) > 0) {
+        releases_take(worker);
+    }
+}
+
 void worker_run(struct service_host *host)
 {
     struct worker *worker = mem_alloc(sizeof *worker);
@@ -421,17 +444,10 @@ void worker_run(struct service_host *host)
     while (!drain_step(worker, clock_now_ms())) {
         worker_pass(worker);
     }
-    /* Flights that never came back end here, so that no loop waits for them; then the loops end and give their last. */
-    courier_destroy(&worker->courier);
-    atomic_store(&host->stopping, true);
+    loops_end(worker);
+    worker_close(worker);
     for (int i = 0; i < host->loop_count; i++) {
         loop_join(&host->loops[i]);
     }
-    void *item;
-    while (mailbox_take(host->released, &item, 1, 0) == 1) {
-        release_drop_flights(item);
-        release_take(worker, item);
-    }
-    worker_close(worker);
     mem_free(worker);
 }

@@ -46,13 +46,25 @@ static void *service_thread(void *argument)
     return NULL;
 }
 
-void rig_service_start(struct rig_service *rig, void *context, const char *bus, const struct service *service,
-                       int loops)
+static void start(struct rig_service *rig, void *context, const char *bus, const struct service *service)
 {
     rig_env_open(&rig->rig, context, bus, service->name);
     rig->service = service;
-    rig->config = (struct service_config){.loops = loops, .batch = 64, .credit = 256, .calls = 64};
     ASSERT(pthread_create(&rig->thread, NULL, service_thread, rig) == 0);
+}
+
+void rig_service_start(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                       int loops)
+{
+    rig->config = (struct service_config){.loops = loops, .batch = 64, .credit = 256, .calls = 64, .drain_ms = 10000};
+    start(rig, context, bus, service);
+}
+
+void rig_service_start_draining(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                                int64_t drain_ms)
+{
+    rig->config = (struct service_config){.batch = 64, .credit = 256, .calls = 64, .drain_ms = drain_ms};
+    start(rig, context, bus, service);
 }
 
 static bool sem_wait_patiently(sem_t *sem)

@@ -32,6 +32,9 @@ struct rig_service {
 /* Starts it without waiting. */
 void rig_service_start(struct rig_service *rig, void *context, const char *bus, const struct service *service,
                        int loops);
+/* The same with its own loops and this much time to drain. */
+void rig_service_start_draining(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                                int64_t drain_ms);
 /* Waits until it says that it is ready. */
 void rig_service_wait(struct rig_service *rig);
 /* Drains it; returns its exit status. */

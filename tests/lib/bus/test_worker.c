@@ -64,6 +64,47 @@ static void test_drain_waits_for_answers(void **state)
     rig_service_wait(&scene->user);
 }
 
+static void test_drain_has_an_end(void **state)
+{
+    struct scene *scene = *state;
+    struct call_meta meta = meta_of_user("usr_1");
+    struct nothing nothing = {0};
+    struct answered answered = {.status = ERR_COUNT};
+    struct bus_request request = {.route = TEXT("user.logout"),
+                                  .meta = record_pack_in(&call_meta_record, &meta, &scene->arena),
+                                  .body = record_pack_in(&nothing_record, &nothing, &scene->arena),
+                                  .budget_ms = 20000};
+    work_waits = true;
+    assert_int_equal(bus_client_start(scene->client, &request, answer_note, &answered), ERR_NONE);
+    gate_wait(&gate); /* the work does not end before the drain's time is over */
+    uint64_t one = 1;
+    assert_int_equal(write(scene->user.rig.stop_fd, &one, sizeof one), sizeof one);
+    RIG_WAIT(answered.status != ERR_COUNT);
+    assert_int_equal(answered.status, ERR_SERVICE_UNAVAILABLE);
+    sem_post(&gate.leave);
+    pthread_join(scene->user.thread, NULL);
+    assert_int_equal(scene->user.status, 0);
+    rig_env_close(&scene->user.rig);
+    pool = work_pool_new(1, 4);
+    rig_service_start(&scene->user, scene->context, scene->base, &user_service, 0);
+    rig_service_wait(&scene->user);
+}
+
+static int scene_open_hasty(void **state)
+{
+    int opened = scene_open(state, "inproc://hasty", &user_service);
+    struct scene *scene = *state;
+    uint64_t one = 1;
+    /* once more, with a shorter drain */
+    assert_int_equal(write(scene->user.rig.stop_fd, &one, sizeof one), sizeof one);
+    pthread_join(scene->user.thread, NULL);
+    rig_env_close(&scene->user.rig);
+    pool = work_pool_new(1, 4);
+    rig_service_start_draining(&scene->user, scene->context, scene->base, &user_service, 50);
+    rig_service_wait(&scene->user);
+    return opened;
+}
+
 static void test_broker_forgets(void **state)
 {
     struct scene *scene = *state;
@@ -140,6 +181,7 @@ int main(void)
         SCENE(test_drain),
         SCENE_IPC(test_drain),
         SCENE(test_drain_waits_for_answers),
+        cmocka_unit_test_setup_teardown(test_drain_has_an_end, scene_open_hasty, scene_close),
         SCENE_IPC(test_broker_forgets),
         cmocka_unit_test_setup_teardown(test_timer, scene_open_timer, scene_close),
         SCENE(test_metrics_travel),
