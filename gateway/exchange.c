@@ -5,7 +5,7 @@
 #include "gateway/problem.h"
 #include "lib/base/clock.h"
 
-enum { BUFFER_KEPT_SIZE = 64 * 1024, DATE_SIZE = 32 };
+enum { BUFFER_KEPT_SIZE = 64 * 1024 };
 
 void exchange_init(struct exchange *exchange, struct gateway *gateway)
 {
@@ -156,13 +156,18 @@ const char *http_reason(int status)
     return "Unknown";
 }
 
-static void add_date(struct buffer *out)
+/* Made once a second: a date costs more than the rest of a head. */
+static void add_date(struct exchange *exchange, struct buffer *out)
 {
-    char room[DATE_SIZE];
     struct tm tm;
     time_t now = (time_t)(clock_wall_ms() / 1000);
-    if (gmtime_r(&now, &tm) && strftime(room, sizeof room, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0) {
-        (void)(buffer_add_string(out, "Date: ") && buffer_add_string(out, room) && buffer_add_string(out, "\r\n"));
+    if (now != exchange->date_s && gmtime_r(&now, &tm) &&
+        strftime(exchange->date_text, DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0) {
+        exchange->date_s = now;
+    }
+    if (now == exchange->date_s) {
+        (void)(buffer_add_string(out, "Date: ") && buffer_add_string(out, exchange->date_text) &&
+               buffer_add_string(out, "\r\n"));
     }
 }
 
@@ -176,13 +181,13 @@ static bool status_has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
-void reply_write_head(const struct exchange *exchange, struct buffer *out)
+void reply_write_head(struct exchange *exchange, struct buffer *out)
 {
     const struct reply *reply = &exchange->reply;
     bool added = buffer_add_string(out, "HTTP/1.1 ") && buffer_add_int(out, reply->status) &&
                  buffer_add_char(out, ' ') && buffer_add_string(out, http_reason(reply->status)) &&
                  buffer_add_string(out, "\r\n");
-    add_date(out);
+    add_date(exchange, out);
     if (status_has_body(reply->status)) {
         added = added && buffer_add_string(out, "Content-Length: ") && buffer_add_int(out, whole_body(reply).size) &&
                 buffer_add_string(out, "\r\n");

@@ -3,6 +3,8 @@
 #ifndef ZMART_GATEWAY_EXCHANGE_H
 #define ZMART_GATEWAY_EXCHANGE_H
 
+#include <time.h>
+
 #include "gateway/request.h"
 #include "gateway/router.h"
 #include "lib/base/buffer.h"
@@ -26,6 +28,8 @@ struct reply {
 
 struct gateway;
 
+enum { DATE_SIZE = 32 };
+
 struct exchange {
     struct gateway *gateway;
     struct http_request request;
@@ -44,6 +48,8 @@ struct exchange {
     /* Reads the whole body into the arena, at most max_size bytes of it; fills the fault. Called at most once. */
     enum err (*read_body)(struct exchange *exchange, size_t max_size, struct text *out);
     void *connection; /* for read_body */
+    time_t date_s; /* the second that date_text tells */
+    char date_text[DATE_SIZE];
 };
 
 /* For reuse by the next request: arena and buffers are emptied, not freed (big ones are). */
@@ -57,7 +63,7 @@ void reply_add_field(struct reply *reply, const char *name, struct text value);
 /* The fault as problem+json; whatever was in the reply's body is dropped, its fields stay. */
 void reply_problem(struct exchange *exchange);
 /* The head of the reply, status line to empty line. */
-void reply_write_head(const struct exchange *exchange, struct buffer *out);
+void reply_write_head(struct exchange *exchange, struct buffer *out);
 /* What is sent behind the head; empty for HEAD, 204 and 304. */
 struct text reply_body(const struct exchange *exchange);
 const char *http_reason(int status);

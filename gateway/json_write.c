@@ -140,7 +140,7 @@ static bool record_write(const struct record *record, const void *in, const stru
         if (field->kind == FIELD_RAW) {
             continue;
         }
-        added = buffer_add_string(out, first ? "\"" : ",\"") && buffer_add_string(out, field->name) &&
+        added = buffer_add_string(out, first ? "\"" : ",\"") && buffer_add_text(out, field_name(field)) &&
                 buffer_add_string(out, "\":");
         first = false;
         bool present = (field->flags & REQ) || record_has(in, i);

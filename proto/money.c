@@ -21,11 +21,12 @@ static const char *const currencies_by_decimals[] = {
 
 int currency_decimals(struct text code)
 {
-    for (size_t decimals = 0; decimals < ARRAY_COUNT(currencies_by_decimals); decimals++) {
-        struct text rest = text_of(currencies_by_decimals[decimals]);
-        struct text one;
-        while (text_cut(&rest, ' ', &one)) {
-            if (one.size == 3 && text_equal(one, code)) {
+    enum { CODE_SIZE = 3, STRIDE = CODE_SIZE + 1 }; /* codes stand one blank apart */
+    for (size_t decimals = 0; code.size == CODE_SIZE && decimals < ARRAY_COUNT(currencies_by_decimals); decimals++) {
+        const char *list = currencies_by_decimals[decimals];
+        size_t size = list ? strlen(list) : 0;
+        for (size_t at = 0; at < size; at += STRIDE) {
+            if (list[at] == code.data[0] && list[at + 1] == code.data[1] && list[at + 2] == code.data[2]) {
                 return (int)decimals;
             }
         }

@@ -129,7 +129,7 @@ bool record_pack(const struct record *record, const void *in, struct buffer *out
     for (uint32_t i = 0; packed && i < record->field_count; i++) {
         const struct field *field = &record->fields[i];
         if ((field->flags & REQ) || record_has(in, i)) {
-            packed = pack_text(out, text_of(field->name)) && pack_value(field, field_in(field, in), out);
+            packed = pack_text(out, field_name(field)) && pack_value(field, field_in(field, in), out);
         }
     }
     return packed;

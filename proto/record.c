@@ -10,7 +10,7 @@
 const struct field *record_field(const struct record *record, struct text name)
 {
     for (uint32_t i = 0; i < record->field_count; i++) {
-        if (text_is(name, record->fields[i].name)) {
+        if (text_equal(name, field_name(&record->fields[i]))) {
             return &record->fields[i];
         }
     }
@@ -112,12 +112,48 @@ bool field_check_int(const struct field *field, int64_t value, char *message, si
     return false;
 }
 
+/* ---- where we are ---- */
+
+/* The way into a record, written out as a JSON pointer only when something is wrong there. */
+struct path {
+    struct path_step {
+        const char *name; /* of a field; NULL: an entry of a list */
+        uint32_t index;
+    } steps[2 * RECORD_MAX_DEPTH + 2];
+    int count;
+};
+
+enum { POINTER_SIZE = 256 };
+
+static void path_enter(struct path *path, const char *name, uint32_t index)
+{
+    ASSERT((size_t)path->count < ARRAY_COUNT(path->steps));
+    path->steps[path->count++] = (struct path_step){name, index};
+}
+
+static void path_leave(struct path *path)
+{
+    path->count--;
+}
+
+static void path_print(const struct path *path, char out[POINTER_SIZE])
+{
+    size_t length = 0;
+    out[0] = '\0';
+    for (int i = 0; i < path->count && length < POINTER_SIZE; i++) {
+        const struct path_step *step = &path->steps[i];
+        int size = step->name ? snprintf(out + length, POINTER_SIZE - length, "/%s", step->name)
+                              : snprintf(out + length, POINTER_SIZE - length, "/%" PRIu32, step->index);
+        length += size > 0 ? (size_t)size : 0;
+    }
+}
+
 /* ---- checking ---- */
 
 struct check {
     enum err code;
     struct fault *fault;
-    char pointer[256];
+    struct path path;
     int depth;
 };
 
@@ -126,21 +162,11 @@ static enum err record_check_at(const struct record *record, const void *in, str
 static enum err refused(struct check *check, const char *code, const char *message)
 {
     if (check->fault) {
-        fault_add(check->fault, check->pointer, code, -1, "%s", message);
+        char pointer[POINTER_SIZE];
+        path_print(&check->path, pointer);
+        fault_add(check->fault, pointer, code, -1, "%s", message);
     }
     return check->code;
-}
-
-/* Makes the pointer longer by /name or /index; returns the length to go back to. */
-static size_t pointer_enter(char *pointer, size_t size, const char *name, uint32_t index)
-{
-    size_t length = strlen(pointer);
-    if (name) {
-        snprintf(pointer + length, size - length, "/%s", name);
-    } else {
-        snprintf(pointer + length, size - length, "/%" PRIu32, index);
-    }
-    return length;
 }
 
 static enum err check_texts(const struct field *field, const void *at, struct check *check)
@@ -155,9 +181,9 @@ static enum err check_texts(const struct field *field, const void *at, struct ch
     enum err result = ERR_NONE;
     for (uint32_t i = 0; i < list.count; i++) {
         if (!field_check_text(field, list.items[i], message, sizeof message)) {
-            size_t back = pointer_enter(check->pointer, sizeof check->pointer, NULL, i);
+            path_enter(&check->path, NULL, i);
             result = refused(check, "out_of_range", message);
-            check->pointer[back] = '\0';
+            path_leave(&check->path);
         }
     }
     return result;
@@ -176,10 +202,10 @@ static enum err check_list(const struct field *field, const void *at, struct che
     }
     enum err result = ERR_NONE;
     for (uint32_t i = 0; i < count; i++) {
-        size_t back = pointer_enter(check->pointer, sizeof check->pointer, NULL, i);
+        path_enter(&check->path, NULL, i);
         enum err e = record_check_at(field->record, items + i * field->record->size, check);
         result = e == ERR_NONE ? result : e;
-        check->pointer[back] = '\0';
+        path_leave(&check->path);
     }
     return result;
 }
@@ -224,15 +250,15 @@ static enum err record_check_at(const struct record *record, const void *in, str
             if (!(field->flags & REQ)) {
                 continue;
             }
-            size_t back = pointer_enter(check->pointer, sizeof check->pointer, field->name, 0);
+            path_enter(&check->path, field->name, 0);
             result = refused(check, "required", "is required");
-            check->pointer[back] = '\0';
+            path_leave(&check->path);
             continue;
         }
-        size_t back = pointer_enter(check->pointer, sizeof check->pointer, field->name, 0);
+        path_enter(&check->path, field->name, 0);
         enum err e = check_value(field, field_in(field, in), check);
         result = e == ERR_NONE ? result : e;
-        check->pointer[back] = '\0';
+        path_leave(&check->path);
     }
     check->depth--;
     return result;
@@ -250,14 +276,16 @@ enum err record_check(const struct record *record, const void *in, enum err code
 struct unpack {
     struct arena *arena;
     struct fault *fault;
-    char pointer[256];
+    struct path path;
     int depth;
 };
 
 static enum err malformed(struct unpack *u, const char *message)
 {
     if (u->fault) {
-        fault_add(u->fault, u->pointer, "malformed", -1, "%s", message);
+        char pointer[POINTER_SIZE];
+        path_print(&u->path, pointer);
+        fault_add(u->fault, pointer, "malformed", -1, "%s", message);
     }
     return fault_set(u->fault, ERR_INVALID_BODY, NULL);
 }
@@ -290,12 +318,12 @@ static enum err unpack_list(struct unpack *u, const struct field *field, struct 
     }
     char *items = arena_alloc(u->arena, count * field->record->size);
     for (uint32_t i = 0; i < count; i++) {
-        size_t back = pointer_enter(u->pointer, sizeof u->pointer, NULL, i);
+        path_enter(&u->path, NULL, i);
         enum err e = unpack_map(u, field->record, wire, items + i * field->record->size);
         if (e != ERR_NONE) {
             return e;
         }
-        u->pointer[back] = '\0';
+        path_leave(&u->path);
     }
     memcpy(at, &items, sizeof items);
     memcpy((char *)at + sizeof items, &count, sizeof count);
@@ -380,7 +408,7 @@ static const struct field *field_expected(const struct record *record, struct te
 {
     for (uint32_t i = 0; i < record->field_count; i++) {
         uint32_t at = (*hint + i) % record->field_count;
-        if (text_is(name, record->fields[at].name)) {
+        if (text_equal(name, field_name(&record->fields[at]))) {
             *hint = at + 1;
             return &record->fields[at];
         }
@@ -406,19 +434,19 @@ static enum err unpack_entry(struct unpack *u, const struct record *record, stru
         return wire_skip(wire, RECORD_MAX_DEPTH - u->depth) ? ERR_NONE : malformed(u, "has a malformed value");
     }
     uint32_t index = (uint32_t)(field - record->fields);
-    size_t back = pointer_enter(u->pointer, sizeof u->pointer, field->name, 0);
+    path_enter(&u->path, field->name, 0);
     if (state->seen >> index & 1) {
         return malformed(u, "is given twice");
     }
     state->seen |= UINT64_C(1) << index;
     if (wire_peek(wire) == WIRE_NIL && !(field->flags & REQ) && field->kind != FIELD_RAW) {
-        u->pointer[back] = '\0';
+        path_leave(&u->path);
         return wire_read_nil(wire) ? ERR_NONE : ERR_INTERNAL;
     }
     enum err e = unpack_value(u, field, wire, field_at(field, out));
     if (e == ERR_NONE) {
         record_set_has(out, index);
-        u->pointer[back] = '\0';
+        path_leave(&u->path);
     }
     return e;
 }
@@ -441,7 +469,7 @@ static enum err unpack_map(struct unpack *u, const struct record *record, struct
     }
     for (uint32_t i = 0; i < record->field_count; i++) {
         if ((record->fields[i].flags & REQ) && !record_has(out, i)) {
-            (void)pointer_enter(u->pointer, sizeof u->pointer, record->fields[i].name, 0);
+            path_enter(&u->path, record->fields[i].name, 0);
             return malformed(u, "is required");
         }
     }
@@ -452,7 +480,11 @@ static enum err unpack_map(struct unpack *u, const struct record *record, struct
 enum err record_unpack(const struct record *record, struct text bytes, struct arena *arena, struct fault *fault,
                        void *out)
 {
-    struct unpack u = {.arena = arena, .fault = fault};
+    struct unpack u;
+    u.arena = arena;
+    u.fault = fault;
+    u.path.count = 0;
+    u.depth = 0;
     struct wire wire = wire_of(bytes);
     void *decoded = arena_alloc(arena, record->size);
     enum err e = unpack_map(&u, record, &wire, decoded);

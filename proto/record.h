@@ -61,6 +61,7 @@ struct enum_names {
 
 struct field {
     const char *name;
+    uint32_t name_size; /* bytes */
     enum field_kind kind;
     unsigned flags;
     size_t offset;
@@ -95,6 +96,10 @@ MUST_USE enum err record_check(const struct record *record, const void *in, enum
 MUST_USE bool field_check_text(const struct field *field, struct text value, char *message, size_t size);
 MUST_USE bool field_check_int(const struct field *field, int64_t value, char *message, size_t size);
 
+static inline struct text field_name(const struct field *field)
+{
+    return (struct text){field->name, field->name_size};
+}
 /* NULL if there is none of that name. */
 const struct field *record_field(const struct record *record, struct text name);
 /* Presence by table index (field - record->fields). */
@@ -134,7 +139,7 @@ MUST_USE bool enum_find(const struct enum_names *names, struct text name, int *o
 #define FIELD_MEMBER(R, kind, name, flags, min, max, sub, prose) FIELD_MEMBER_##kind(name, sub)
 #define FIELD_INDEX(R, kind, name, flags, min, max, sub, prose) R##_at_##name,
 #define FIELD_ROW(R, kind_, name_, flags_, min_, max_, sub, prose_)                                  \
-    {.name = #name_, .kind = FIELD_##kind_, .flags = flags_, .offset = offsetof(struct R, name_), \
+    {.name = #name_, .name_size = sizeof #name_ - 1, .kind = FIELD_##kind_, .flags = flags_, .offset = offsetof(struct R, name_), \
      .min = min_, .max = max_, FIELD_SUB_##kind_(sub), .prose = prose_},
 
 /* The presence bits come first, so that generic code finds them at offset 0. */

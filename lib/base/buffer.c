@@ -1,6 +1,5 @@
 #include "lib/base/buffer.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,11 +52,6 @@ bool buffer_add_text(struct buffer *buffer, struct text text)
     return buffer_add(buffer, text.data, text.size);
 }
 
-bool buffer_add_string(struct buffer *buffer, const char *string)
-{
-    return buffer_add(buffer, string, strlen(string));
-}
-
 bool buffer_add_char(struct buffer *buffer, char c)
 {
     return buffer_add(buffer, &c, 1);
@@ -65,9 +59,17 @@ bool buffer_add_char(struct buffer *buffer, char c)
 
 bool buffer_add_int(struct buffer *buffer, int64_t value)
 {
-    char digits[24];
-    int size = snprintf(digits, sizeof digits, "%" PRId64, value);
-    return buffer_add(buffer, digits, (size_t)size);
+    char digits[20]; /* -9223372036854775808 */
+    char *at = digits + sizeof digits;
+    uint64_t rest = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do {
+        *--at = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (value < 0) {
+        *--at = '-';
+    }
+    return buffer_add(buffer, at, (size_t)(digits + sizeof digits - at));
 }
 
 bool buffer_printf(struct buffer *buffer, const char *format, ...)

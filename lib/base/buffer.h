@@ -24,7 +24,10 @@ void buffer_clear(struct buffer *buffer);
 /* Appends whole or not at all; false (and overflown) when max_size would be passed. */
 bool buffer_add(struct buffer *buffer, const void *data, size_t size);
 bool buffer_add_text(struct buffer *buffer, struct text text);
-bool buffer_add_string(struct buffer *buffer, const char *string);
+static inline bool buffer_add_string(struct buffer *buffer, const char *string)
+{
+    return buffer_add(buffer, string, strlen(string)); /* inline, so that a literal's size is known */
+}
 bool buffer_add_char(struct buffer *buffer, char c);
 bool buffer_add_int(struct buffer *buffer, int64_t value);
 bool buffer_printf(struct buffer *buffer, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -1,6 +1,5 @@
 #include "lib/base/clock.h"
 
-#include <stdio.h>
 #include <time.h>
 
 #include "lib/base/invariant.h"
@@ -30,6 +29,14 @@ int64_t clock_wall_ms(void)
 static const int64_t WALL_MIN_MS = -62167219200000; /* 0000-01-01T00:00:00.000Z */
 static const int64_t WALL_MAX_MS = 253402300799999; /* 9999-12-31T23:59:59.999Z */
 
+static void put_digits(char *at, int count, int value)
+{
+    for (int i = count - 1; i >= 0; i--) {
+        at[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 {
     wall_ms = wall_ms < WALL_MIN_MS ? WALL_MIN_MS : wall_ms > WALL_MAX_MS ? WALL_MAX_MS : wall_ms;
@@ -38,11 +45,14 @@ void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
     time_t seconds = (time_t)((wall_ms - ms) / 1000);
     struct tm tm;
     ASSERT(gmtime_r(&seconds, &tm) != NULL);
-    char room[64];
-    snprintf(room, sizeof room, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-             tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)ms);
-    memcpy(out, room, CLOCK_TEXT_SIZE - 1);
-    out[CLOCK_TEXT_SIZE - 1] = '\0';
+    memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_TEXT_SIZE);
+    put_digits(out, 4, tm.tm_year + 1900);
+    put_digits(out + 5, 2, tm.tm_mon + 1);
+    put_digits(out + 8, 2, tm.tm_mday);
+    put_digits(out + 11, 2, tm.tm_hour);
+    put_digits(out + 14, 2, tm.tm_min);
+    put_digits(out + 17, 2, tm.tm_sec);
+    put_digits(out + 20, 3, (int)ms);
 }
 
 /* Reads exactly count digits at *at; -1 if there is anything else. */

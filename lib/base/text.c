@@ -12,11 +12,6 @@ struct text text_of(const char *string)
     return (struct text){string, (uint32_t)size};
 }
 
-bool text_equal(struct text a, struct text b)
-{
-    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
-}
-
 bool text_is(struct text text, const char *string)
 {
     return text_equal(text, text_of(string));

@@ -21,7 +21,10 @@ struct text {
 
 /* A text over a NUL-terminated string; NULL gives an empty text. */
 struct text text_of(const char *string);
-bool text_equal(struct text a, struct text b);
+static inline bool text_equal(struct text a, struct text b)
+{
+    return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+}
 bool text_is(struct text text, const char *string);
 /* ASCII only; bytes above 127 compare as they are. */
 bool text_equal_ignoring_case(struct text a, struct text b);
