@@ -130,7 +130,8 @@ struct service {
     void (*committed)(struct service_loop *loop, void *state);
 };
 
-/* Runs until env->stop_fd is readable, then drains: no new work, finish, reply, BYE. Calls env->ready when every loop
+/* Runs until env->stop_fd is readable, then drains: no new work, finish (--service-drain-ms at most; what is left is
+ * answered SERVICE_UNAVAILABLE), reply, BYE. Calls env->ready when every loop
  * has opened its store and a broker has said WELCOME. config is the program's struct; bus and own are parts of it. */
 int service_run(const struct service *service, const void *config, const struct bus_config *bus,
                 const struct service_config *own, struct env *env);
