@@ -10,18 +10,14 @@
 #include <unistd.h>
 
 #include "gateway/guard.h"
-#include "gateway/reaper.h"
+#include "gateway/http_body.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 
 enum {
     HEAD_BUFFER_SIZE =
-        4 * GUARD_MAX_HEAD_SIZE,   /* what does not fit civetweb calls malformed: leave room to say too large */
-    JOINED_MAX_SIZE = 64 * 1024,   /* head and body up to here leave in one write */
-    SMALL_BODY_SIZE = 64 * 1024,   /* an unread body up to here is read, so that the connection goes on */
-    LINGER_SIZE = 4 * 1024 * 1024, /* else so much of it is thrown away, so that the reply arrives */
-    LINGER_MS = 1000,
-    CHUNK_SIZE = 16 * 1024,
+        4 * GUARD_MAX_HEAD_SIZE, /* what does not fit civetweb calls malformed: leave room to say too large */
+    JOINED_MAX_SIZE = 64 * 1024, /* head and body up to here leave in one write */
     OPTION_SIZE = 300,
     STOP_POLL_MS = 5
 };
@@ -32,8 +28,8 @@ struct worker {
     struct worker *next;
     struct exchange exchange;
     struct buffer head;
-    int fd;           /* of the present connection; -1: none, or not known */
-    atomic_bool busy; /* a request has arrived and is not answered yet */
+    struct body_source source; /* its fd: of the present connection, changed under the lock; -1: none, or not known */
+    atomic_bool busy;          /* a request has arrived and is not answered yet */
 };
 
 struct http {
@@ -60,7 +56,7 @@ static void *thread_begin(const struct mg_context *context, int type)
     }
     struct worker *worker = mem_alloc(sizeof *worker);
     worker->http = self;
-    worker->fd = -1;
+    worker->source = (struct body_source){.reaper = self->reaper, .fd = -1};
     exchange_init(&worker->exchange, self->gateway);
     buffer_init(&worker->head, REPLY_MAX_HEAD_SIZE + JOINED_MAX_SIZE);
     ASSERT(pthread_mutex_lock(&self->lock) == 0);
@@ -96,125 +92,15 @@ static void thread_end(const struct mg_context *context, int type, void *pointer
 static void worker_set_fd(struct worker *worker, int fd)
 {
     ASSERT(pthread_mutex_lock(&worker->http->lock) == 0);
-    worker->fd = fd;
+    worker->source.fd = fd;
     ASSERT(pthread_mutex_unlock(&worker->http->lock) == 0);
 }
 
 static void connection_end(const struct mg_connection *connection)
 {
     struct worker *worker = mg_get_thread_pointer(connection);
-    if (worker && worker->fd >= 0) {
+    if (worker && worker->source.fd >= 0) {
         worker_set_fd(worker, -1);
-    }
-}
-
-/* ---- bodies ---- */
-
-static struct worker *worker_of(struct exchange *x)
-{
-    return mg_get_thread_pointer(x->connection);
-}
-
-static enum err incomplete(struct exchange *x, bool cut)
-{
-    return cut ? fault_set(&x->fault, ERR_REQUEST_TIMEOUT, NULL)
-               : fault_set(&x->fault, ERR_BAD_REQUEST,
-                           "The body ended before its announced end, or is framed wrongly.");
-}
-
-static bool sized_read(struct exchange *x, struct text *out)
-{
-    size_t size = (size_t)x->request.content_length, done = 0;
-    char *room = arena_alloc(&x->arena, size);
-    while (done < size) {
-        int got = mg_read(x->connection, room + done, size - done);
-        if (got <= 0) {
-            return false;
-        }
-        done += (size_t)got;
-    }
-    *out = (struct text){room, (uint32_t)size};
-    return true;
-}
-
-/* *out_large: it was more than max_size. */
-static bool chunks_read(struct exchange *x, size_t max_size, struct text *out, bool *out_large)
-{
-    AUTO(buffer_release) struct buffer body;
-    char *room = arena_alloc(&x->arena, CHUNK_SIZE);
-    buffer_init(&body, max_size);
-    for (;;) {
-        int got = mg_read(x->connection, room, CHUNK_SIZE);
-        if (got < 0) {
-            return false;
-        }
-        if (got == 0) {
-            *out = (struct text){arena_copy(&x->arena, body.data, body.size), (uint32_t)body.size};
-            return true;
-        }
-        if (!buffer_add(&body, room, (size_t)got)) {
-            *out_large = true;
-            return false;
-        }
-    }
-}
-
-static enum err body_read(struct exchange *x, size_t max_size, struct text *out)
-{
-    static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-    struct worker *worker = worker_of(x);
-    struct reaper_watch watch;
-    struct text body;
-    bool large = false;
-    if (!x->request.http_1_0 && text_equal_ignoring_case(x->request.headers[HEADER_EXPECT], TEXT("100-continue"))) {
-        (void)mg_write(x->connection, go_on, sizeof go_on - 1);
-    }
-    if (worker->fd >= 0) {
-        reaper_watch(worker->http->reaper, &watch, worker->fd, clock_now_ms() + x->gateway->config->arrival_ms / 2);
-    }
-    bool good = x->request.chunked ? chunks_read(x, max_size, &body, &large) : sized_read(x, &body);
-    bool cut = worker->fd >= 0 && reaper_release(worker->http->reaper, &watch);
-    if (large) {
-        return fault_set(&x->fault, ERR_BODY_TOO_LARGE, "A body takes at most %zu bytes.", max_size);
-    }
-    if (!good) {
-        return incomplete(x, cut);
-    }
-    x->body_read = true;
-    *out = body;
-    return ERR_NONE;
-}
-
-/* A body that nobody wanted: a small one is read, so that the next request can follow. */
-static void body_skip(struct exchange *x)
-{
-    struct text body;
-    struct fault fault = x->fault;
-    bool small =
-        !x->request.chunked && x->request.content_length <= SMALL_BODY_SIZE && !x->request.headers[HEADER_EXPECT].data;
-    if (!small || x->reply.close || body_read(x, SMALL_BODY_SIZE, &body) != ERR_NONE) {
-        x->reply.close = true;
-    }
-    x->fault = fault;
-}
-
-/* Closing with unread bytes would reset the connection, and the client might never see the reply. */
-static void linger(int fd)
-{
-    char room[2048];
-    int64_t until_ms = clock_now_ms() + LINGER_MS;
-    size_t left = LINGER_SIZE;
-    (void)shutdown(fd, SHUT_WR);
-    for (int64_t now_ms = clock_now_ms(); now_ms < until_ms; now_ms = clock_now_ms()) {
-        struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
-        if (poll(&poll_fd, 1, (int)(until_ms - now_ms)) <= 0) {
-            return;
-        }
-        ssize_t got = recv(fd, room, sizeof room, MSG_DONTWAIT);
-        if (got <= 0 || (size_t)got >= left) {
-            return;
-        }
-        left -= (size_t)got;
     }
 }
 
@@ -223,9 +109,9 @@ static void linger(int fd)
 static void reply_send(struct worker *worker)
 {
     struct exchange *x = &worker->exchange;
-    struct mg_connection *connection = x->connection;
+    struct mg_connection *connection = worker->source.connection;
     if (x->has_body && !x->body_read) {
-        body_skip(x);
+        http_body_skip(x);
     }
     x->reply.close = x->reply.close || !x->request.keep_alive || atomic_load(&x->gateway->draining);
     if (x->reply.close) {
@@ -240,8 +126,8 @@ static void reply_send(struct worker *worker)
         (void)mg_write(connection, body.data, body.size);
     }
     gateway_record(x);
-    if (x->has_body && !x->body_read && worker->fd >= 0) {
-        linger(worker->fd);
+    if (x->has_body && !x->body_read && worker->source.fd >= 0) {
+        http_linger(worker->source.fd);
     }
 }
 
@@ -249,8 +135,9 @@ static void exchange_begin(struct worker *worker, struct mg_connection *connecti
 {
     struct exchange *x = &worker->exchange;
     exchange_reset(x);
-    x->connection = connection;
-    x->read_body = body_read;
+    worker->source.connection = connection;
+    x->connection = &worker->source;
+    x->read_body = http_body_read;
 }
 
 /* ---- civetweb's callbacks ---- */
@@ -291,7 +178,7 @@ static int begin_request(struct mg_connection *connection)
     atomic_fetch_add(&self->in_flight, 1);
     atomic_store(&worker->busy, true);
     metric_add(counters_in_flight(self->gateway->counters), 1);
-    if (worker->fd < 0) {
+    if (worker->source.fd < 0) {
         worker_set_fd(worker, accept_find(self->accepts, info->remote_addr, info->remote_port, info->server_port));
     }
     exchange_begin(worker, connection);
@@ -490,8 +377,8 @@ static void connections_end(struct http *self, bool busy_too)
 {
     ASSERT(pthread_mutex_lock(&self->lock) == 0);
     for (struct worker *worker = self->workers; worker; worker = worker->next) {
-        if (worker->fd >= 0 && (busy_too || !atomic_load(&worker->busy))) {
-            (void)shutdown(worker->fd, SHUT_RD);
+        if (worker->source.fd >= 0 && (busy_too || !atomic_load(&worker->busy))) {
+            (void)shutdown(worker->source.fd, SHUT_RD);
         }
     }
     ASSERT(pthread_mutex_unlock(&self->lock) == 0);
