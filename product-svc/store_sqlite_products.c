@@ -213,7 +213,7 @@ static enum sqlite_step_result insert_row(struct product_store *self, struct pro
 static enum err insert_new(struct product_store *self, struct product_act *act, const struct product *product,
                            struct product *out)
 {
-    int64_t row;
+    int64_t row = 0;
     AUTO(index_release) struct product_index index;
     index_make(product, &index);
     enum sqlite_step_result inserted = insert_row(self, act, product, &index);
@@ -283,7 +283,7 @@ static enum err update_row(struct product_store *self, struct product_act *act, 
 static enum err update_index(struct product_store *self, struct product_act *act, const struct product_edit *edit,
                              const struct product *next, const struct product_index *index)
 {
-    int64_t row;
+    int64_t row = 0;
     enum err e = row_of(self, act, next->id, &row);
     if (e == ERR_NONE &&
         (has(product_edit, edit, name) || has(product_edit, edit, sku) || has(product_edit, edit, description))) {
@@ -348,7 +348,7 @@ enum err product_sqlite_edit(struct product_store *self, struct product_act *act
 
 static enum err retire_row(struct product_store *self, struct product_act *act, struct text id)
 {
-    int64_t row;
+    int64_t row = 0;
     sqlite3_stmt *retire = product_prepare(self, act, "UPDATE products SET retired_at = ?2 WHERE id = ?1");
     if (!retire) {
         return act->fault->code;
