@@ -1,0 +1,99 @@
+"""What the fault scenarios share. A scenario is a file in faults/: its text says what happens and what must hold, SEED is
+the one of the short form, run(seed) does it, asserts that the fault took effect, and returns what was found."""
+import contextlib
+import random
+import time
+
+import bus1
+from history import Checker, History, buyers, stocked
+from rack import Rack, running
+from shop import SLOW, wait_for
+
+GOOD = {200, 201, 409}
+
+
+class Stage:
+    """A rack with stocked products, a history and a checker.
+
+    with Stage(seed, brokers=2) as stage: ..."""
+
+    def __init__(self, seed, **rack):
+        self.seed, self.random = seed, random.Random(seed)
+        self.rack = Rack(**rack)
+        self.stack = contextlib.ExitStack()
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self.rack)
+            self.admin, self.stock = stocked(self.rack)
+            self.history = History(self.rack.folder / "history.jsonl")
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error):
+        return self.stack.__exit__(*error)
+
+    def buyers(self, count, **more):
+        more.setdefault("seed", self.random.randrange(1 << 30))
+        return buyers(self.rack, count, list(self.stock), self.history, **more)
+
+    @contextlib.contextmanager
+    def load(self, count=4, **more):
+        """Buyers at work while the block runs; in the end each of them must have come through."""
+        people = self.buyers(count, **more)
+        with running(*people):
+            self.progress(people)
+            yield people
+        self.came_through(people)
+
+    def progress(self, people, more=3):
+        """Waits until some further requests have been answered with success."""
+        before = self.history.counts["ok"]
+        wait_for("requests to be answered", lambda: self.history.counts["ok"] >= before + more or self.came_through(people), 60, 0.02)
+
+    @staticmethod
+    def came_through(people):
+        failures = [p.failure for p in people if p.failure]
+        if failures:
+            raise failures[0]
+
+    def once(self, count, **more):
+        """So many buyers with one order each, in flight at once; join them with finish."""
+        people = self.buyers(count, limit=1, think_s=0, **more)
+        for person in people:
+            person.start()
+        return people
+
+    def finish(self, people):
+        for person in people:
+            person.join(120 * SLOW)
+            assert not person.is_alive(), f"{person.name} did not end"
+        self.came_through(people)
+
+    def check(self):
+        return Checker(self.rack, self.history, self.stock).check()
+
+    def counter(self, name, n=0):
+        return bus1.broker_metrics(self.rack.bases[n]).get(name, 0)
+
+    def hear_beacons(self):
+        """Waits until gateways hear the event stream: before, they ask user-svc about each token."""
+        name = 'zmart_broker_events_total{to="inside"}'
+        before = self.counter(name)
+        wait_for("two beacons", lambda: self.counter(name) >= before + 2, 20, 0.05)
+
+    def redelivered(self, n=0):
+        return self.counter("zmart_broker_redelivered_total", n)
+
+    def resent(self, instance="gateway-0"):
+        n = int(instance.rsplit("-", 1)[1])
+        return self.rack.metric(n, "zmart_bus_resent_total", f'instance="{instance}"')
+
+
+def nothing_failed(people):
+    bad = {s: n for p in people for s, n in p.statuses.items() if s not in GOOD}
+    assert not bad, f"answers that are failures: {bad} {[b for p in people for b in p.broken][:3]}"
+
+
+def longest_s(people):
+    return max(p.slowest_s for p in people)
