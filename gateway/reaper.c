@@ -1,11 +1,10 @@
 #include "gateway/reaper.h"
 
-#include <pthread.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
+#include "lib/base/lock.h"
 #include "lib/base/mem.h"
 
 struct reaper {
@@ -35,19 +34,6 @@ static int64_t overdue_cut(struct reaper *self, int64_t now_ms)
     return earliest_ms;
 }
 
-static void wait_for(struct reaper *self, int64_t wait_ms)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += wait_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&self->changed, &self->lock, &until);
-}
-
 static void *reaper_run(void *argument)
 {
     struct reaper *self = argument;
@@ -58,7 +44,8 @@ static void *reaper_run(void *argument)
         if (self->wake_ms == INT64_MAX) {
             (void)pthread_cond_wait(&self->changed, &self->lock);
         } else {
-            wait_for(self, self->wake_ms - now_ms);
+            struct timespec until = condition_after(self->wake_ms - now_ms);
+            (void)pthread_cond_timedwait(&self->changed, &self->lock, &until);
         }
     }
     ASSERT(pthread_mutex_unlock(&self->lock) == 0);
@@ -68,14 +55,10 @@ static void *reaper_run(void *argument)
 struct reaper *reaper_new(void)
 {
     struct reaper *self = mem_alloc(sizeof *self);
-    pthread_condattr_t attributes;
     self->list.next = self->list.previous = &self->list;
     self->wake_ms = INT64_MAX;
     ASSERT(pthread_mutex_init(&self->lock, NULL) == 0);
-    ASSERT(pthread_condattr_init(&attributes) == 0);
-    ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_cond_init(&self->changed, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&self->changed);
     if (pthread_create(&self->thread, NULL, reaper_run, self) != 0) {
         pthread_cond_destroy(&self->changed);
         pthread_mutex_destroy(&self->lock);

@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/base/invariant.h"
@@ -30,12 +29,8 @@ struct mailbox *mailbox_new(size_t capacity)
     self->capacity = capacity;
     self->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ASSERT(self->fd >= 0);
-    pthread_condattr_t attributes;
-    ASSERT(pthread_condattr_init(&attributes) == 0);
-    ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
     lock_init(&self->lock);
-    ASSERT(pthread_cond_init(&self->filled, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&self->filled);
     return self;
 }
 
@@ -86,14 +81,7 @@ bool mailbox_put(struct mailbox *self, void *item)
 
 static void wait_for_items(struct mailbox *self, int wait_ms)
 {
-    struct timespec until;
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = condition_after(wait_ms);
     int result = 0;
     self->waiting++;
     while (self->count == 0 && !self->woken && result == 0) {

@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
+#include "lib/base/clock.h"
 #include "lib/base/lock.h"
 
 enum { THREADS = 4, EACH = 20000 };
@@ -41,10 +44,30 @@ static void only_one_holds_it(void **state)
     pthread_mutex_destroy(&shared.lock);
 }
 
+static void a_wait_ends_by_itself(void **state)
+{
+    (void)state;
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition;
+    condition_init(&condition);
+    int64_t from_ms = clock_now_ms();
+    struct timespec until = condition_after(20);
+    int result = 0;
+    pthread_mutex_lock(&lock);
+    while (result == 0) {
+        result = pthread_cond_timedwait(&condition, &lock, &until);
+    }
+    pthread_mutex_unlock(&lock);
+    assert_int_equal(result, ETIMEDOUT);
+    assert_true(clock_now_ms() - from_ms >= 19); /* both ends are cut to whole milliseconds */
+    pthread_cond_destroy(&condition);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_one_holds_it),
+        cmocka_unit_test(a_wait_ends_by_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
