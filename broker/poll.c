@@ -49,7 +49,9 @@ struct poller *poller_new(struct env *env, const struct poller_settings *setting
     self->backlog_count =
         metrics_get(env->metrics, METRIC_GAUGE, "zmart_broker_backlogs", "", "Peers that messages wait for.");
     self->sockets[PLANE_CLIENTS] = socket_open(&socket, settings->clients, message, message_size);
-    if (self->sockets[PLANE_CLIENTS]) {
+    if (self->sockets[PLANE_CLIENTS] &&
+        (!settings->operators ||
+         socket_bind(self->sockets[PLANE_CLIENTS], settings->operators, message, message_size))) {
         self->sockets[PLANE_WORKERS] = socket_open(&socket, settings->workers, message, message_size);
     }
     if (!self->sockets[PLANE_WORKERS]) {

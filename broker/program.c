@@ -6,6 +6,7 @@
 #include "broker/relay.h"
 #include "broker/socket.h"
 #include "lib/base/clock.h"
+#include "lib/base/invariant.h"
 #include "lib/base/id.h"
 #include "lib/bus/address.h"
 #include "lib/bus/main.h"
@@ -13,6 +14,8 @@
 #define BROKER_CONFIG(X)                                                                                               \
     X(STRING, events, "events", "tcp://127.0.0.1:5556", 0, 255,                                                        \
       "where subscribers outside the shop connect to; empty: nowhere")                                                 \
+    X(STRING, operators, "operators", "", 0, 200,                                                                      \
+      "one more address for clients, ipc://DIR, when --bus is inproc://: where operators connect to; empty: nowhere")  \
     X(NUMBER, queue_count, "queue-requests", "10000", 1, 1000000,                                                      \
       "requests that wait for one service at most; the lowest priority is shed first")                                 \
     X(NUMBER, queue_size, "queue-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                       \
@@ -59,6 +62,7 @@ struct run {
     struct env *env;
     const struct broker_program_config *config;
     char addresses[BUS_EVENTS + 1][BUS_ADDRESS_SIZE];
+    char operators[BUS_ADDRESS_SIZE]; /* "": none */
     struct poller_settings poller_settings;
     struct claims claims;
     struct relay *relay;
@@ -76,10 +80,13 @@ static bool addresses_claim(struct run *run, char *message)
 {
     const char *base = run->config->bus.bus;
     const char *outside = run->config->broker.events;
+    const char *operators = run->config->broker.operators;
     if (!claim_bus(&run->claims, base, message, MESSAGE_SIZE) ||
-        (outside[0] && !claim_events(&run->claims, outside, message, MESSAGE_SIZE))) {
+        (outside[0] && !claim_events(&run->claims, outside, message, MESSAGE_SIZE)) ||
+        (operators[0] && !claim_operators(&run->claims, operators, message, MESSAGE_SIZE))) {
         return false;
     }
+    ASSERT(!operators[0] || bus_address(operators, BUS_CLIENTS, run->operators));
     for (int socket = BUS_CLIENTS; socket <= BUS_EVENTS; socket++) {
         if (!bus_address(base, (enum bus_socket)socket, run->addresses[socket])) {
             snprintf(message, MESSAGE_SIZE, "--bus %.200s cannot be used", base);
@@ -100,6 +107,7 @@ static bool sockets_bind(struct run *run, char *message)
                                    .metrics = run->env->metrics};
     run->poller_settings = (struct poller_settings){.clients = run->addresses[BUS_CLIENTS],
                                                     .workers = run->addresses[BUS_WORKERS],
+                                                    .operators = run->operators[0] ? run->operators : NULL,
                                                     .hwm = (int)config->hwm,
                                                     .backlog_count_max = (size_t)config->backlog,
                                                     .backlog_size_max = (size_t)config->backlog_size,

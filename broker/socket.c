@@ -82,34 +82,34 @@ static void path_claim(struct claims *claims, const char *path)
     }
 }
 
-static bool directory_is_private(int directory, const char *address, char *message, size_t size)
+static bool directory_is_private(int directory, const char *flag, const char *address, char *message, size_t size)
 {
     struct stat status;
     if (fstat(directory, &status) != 0 || !S_ISDIR(status.st_mode)) {
-        snprintf(message, size, "--bus %.200s is not a directory", address);
+        snprintf(message, size, "--%s %.200s is not a directory", flag, address);
         return false;
     }
     if (status.st_uid != geteuid() || (status.st_mode & 077) != 0) {
-        snprintf(message, size, "--bus %.200s: others can enter this directory (it must be ours, mode 0700)", address);
+        snprintf(message, size, "--%s %.200s: others can enter this directory (it must be ours, mode 0700)", flag, address);
         return false;
     }
     return true;
 }
 
-static bool directory_claim(struct claims *claims, const char *base, char *message, size_t size)
+static bool directory_claim(struct claims *claims, const char *flag, const char *base, char *message, size_t size)
 {
     const char *path = base + strlen("ipc://");
     if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-        snprintf(message, size, "--bus %.200s: cannot create the directory: %s", base, strerror(errno));
+        snprintf(message, size, "--%s %.200s: cannot create the directory: %s", flag, base, strerror(errno));
         return false;
     }
     int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory < 0) {
-        snprintf(message, size, "--bus %.200s: cannot open the directory: %s", base, strerror(errno));
+        snprintf(message, size, "--%s %.200s: cannot open the directory: %s", flag, base, strerror(errno));
         return false;
     }
-    bool claimed = directory_is_private(directory, base, message, size) &&
-                   lock_take(claims, directory, lock_name, "bus", base, message, size);
+    bool claimed = directory_is_private(directory, flag, base, message, size) &&
+                   lock_take(claims, directory, lock_name, flag, base, message, size);
     for (int socket = BUS_CLIENTS; claimed && socket <= BUS_EVENTS; socket++) {
         char address[BUS_ADDRESS_SIZE];
         if (bus_address(base, (enum bus_socket)socket, address)) {
@@ -133,7 +133,17 @@ bool claim_bus(struct claims *claims, const char *base, char *message, size_t si
     if (text_starts_with(text_of(base), "tcp://")) {
         return tcp_is_allowed("bus", base, message, size);
     }
-    return !text_starts_with(text_of(base), "ipc://") || directory_claim(claims, base, message, size);
+    return !text_starts_with(text_of(base), "ipc://") || directory_claim(claims, "bus", base, message, size);
+}
+
+bool claim_operators(struct claims *claims, const char *base, char *message, size_t size)
+{
+    char probe[BUS_ADDRESS_SIZE];
+    if (!text_starts_with(text_of(base), "ipc://") || !bus_address(base, BUS_EVENTS, probe)) {
+        snprintf(message, size, "--operators %.200s is no ipc:///DIR (up to 107 bytes)", base);
+        return false;
+    }
+    return directory_claim(claims, "operators", base, message, size);
 }
 
 bool claim_events(struct claims *claims, const char *address, char *message, size_t size)
@@ -205,12 +215,25 @@ void *socket_open(const struct socket_settings *settings, const char *address, c
         snprintf(message, size, "cannot make a socket for %.200s: %s", address, zmq_strerror(zmq_errno()));
         return NULL;
     }
-    if (!options_set(socket, settings, strchr(address, '[') != NULL) || zmq_bind(socket, address) != 0) {
-        snprintf(message, size, "cannot bind %.200s: %s", address, zmq_strerror(zmq_errno()));
+    if (!options_set(socket, settings, strchr(address, '[') != NULL)) {
+        snprintf(message, size, "cannot set up a socket for %.200s: %s", address, zmq_strerror(zmq_errno()));
+        socket_close(&socket, 0);
+        return NULL;
+    }
+    if (!socket_bind(socket, address, message, size)) {
         socket_close(&socket, 0);
         return NULL;
     }
     return socket;
+}
+
+bool socket_bind(void *socket, const char *address, char *message, size_t size)
+{
+    if (zmq_bind(socket, address) != 0) {
+        snprintf(message, size, "cannot bind %.200s: %s", address, zmq_strerror(zmq_errno()));
+        return false;
+    }
+    return true;
 }
 
 void socket_close(void **socket, int linger_ms)

@@ -13,9 +13,9 @@
 #include "lib/bus/address.h"
 
 /* Locks that are held while the addresses are in use, and the paths of the sockets that they guard. */
-enum { CLAIM_MAX_PATHS = 5 };
+enum { CLAIM_MAX_LOCKS = 3, CLAIM_MAX_PATHS = 9 };
 struct claims {
-    int locks[2];
+    int locks[CLAIM_MAX_LOCKS];
     int count;
     char paths[CLAIM_MAX_PATHS][BUS_ADDRESS_SIZE];
     int path_count;
@@ -26,6 +26,8 @@ struct claims {
 MUST_USE bool claim_bus(struct claims *claims, const char *base, char *message, size_t message_size);
 /* The same for the address of --events; the directory of an ipc address is the user's own affair. */
 MUST_USE bool claim_events(struct claims *claims, const char *address, char *message, size_t message_size);
+/* The base address of --operators, an ipc directory: as claim_bus. */
+MUST_USE bool claim_operators(struct claims *claims, const char *base, char *message, size_t message_size);
 /* After socket_close: removes the sockets' paths, which libzmq leaves where they are, and then the locks. */
 void claims_release(struct claims *claims);
 
@@ -38,6 +40,8 @@ struct socket_settings {
 
 /* NULL (and a message) if the address cannot be bound. Close it with socket_close. */
 void *socket_open(const struct socket_settings *settings, const char *address, char *message, size_t message_size);
+/* Binds it to one address more. */
+MUST_USE bool socket_bind(void *socket, const char *address, char *message, size_t message_size);
 /* Lets what is queued leave for linger_ms after this returns. NULL is allowed. */
 void socket_close(void **socket, int linger_ms);
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/bus.h"
 #include "cli/ping.h"
 #include "cli/shop.h"
 #include "lib/bus/main.h"
@@ -32,6 +33,7 @@ static const struct command {
     int (*run)(const struct words *argv); /* argv begins with the command's name */
 } commands[] = {
     {"up", "run the whole shop: gateway, bus, services, event log", up_main},
+    {"bus", "show brokers, workers, queues and dead letters", bus_main},
     {"ping", "ask who serves a service", ping_main},
     {"version", "print the version", version_main},
     {"help", "print this", help_main},
@@ -57,7 +59,7 @@ static int help_main(const struct words *argv)
 static const struct command *command_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        bool dashed = name[0] == '-' && name[1] == '-' && commands[i].run != up_main && commands[i].run != ping_main;
+        bool dashed = name[0] == '-' && name[1] == '-' && (commands[i].run == help_main || commands[i].run == version_main);
         if (strcmp(dashed ? name + 2 : name, commands[i].name) == 0) {
             return &commands[i];
         }

@@ -26,7 +26,7 @@ const struct config_table up_table = {
 };
 
 /* Every room has its own of these; up chooses them. */
-static const char *const withheld[] = {"bus", "instance", NULL};
+static const char *const withheld[] = {"bus", "instance", "operators", NULL};
 
 int settings_room_count(const struct up_settings *settings, enum room_id id)
 {

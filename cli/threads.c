@@ -11,6 +11,7 @@
 #include "cli/shop.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
+#include "lib/bus/address.h"
 #include "lib/bus/main.h"
 
 static const char bus_name[] = "inproc://zmart";
@@ -33,6 +34,7 @@ struct room_thread {
 struct threads {
     struct shop *shop;
     void *bus_context;
+    char operators[BUS_ADDRESS_SIZE]; /* where the broker listens for them; "": nowhere */
     int signal_fd;
     int changed_fd; /* raised at every change of a state */
     bool stopping;  /* asked to by a signal */
@@ -142,6 +144,9 @@ static void room_start(struct threads *all, enum room_id id)
     struct room_thread *room = &all->rooms[id];
     *room = (struct room_thread){.all = all, .id = id, .state = THREAD_STARTING};
     shop_room_argv(all->shop, id, bus_name, all->shop->settings.up.port, &room->argv);
+    if (id == ROOM_BROKER && all->operators[0]) {
+        words_add_flag(&room->argv, "operators", all->operators);
+    }
     room->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     ASSERT(room->stop_fd >= 0);
     ASSERT(pthread_create(&room->thread, NULL, room_main, room) == 0);
@@ -228,8 +233,21 @@ static int threads_serve(struct threads *all)
     return PROCESS_OK;
 }
 
+/* A folder in which `zmart bus` and `zmart ping` find the broker. The shop works without one. */
+static void operators_admit(struct threads *all, char runtime[RUNTIME_PATH_SIZE])
+{
+    char message[SETTINGS_MESSAGE_SIZE];
+    if (runtime_folder_make(all->shop->data_path, runtime, message, sizeof message)) {
+        snprintf(all->operators, sizeof all->operators, "ipc://%s/0", runtime);
+    } else {
+        runtime[0] = '\0';
+        log_warn(&all->shop->log, "shop.no_operators", KV("message", message));
+    }
+}
+
 int threads_run(struct shop *shop)
 {
+    char runtime[RUNTIME_PATH_SIZE] = "";
     struct threads all = {.shop = shop, .signal_fd = signals_take()};
     pthread_mutex_init(&all.lock, NULL);
     all.changed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -237,11 +255,15 @@ int threads_run(struct shop *shop)
     for (enum room_id id = 0; id < ROOM_COUNT; id++) {
         all.rooms[id].all = &all; /* rooms that never start are asked for their state too */
     }
+    operators_admit(&all, runtime);
     all.bus_context = bus_context_new();
     int status = threads_serve(&all);
     log_info(&shop->log, "shop.stopping");
     all_stop(&all);
     bus_context_destroy(&all.bus_context);
+    if (runtime[0]) {
+        runtime_folder_remove(runtime);
+    }
     log_info(&shop->log, "shop.stopped", KV_INT("status", status));
     close(all.changed_fd);
     close(all.signal_fd);
