@@ -1,18 +1,18 @@
 #include "gateway/ws_loop.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "gateway/ws_peers.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
+#include "lib/base/lock.h"
 #include "lib/base/mailbox.h"
 #include "lib/base/mem.h"
 
-enum { BUCKET_COUNT = 1024, EPOLL_BATCH = 256, MAILBOX_BATCH = 64, ADMIN_BUCKET = BUCKET_COUNT };
+enum { EPOLL_BATCH = 256, MAILBOX_BATCH = 64 };
 
 enum task_kind { TASK_ADD, TASK_START, TASK_PUBLISH, TASK_END, TASK_REJECT, TASK_LAG, TASK_DRAIN, TASK_STOP };
 
@@ -39,16 +39,14 @@ struct ws_loop {
     pthread_t thread;
     struct metric *connections, *messages, *lagging;
     atomic_bool draining; /* no more sockets */
-    atomic_int overrun;   /* not 0: the mailbox was full */
+    atomic_bool overrun;  /* the mailbox was full */
     pthread_mutex_t mutex;
     pthread_cond_t emptied;
     int64_t open_count; /* guarded by mutex: sockets, and those on their way through the mailbox */
 
     /* The loop's thread's own. */
-    struct ws_peer *buckets[BUCKET_COUNT + 1]; /* customers by account; the last one: administrators */
-    struct ws_peer *held;                      /* added, not started */
-    struct ws_peer *done;                      /* to be destroyed after this round */
-    int64_t peer_count, closing_count;         /* closing: as of the last tick */
+    struct ws_peers peers;
+    int64_t closing_count; /* as of the last tick */
     int64_t last_seq, tick_ms;
     struct ended ends[WS_LOOP_DENIALS]; /* the newest, for sockets that were checked before and added after */
     uint32_t end_count;
@@ -57,55 +55,13 @@ struct ws_loop {
 
 /* ---- the loop's peers ---- */
 
-static uint32_t bucket_of(const struct ws_identity *identity)
-{
-    if (identity->role == ROLE_ADMIN) {
-        return ADMIN_BUCKET;
-    }
-    uint32_t hash = 2166136261U;
-    for (const char *at = identity->user_id; *at; at++) {
-        hash = (hash ^ (uint8_t)*at) * 16777619U;
-    }
-    return (hash ^ hash >> 16) % BUCKET_COUNT;
-}
-
-static void peer_link(struct ws_loop *self, struct ws_peer *peer)
-{
-    struct ws_peer **head = &self->buckets[bucket_of(ws_peer_identity(peer))];
-    struct ws_links *links = ws_peer_links(peer);
-    links->next = *head;
-    if (*head) {
-        ws_peer_links(*head)->previous = peer;
-    }
-    *head = peer;
-    self->peer_count++;
-}
-
-static void peer_unlink(struct ws_loop *self, struct ws_peer *peer)
-{
-    struct ws_links *links = ws_peer_links(peer);
-    if (links->previous) {
-        ws_peer_links(links->previous)->next = links->next;
-    } else {
-        self->buckets[bucket_of(ws_peer_identity(peer))] = links->next;
-    }
-    if (links->next) {
-        ws_peer_links(links->next)->previous = links->previous;
-    }
-    self->peer_count--;
-}
-
 /* After anything was done with a peer: watches what it waits for, or lists it for the end of the round (other
  * events of this round may still point to it). */
 static void peer_settle(struct ws_loop *self, struct ws_peer *peer)
 {
     struct ws_links *links = ws_peer_links(peer);
     if (ws_peer_is_done(peer)) {
-        if (!links->listed_done) {
-            links->listed_done = true;
-            links->next_done = self->done;
-            self->done = peer;
-        }
+        ws_peers_list_done(&self->peers, peer);
         return;
     }
     if (ws_peer_is_closing(peer)) {
@@ -129,31 +85,11 @@ static void count_down(struct ws_loop *self)
     pthread_mutex_unlock(&self->mutex);
 }
 
-static struct ws_peer *held_take(struct ws_loop *self, uint64_t id)
-{
-    struct ws_peer *before = NULL, *at = self->held;
-    while (at && ws_peer_id(at) != id) {
-        before = at;
-        at = ws_peer_links(at)->next_held;
-    }
-    if (at && before) {
-        ws_peer_links(before)->next_held = ws_peer_links(at)->next_held;
-    } else if (at) {
-        self->held = ws_peer_links(at)->next_held;
-    }
-    return at;
-}
-
 static void peers_reap(struct ws_loop *self, int64_t now_ms)
 {
-    while (self->done) {
-        struct ws_peer *peer = self->done;
+    struct ws_peer *peer;
+    while ((peer = ws_peers_take_done(&self->peers)) != NULL) {
         struct ws_record record;
-        self->done = ws_peer_links(peer)->next_done;
-        peer_unlink(self, peer);
-        if (ws_peer_is_held(peer)) {
-            (void)held_take(self, ws_peer_id(peer));
-        }
         ws_peer_record(peer, now_ms, &record);
         self->settings.closed(self->settings.user, &record);
         ws_peer_destroy(&peer);
@@ -165,7 +101,7 @@ typedef void peer_act(struct ws_loop *self, struct ws_peer *peer, const void *ar
 
 static void peers_of_bucket(struct ws_loop *self, uint32_t bucket, peer_act *act, const void *argument, int64_t now_ms)
 {
-    for (struct ws_peer *peer = self->buckets[bucket]; peer; peer = ws_peer_links(peer)->next) {
+    for (struct ws_peer *peer = self->peers.buckets[bucket]; peer; peer = ws_peer_links(peer)->next) {
         act(self, peer, argument, now_ms);
         peer_settle(self, peer);
     }
@@ -173,7 +109,7 @@ static void peers_of_bucket(struct ws_loop *self, uint32_t bucket, peer_act *act
 
 static void peers_of_all(struct ws_loop *self, peer_act *act, const void *argument, int64_t now_ms)
 {
-    for (uint32_t bucket = 0; bucket <= ADMIN_BUCKET; bucket++) {
+    for (uint32_t bucket = 0; bucket <= WS_ADMIN_BUCKET; bucket++) {
         peers_of_bucket(self, bucket, act, argument, now_ms);
     }
 }
@@ -250,9 +186,7 @@ static void task_add(struct ws_loop *self, const struct ws_peer_settings *settin
         count_down(self);
         return;
     }
-    peer_link(self, peer);
-    ws_peer_links(peer)->next_held = self->held;
-    self->held = peer;
+    ws_peers_add(&self->peers, peer);
     for (uint32_t i = 0; i < self->end_count && i < WS_LOOP_DENIALS; i++) {
         if (self->ends[i].at_ms >= settings->identity.checked_ms) {
             act_end(self, peer, &self->ends[i].denial, now_ms);
@@ -266,7 +200,7 @@ static void task_add(struct ws_loop *self, const struct ws_peer_settings *settin
 
 static void task_start(struct ws_loop *self, uint64_t id, int64_t now_ms)
 {
-    struct ws_peer *peer = held_take(self, id);
+    struct ws_peer *peer = ws_peers_take_held(&self->peers, id);
     if (!peer) {
         return; /* it was held for too long */
     }
@@ -280,8 +214,8 @@ static void task_publish(struct ws_loop *self, struct ws_message *event, int64_t
 {
     struct ws_identity owner = {.role = ROLE_CUSTOMER};
     memcpy(owner.user_id, event->user_id, sizeof(owner.user_id));
-    peers_of_bucket(self, bucket_of(&owner), act_send, event, now_ms);
-    peers_of_bucket(self, ADMIN_BUCKET, act_send, event, now_ms);
+    peers_of_bucket(self, ws_peers_bucket(&owner), act_send, event, now_ms);
+    peers_of_bucket(self, WS_ADMIN_BUCKET, act_send, event, now_ms);
     self->last_seq = event->seq;
 }
 
@@ -321,7 +255,7 @@ static void mailbox_empty(struct ws_loop *self, int64_t now_ms)
     for (size_t i = 0; i < count; i++) {
         task_obey(self, tasks[i], now_ms);
     }
-    if (atomic_exchange(&self->overrun, 0) != 0) {
+    if (atomic_exchange(&self->overrun, false)) {
         peers_of_all(self, act_lag, NULL, now_ms);
     }
 }
@@ -330,7 +264,7 @@ static void mailbox_empty(struct ws_loop *self, int64_t now_ms)
 
 static int wait_ms_of(const struct ws_loop *self)
 {
-    if (self->peer_count == 0) {
+    if (self->peers.count == 0) {
         return -1;
     }
     return self->closing_count > 0 ? WS_CLOSING_TICK_MS : WS_TICK_MS;
@@ -338,7 +272,7 @@ static int wait_ms_of(const struct ws_loop *self)
 
 static void tick_if_due(struct ws_loop *self, int64_t now_ms)
 {
-    if (self->peer_count > 0 && now_ms - self->tick_ms >= wait_ms_of(self)) {
+    if (self->peers.count > 0 && now_ms - self->tick_ms >= wait_ms_of(self)) {
         self->tick_ms = now_ms;
         self->closing_count = 0;
         peers_of_all(self, act_tick, NULL, now_ms);
@@ -387,11 +321,7 @@ struct ws_loop *ws_loop_new(const struct ws_loop_settings *settings)
         metrics_get(settings->metrics, METRIC_COUNTER, "zmart_ws_messages_total", "", "Events queued to WebSockets.");
     self->lagging = metrics_get(settings->metrics, METRIC_COUNTER, "zmart_ws_dropped_total", "",
                                 "WebSockets closed because events could not be delivered.");
-    pthread_condattr_t attributes;
-    ASSERT(pthread_condattr_init(&attributes) == 0);
-    ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_cond_init(&self->emptied, &attributes) == 0);
-    pthread_condattr_destroy(&attributes);
+    condition_init(&self->emptied);
     ASSERT(pthread_mutex_init(&self->mutex, NULL) == 0);
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
@@ -423,12 +353,17 @@ static bool task_give(struct ws_loop *self, const struct loop_task *task)
     return false;
 }
 
-/* The mailbox is full and therefore readable: the loop comes by and sees the mark. */
+/* The mailbox is full: the loop comes by and sees the mark. */
+static void overrun_mark(struct ws_loop *self)
+{
+    atomic_store(&self->overrun, true);
+    mailbox_wake(self->mailbox);
+}
+
 static void task_give_or_overrun(struct ws_loop *self, const struct loop_task *task)
 {
     if (!task_give(self, task)) {
-        atomic_store(&self->overrun, 1);
-        mailbox_wake(self->mailbox);
+        overrun_mark(self);
     }
 }
 
@@ -459,8 +394,7 @@ void ws_loop_publish(struct ws_loop *self, struct ws_message *event)
     struct loop_task task = {.kind = TASK_PUBLISH, .event = event};
     if (!task_give(self, &task)) {
         ws_message_drop(&event);
-        atomic_store(&self->overrun, 1);
-        mailbox_wake(self->mailbox);
+        overrun_mark(self);
     }
 }
 
@@ -494,22 +428,10 @@ void ws_loop_lag(struct ws_loop *self)
     task_give_or_overrun(self, &task);
 }
 
-static struct timespec monotonic_after(int64_t ms)
-{
-    struct timespec at;
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &at) == 0);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
-}
-
 int64_t ws_loop_drain(struct ws_loop *self, int64_t wait_ms)
 {
-    struct timespec until = monotonic_after(wait_ms);
+    ASSERT(self != NULL); /* else compilers that check for it warn of what would follow */
+    struct timespec until = condition_after(wait_ms);
     struct loop_task task = {.kind = TASK_DRAIN};
     pthread_mutex_lock(&self->mutex);
     atomic_store(&self->draining, true);
@@ -527,8 +449,8 @@ int64_t ws_loop_drain(struct ws_loop *self, int64_t wait_ms)
 
 static void peers_abandon(struct ws_loop *self)
 {
-    for (uint32_t bucket = 0; bucket <= ADMIN_BUCKET; bucket++) {
-        for (struct ws_peer *peer = self->buckets[bucket], *next; peer; peer = next) {
+    for (uint32_t bucket = 0; bucket <= WS_ADMIN_BUCKET; bucket++) {
+        for (struct ws_peer *peer = self->peers.buckets[bucket], *next; peer; peer = next) {
             struct ws_record record;
             next = ws_peer_links(peer)->next;
             ws_peer_record(peer, clock_now_ms(), &record);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <wslay/wslay.h>
 
+#include "gateway/ws_queue.h"
 #include "lib/base/buffer.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
@@ -33,21 +34,13 @@ enum peer_state {
     PEER_DONE
 };
 
-struct queued {
-    struct queued *next;
-    struct ws_message *message;
-};
-
 struct ws_peer {
     struct ws_peer_settings settings;
     wslay_event_context_ptr wslay;
     enum peer_state state;
     bool held;
-    struct queued *first, *last; /* waiting; of the first, sent_size bytes are gone */
-    uint32_t sent_size;
-    int64_t event_count, event_size, control_count; /* waiting */
-    struct buffer output;                           /* of libwslay, until it is a whole number of frames */
-    int64_t last_seq; /* all events up to here that it may see have been handed to the kernel */
+    struct ws_queue queue;
+    struct buffer output; /* of libwslay, until it is a whole number of frames */
     int64_t events_total;
     uint16_t code;                                 /* for the log */
     uint16_t violation;                            /* close code that a callback asks for */
@@ -165,33 +158,10 @@ struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t las
     self->settings = *settings;
     self->held = true;
     buffer_init(&self->output, OUTPUT_MAX_SIZE);
-    self->last_seq = last_seq;
+    self->queue.last_seq = last_seq;
     self->code = WSLAY_CODE_ABNORMAL_CLOSURE;
     self->born_ms = self->ping_ms = self->minute_ms = now_ms;
     return self;
-}
-
-/* Keeps the first when some of its bytes are gone already: half a frame would make all that follows garbage. */
-static void queue_clear(struct ws_peer *self, bool keep_started)
-{
-    struct queued *kept = keep_started && self->sent_size > 0 ? self->first : NULL;
-    for (struct queued *at = self->first, *next; at; at = next) {
-        next = at->next;
-        if (at != kept) {
-            ws_message_drop(&at->message);
-            mem_free(at);
-        }
-    }
-    if (kept) {
-        kept->next = NULL;
-    } else {
-        self->sent_size = 0;
-    }
-    bool event = kept && kept->message->event;
-    self->first = self->last = kept;
-    self->event_count = event ? 1 : 0;
-    self->event_size = event ? kept->message->size : 0;
-    self->control_count = kept && !event ? 1 : 0;
 }
 
 void ws_peer_destroy(struct ws_peer **self_p)
@@ -200,7 +170,7 @@ void ws_peer_destroy(struct ws_peer **self_p)
     if (!self) {
         return;
     }
-    queue_clear(self, false);
+    ws_queue_clear(&self->queue, false);
     buffer_release(&self->output);
     wslay_event_context_free(self->wslay);
     mem_free(self->settings.filter.order_ids);
@@ -231,7 +201,7 @@ struct ws_links *ws_peer_links(struct ws_peer *self)
 
 bool ws_peer_wants_write(const struct ws_peer *self)
 {
-    return self->first && self->state != PEER_DONE;
+    return !ws_queue_is_empty(&self->queue) && self->state != PEER_DONE;
 }
 
 bool ws_peer_is_closing(const struct ws_peer *self)
@@ -288,44 +258,16 @@ bool ws_identity_is_denied(const struct ws_identity *identity, const struct deni
 static void fail(struct ws_peer *self)
 {
     self->state = PEER_DONE;
-    queue_clear(self, false);
+    ws_queue_clear(&self->queue, false);
 }
 
 /* Takes over the caller's reference. */
 static void enqueue(struct ws_peer *self, struct ws_message *message)
 {
-    struct queued *queued = mem_alloc(sizeof(*queued));
-    queued->message = message;
-    if (self->last) {
-        self->last->next = queued;
-    } else {
-        self->first = queued;
-    }
-    self->last = queued;
-    if (message->event) {
-        self->event_count++;
-        self->event_size += message->size;
-    } else if (++self->control_count > WS_CONTROL_MAX) {
+    ws_queue_add(&self->queue, message);
+    if (self->queue.control_count > WS_CONTROL_MAX) {
         fail(self); /* it asks for answers and does not read them */
     }
-}
-
-static void dequeue(struct ws_peer *self)
-{
-    struct queued *first = self->first;
-    self->first = first->next;
-    if (!self->first) {
-        self->last = NULL;
-    }
-    self->sent_size = 0;
-    if (first->message->event) {
-        self->event_count--;
-        self->event_size -= first->message->size;
-    } else {
-        self->control_count--;
-    }
-    ws_message_drop(&first->message);
-    mem_free(first);
 }
 
 static void deadlines_set(struct ws_peer *self, int64_t now_ms)
@@ -345,7 +287,7 @@ static void deadline_extend(struct ws_peer *self, int64_t now_ms)
 static void finish_if_flushed(struct ws_peer *self, int64_t now_ms)
 {
     bool over = self->state == PEER_LEAVING || (self->state == PEER_CLOSING && !wslay_event_want_read(self->wslay));
-    if (over && !self->first) {
+    if (over && ws_queue_is_empty(&self->queue)) {
         shutdown(self->settings.fd, SHUT_WR);
         self->state = PEER_LINGERING;
         deadline_extend(self, now_ms);
@@ -357,26 +299,8 @@ static void flush(struct ws_peer *self, int64_t now_ms)
     if (self->held) {
         return;
     }
-    while (self->first && self->state != PEER_DONE) {
-        struct ws_message *message = self->first->message;
-        ssize_t sent = send(self->settings.fd, message->bytes + self->sent_size, message->size - self->sent_size,
-                            MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) {
-            continue;
-        }
-        if (sent < 0) {
-            if (errno != EAGAIN && errno != EWOULDBLOCK) {
-                fail(self);
-            }
-            break;
-        }
-        if (message->event && sent > 0) {
-            self->last_seq = message->seq;
-        }
-        self->sent_size += (uint32_t)sent;
-        if (self->sent_size == message->size) {
-            dequeue(self);
-        }
+    if (!ws_queue_send(&self->queue, self->settings.fd)) {
+        fail(self);
     }
     finish_if_flushed(self, now_ms);
 }
@@ -401,7 +325,7 @@ void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool
     self->code = code;
     deadlines_set(self, now_ms);
     if (drop_queue) {
-        queue_clear(self, true);
+        ws_queue_clear(&self->queue, true);
     }
     enqueue(self, ws_message_of_close(code, text_of(reason)));
     flush(self, now_ms);
@@ -409,11 +333,12 @@ void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool
 
 void ws_peer_lag(struct ws_peer *self, int64_t now_ms)
 {
-    if (self->last_seq == 0 && self->first && self->first->message->event) {
-        self->last_seq = self->first->message->seq - 1;
+    const struct ws_message *first = ws_queue_first(&self->queue);
+    if (self->queue.last_seq == 0 && first && first->event) {
+        self->queue.last_seq = first->seq - 1;
     }
     char reason[48];
-    snprintf(reason, sizeof(reason), "last seq %lld", (long long)self->last_seq);
+    snprintf(reason, sizeof(reason), "last seq %lld", (long long)self->queue.last_seq);
     ws_peer_close(self, WS_LAGGING, reason, true, now_ms);
 }
 
@@ -423,8 +348,8 @@ bool ws_peer_send(struct ws_peer *self, struct ws_message *event, int64_t now_ms
     if (self->state != PEER_OPEN) {
         return true;
     }
-    bool room = self->event_count < limits->queue_count &&
-                (self->event_count == 0 || self->event_size + event->size <= limits->queue_size);
+    bool room = self->queue.event_count < limits->queue_count &&
+                (self->queue.event_count == 0 || self->queue.event_size + event->size <= limits->queue_size);
     if (!room) {
         ws_peer_lag(self, now_ms);
         return false;
@@ -508,7 +433,7 @@ void ws_peer_on_io(struct ws_peer *self, bool readable, bool writable, int64_t n
     } else if (readable && (self->state == PEER_LEAVING || self->state == PEER_LINGERING)) {
         discard_input(self);
     }
-    if (self->state != PEER_DONE && (writable || self->first || self->state != PEER_OPEN)) {
+    if (self->state != PEER_DONE && (writable || !ws_queue_is_empty(&self->queue) || self->state != PEER_OPEN)) {
         flush(self, now_ms);
     }
 }
