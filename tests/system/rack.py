@@ -25,10 +25,11 @@ class Process:
     def __init__(self, folder, name, instance, flags):
         self.folder, self.name, self.instance, self.flags = folder, name, instance, list(flags)
         self.log_path = folder / f"{instance}.log"
-        self.child = None
+        self.child, self.ready_read = None, None
         self.frozen = False
 
     def start(self, seconds=30, wait=True):
+        self.forget_ready()
         self.ready_read, ready = os.pipe()
         # dies with us; so only ever started by the main thread
         args = ["setpriv", "--pdeathsig", "KILL", str(BUILD / self.name / self.name), "--instance", self.instance, "--log-file", str(self.log_path),
@@ -47,8 +48,13 @@ class Process:
             with contextlib.suppress(BlockingIOError):
                 return os.read(self.ready_read, 200) or self.child.poll() is not None
         wait_for(f"{self.instance} to be ready", is_ready, seconds, 0.01)
-        os.close(self.ready_read)
+        self.forget_ready()
         assert self.child.poll() is None, f"{self.instance} ended with {self.child.returncode}"
+
+    def forget_ready(self):
+        if self.ready_read is not None:
+            os.close(self.ready_read)
+            self.ready_read = None
 
     @property
     def pid(self):
