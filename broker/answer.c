@@ -10,6 +10,7 @@ static const struct {
 } outcomes[OUTCOME_COUNT] = {
     [OUTCOME_REPLIED] = {"outcome=\"replied\"", ERR_NONE},
     [OUTCOME_MALFORMED] = {"outcome=\"malformed\"", ERR_BAD_REQUEST},
+    [OUTCOME_FORBIDDEN] = {"outcome=\"forbidden\"", ERR_FORBIDDEN},
     [OUTCOME_UNKNOWN] = {"outcome=\"unknown\"", ERR_UNKNOWN_OPERATION},
     [OUTCOME_TOO_LARGE] = {"outcome=\"too_large\"", ERR_BODY_TOO_LARGE},
     [OUTCOME_FULL] = {"outcome=\"full\"", ERR_QUEUE_FULL},
@@ -39,6 +40,10 @@ void meters_init(struct meters *self, struct metrics *metrics)
     self->stray = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_stray_frames_total", "",
                               "Messages without a session, answered with BYE.");
     self->letters = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_dead_letters", "", "Dead letters kept.");
+    self->denied_hellos = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_denied_total", "at=\"hello\"",
+                                      "What keys were refused, by where.");
+    self->denied_requests = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_denied_total", "at=\"request\"",
+                                        "What keys were refused, by where.");
     self->queue_time = metrics_get(metrics, METRIC_TIME, "zmart_broker_queue_seconds", "",
                                    "How long requests waited before a worker got them.");
     self->peers[PLANE_CLIENTS] =

@@ -1,5 +1,6 @@
 #include "broker/broker.h"
 
+#include "broker/access.h"
 #include "broker/dispatch.h"
 #include "broker/session.h"
 #include "lib/base/invariant.h"
@@ -115,7 +116,7 @@ void broker_receive(struct broker *self, enum plane plane, struct text from, str
     time_set(self, now_us);
     bool known = from.size >= 1 && from.size <= ROUTING_ID_MAX_SIZE && frame_head_read(head_frame, &head);
     struct peer *peer = known ? peer_find(&self->peers, plane, from) : NULL;
-    bool ours = peer && head.epoch == peer->epoch;
+    bool ours = peer && head.epoch == peer->epoch && access_is_same(self, peer);
     if (!known || !shape_is_good(plane, head.type, parcel ? parcel->part_count : 0)) {
         count_garbage(self, parcel);
         /* a worker that garbles an answer would keep its credit for ever: it starts anew */
@@ -136,6 +137,25 @@ void broker_receive(struct broker *self, enum plane plane, struct text from, str
     peer->heard_us = self->now_us;
     delay_note(&peer->delay, head.t_send_us, self->now_us);
     session_receive(self, peer, &head, parcel);
+}
+
+void broker_speaker_set(struct broker *self, const struct key_grant *speaker)
+{
+    self->speaker = speaker;
+}
+
+void broker_grants_changed(struct broker *self, const struct key_grants *grants, int64_t now_us)
+{
+    time_set(self, now_us);
+    for (int plane = 0; plane < PLANE_COUNT; plane++) {
+        struct peer *peer, *next;
+        HASH_ITER(hh, self->peers.by_id[plane], peer, next)
+        {
+            if (!access_holds(peer, grants)) {
+                session_end(self, peer, "session.revoked", true);
+            }
+        }
+    }
 }
 
 void broker_unsent(struct broker *self, const struct send *send)

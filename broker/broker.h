@@ -9,6 +9,7 @@
 #include "broker/queue.h"
 #include "broker/sends.h"
 #include "lib/base/metrics.h"
+#include "lib/bus/keys.h"
 
 struct broker;
 
@@ -49,6 +50,11 @@ void broker_destroy(struct broker **self);
  * none). now_us never goes back. */
 void broker_receive(struct broker *self, enum plane plane, struct text from, struct text head, struct parcel *parcel,
                     int64_t now_us);
+/* Whose connection everything that is received from now on comes over; NULL: keys are not asked for. Borrowed until it
+ * is set again. */
+void broker_speaker_set(struct broker *self, const struct key_grant *speaker);
+/* Ends the sessions of keys that may not have them any more. */
+void broker_grants_changed(struct broker *self, const struct key_grants *grants, int64_t now_us);
 /* One of our sends has not left and never will: a request in it was not begun. To be said before broker_peer_gone. */
 void broker_unsent(struct broker *self, const struct send *send);
 /* A peer that cannot be reached any more: ends its session, if it has one. */

@@ -1,5 +1,6 @@
 #include "broker/dispatch.h"
 
+#include "broker/access.h"
 #include "broker/mmi.h"
 #include "lib/base/invariant.h"
 
@@ -251,6 +252,7 @@ static bool offer_read(struct broker *self, const struct frame_head *head, struc
 void dispatch_accept(struct broker *self, struct peer *client, const struct frame_head *head, struct parcel *parcel)
 {
     struct nack why;
+    char detail[ACCESS_DETAIL_SIZE];
     uint8_t attempt = head->attempt ? head->attempt : 1;
     struct offer offer = {.parcel = parcel,
                           .caller = {.client = client,
@@ -264,6 +266,9 @@ void dispatch_accept(struct broker *self, struct peer *client, const struct fram
     self->counts.accepted++;
     metric_add(self->meters.accepted, 1);
     if (!offer_read(self, head, &offer, &why)) {
+        answer_nack(self, &offer.caller, &why);
+    } else if (!access_call(self, offer.service, offer.operation, detail)) {
+        why = (struct nack){.outcome = OUTCOME_FORBIDDEN, .detail = detail};
         answer_nack(self, &offer.caller, &why);
     } else if (text_is(offer.service, "mmi")) {
         mmi_answer(self, &offer.caller, offer.operation, parcel->parts[2]);

@@ -62,6 +62,7 @@ struct peer *peer_add(struct peers *self, enum plane plane, struct text id, cons
     peer->heard_us = now_us;
     peer->instance = string_of(hello->instance);
     peer->version = string_of(hello->version);
+    peer->role = string_of(hello->role);
     HASH_ADD(hh, self->by_id[plane], id, peer->id_size, peer);
     return peer;
 }
@@ -73,6 +74,7 @@ void peer_remove(struct peers *self, struct peer *peer)
     parcel_drop(&peer->metrics);
     mem_free(peer->instance);
     mem_free(peer->version);
+    mem_free(peer->role);
     mem_free(peer);
 }
 

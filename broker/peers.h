@@ -4,6 +4,7 @@
 
 #include "broker/request.h"
 #include "broker/sends.h"
+#include "lib/bus/keys.h"
 #include "proto/frame.h"
 
 /* The smallest `received - sent` of a session in the last minute: what is beyond it was time in buffers. */
@@ -29,6 +30,8 @@ struct peer {
     struct delay delay;
     char *instance; /* owned */
     char *version;  /* owned */
+    char *role;     /* owned */
+    char key[KEY_TEXT_SIZE]; /* of its connection; empty: keys are not asked for */
     /* workers */
     struct station *stations; /* owned array, one a service */
     int station_count;

@@ -14,6 +14,7 @@ enum {
     RETRY_EVERY_US = 2 * 1000,
     RETRY_WAIT_MS = 5,
     STOP_LOOK_EVERY_US = 20 * 1000,
+    KEYS_LOOK_EVERY_US = GUARD_LOOK_EVERY_MS * 1000,
     BACKLOG_AGE_MAX_US = 10 * 1000 * 1000,
     FAREWELL_US = 200 * 1000, /* for backlogs, after the last BYE */
     FAREWELL_LINGER_MS = 500  /* for what libzmq has taken by then */
@@ -25,9 +26,11 @@ struct poller {
     void *sockets[PLANE_COUNT];
     struct packets packets;
     struct backlogs backlogs;
+    struct guard_view view;
+    bool guarded[PLANE_COUNT];
     struct broker *broker; /* borrowed while it runs */
     struct metric *slow_peers, *backlog_count;
-    int64_t retry_us, stop_look_us;
+    int64_t retry_us, stop_look_us, keys_look_us;
     int64_t drain_until_us; /* 0: not draining */
     bool closed;            /* the libzmq context is going away */
 };
@@ -38,7 +41,12 @@ struct poller *poller_new(struct env *env, const struct poller_settings *setting
     struct socket_settings socket = {.context = env->bus_context,
                                      .type = ZMQ_ROUTER,
                                      .hwm = settings->hwm,
-                                     .max_size = FRAME_MAX_BODY + FRAME_ROOM_SIZE};
+                                     .max_size = FRAME_MAX_BODY + FRAME_ROOM_SIZE,
+                                     .guard = settings->guard,
+                                     .plane = KEY_AT_CLIENTS};
+    guard_view_open(&self->view, settings->guard);
+    self->guarded[PLANE_CLIENTS] = socket_is_guarded(settings->guard, settings->clients);
+    self->guarded[PLANE_WORKERS] = socket_is_guarded(settings->guard, settings->workers);
     self->env = env;
     self->settings = settings;
     self->backlogs.count_max = settings->backlog_count_max;
@@ -49,6 +57,7 @@ struct poller *poller_new(struct env *env, const struct poller_settings *setting
     self->backlog_count =
         metrics_get(env->metrics, METRIC_GAUGE, "zmart_broker_backlogs", "", "Peers that messages wait for.");
     self->sockets[PLANE_CLIENTS] = socket_open(&socket, settings->clients, message, message_size);
+    socket.plane = KEY_AT_WORKERS;
     if (self->sockets[PLANE_CLIENTS] &&
         (!settings->operators ||
          socket_bind(self->sockets[PLANE_CLIENTS], settings->operators, message, message_size))) {
@@ -71,11 +80,35 @@ void poller_destroy(struct poller **self)
     for (int plane = 0; plane < PLANE_COUNT; plane++) {
         socket_close(&poller->sockets[plane], FAREWELL_LINGER_MS);
     }
+    guard_view_release(&poller->view);
     mem_free(poller);
     *self = NULL;
 }
 
 /* ---- in ---- */
+
+static struct text head_text(zmq_msg_t *head)
+{
+    size_t size = zmq_msg_size(head);
+    return (struct text){zmq_msg_data(head), size == FRAME_HEAD_SIZE ? FRAME_HEAD_SIZE : 0};
+}
+
+/* Tells the core who speaks. False: a key that has been taken out. */
+static bool speaker_know(struct poller *self, enum plane plane, zmq_msg_t *head)
+{
+    struct frame_head read;
+    if (!self->guarded[plane]) {
+        broker_speaker_set(self->broker, NULL);
+        return true;
+    }
+    enum key_plane at = plane == PLANE_WORKERS ? KEY_AT_WORKERS : KEY_AT_CLIENTS;
+    const struct key_grant *grant = guard_view_grant(&self->view, head, at);
+    if (grant && frame_head_read(head_text(head), &read) && read.type == FRAME_HELLO) {
+        guard_view_link(&self->view, head, grant, at);
+    }
+    broker_speaker_set(self->broker, grant);
+    return grant != NULL;
+}
 
 static bool receive_one(struct poller *self, enum plane plane)
 {
@@ -93,9 +126,11 @@ static bool receive_one(struct poller *self, enum plane plane)
         parcel = packet_receive(&self->packets, socket);
     }
     struct text id = {zmq_msg_data(&from), (uint32_t)zmq_msg_size(&from)};
-    size_t size = zmq_msg_size(&head);
-    struct text text = {zmq_msg_data(&head), size == FRAME_HEAD_SIZE ? FRAME_HEAD_SIZE : 0};
-    broker_receive(self->broker, plane, id, text, parcel, clock_now_us());
+    if (speaker_know(self, plane, &head)) {
+        broker_receive(self->broker, plane, id, head_text(&head), parcel, clock_now_us());
+    } else {
+        parcel_drop(&parcel);
+    }
     zmq_msg_close(&head);
     zmq_msg_close(&from);
     return true;
@@ -211,6 +246,24 @@ static int receive_all(struct poller *self, bool stalled)
     return count;
 }
 
+/* Sessions and connections of keys that have been taken out end. */
+static void keys_look(struct poller *self, int64_t now_us)
+{
+    if (now_us - self->keys_look_us < KEYS_LOOK_EVERY_US) {
+        return;
+    }
+    self->keys_look_us = now_us;
+    if (guard_view_refresh(&self->view)) {
+        broker_speaker_set(self->broker, NULL); /* it was in the old list */
+        broker_grants_changed(self->broker, guard_view_grants(&self->view), now_us);
+        flush(self);
+        int count = guard_view_cut(&self->view);
+        if (count > 0) {
+            log_info(self->env->log, "keys.cut", KV_INT("connections", count));
+        }
+    }
+}
+
 /* False when the broker has nothing more to do. */
 static bool drain_step(struct poller *self, int64_t now_us, bool quiet)
 {
@@ -266,6 +319,7 @@ void poller_run(struct poller *self, struct broker *broker)
         flush(self);
         backlogs_retry(self, now_us);
         flush(self);
+        keys_look(self, now_us);
         running = drain_step(self, now_us, count == 0);
         if (running && count == 0) {
             sleep_until_work(self, wait_ms);

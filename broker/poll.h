@@ -12,6 +12,7 @@ struct poller;
 struct poller_settings {
     const char *clients, *workers; /* addresses to bind */
     const char *operators;         /* one more for clients; NULL: none */
+    struct guard *guard;           /* of those on TCP; NULL: none */
     int hwm;                       /* messages a peer in libzmq's queues */
     size_t backlog_count_max;      /* messages a peer beyond that */
     size_t backlog_size_max;       /* bytes of them */

@@ -65,6 +65,7 @@ struct run {
     char operators[BUS_ADDRESS_SIZE]; /* "": none */
     struct poller_settings poller_settings;
     struct claims claims;
+    struct guard *guard;
     struct relay *relay;
     struct poller *poller;
     struct broker *broker;
@@ -81,6 +82,12 @@ static bool addresses_claim(struct run *run, char *message)
     const char *base = run->config->bus.bus;
     const char *outside = run->config->broker.events;
     const char *operators = run->config->broker.operators;
+    run->claims.keys = run->guard != NULL;
+    run->claims.insecure_loopback = run->config->bus.insecure_loopback;
+    if (operators[0] && bus_is_tcp(base)) {
+        snprintf(message, MESSAGE_SIZE, "--operators is for --bus inproc://: on TCP operators have keys of their own");
+        return false;
+    }
     if (!claim_bus(&run->claims, base, message, MESSAGE_SIZE) ||
         (outside[0] && !claim_events(&run->claims, outside, message, MESSAGE_SIZE)) ||
         (operators[0] && !claim_operators(&run->claims, operators, message, MESSAGE_SIZE))) {
@@ -104,10 +111,12 @@ static bool sockets_bind(struct run *run, char *message)
                                    .events = run->addresses[BUS_EVENTS],
                                    .outside = config->events,
                                    .hwm = (int)config->hwm,
+                                   .guard = run->guard,
                                    .metrics = run->env->metrics};
     run->poller_settings = (struct poller_settings){.clients = run->addresses[BUS_CLIENTS],
                                                     .workers = run->addresses[BUS_WORKERS],
                                                     .operators = run->operators[0] ? run->operators : NULL,
+                                                    .guard = run->guard,
                                                     .hwm = (int)config->hwm,
                                                     .backlog_count_max = (size_t)config->backlog,
                                                     .backlog_size_max = (size_t)config->backlog_size,
@@ -117,6 +126,17 @@ static bool sockets_bind(struct run *run, char *message)
         run->poller = poller_new(run->env, &run->poller_settings, message, MESSAGE_SIZE);
     }
     return run->poller != NULL;
+}
+
+/* Before any socket is bound: nobody gets in while there is no guard. */
+static bool guard_post(struct run *run, char *message)
+{
+    const struct bus_config *bus = &run->config->bus;
+    if (bus->keys[0]) {
+        run->guard = guard_new(run->env, bus->keys, bus->key, message, MESSAGE_SIZE);
+        return run->guard != NULL;
+    }
+    return true;
 }
 
 static struct broker *core_new(struct run *run)
@@ -157,7 +177,7 @@ static int program_main(const void *config, struct env *env)
     char message[MESSAGE_SIZE] = "";
     struct run run = {.env = env, .config = config};
     int status = PROCESS_FAILED;
-    if (addresses_claim(&run, message) && sockets_bind(&run, message)) {
+    if (guard_post(&run, message) && addresses_claim(&run, message) && sockets_bind(&run, message)) {
         run.broker = core_new(&run);
         log_info(env->log, "broker.listening", KV("clients", run.addresses[BUS_CLIENTS]),
                  KV("workers", run.addresses[BUS_WORKERS]), KV("publish", run.addresses[BUS_PUBLISH]),
@@ -172,6 +192,7 @@ static int program_main(const void *config, struct env *env)
     broker_destroy(&run.broker);
     poller_destroy(&run.poller);
     relay_destroy(&run.relay);
+    guard_destroy(&run.guard);
     claims_release(&run.claims);
     return status;
 }

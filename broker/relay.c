@@ -23,6 +23,8 @@ struct relay {
     void *publish, *events, *outside; /* XSUB, XPUB, XPUB or NULL */
     int stop_fd;                      /* an eventfd of ours */
     pthread_t thread;
+    struct guard_view view;
+    bool publish_guarded, events_guarded, outside_guarded;
     struct metric *inside_count, *outside_count, *garbage;
 };
 
@@ -76,6 +78,16 @@ static void frames_send(struct event_frames *self, void *socket, int count)
     }
 }
 
+/* Whether the key behind a message may send it; one that may is remembered with its connection. */
+static bool speaker_is_good(struct relay *self, zmq_msg_t *frame, enum key_plane plane)
+{
+    const struct key_grant *grant = guard_view_grant(&self->view, frame, plane);
+    if (grant) {
+        guard_view_link(&self->view, frame, grant, plane);
+    }
+    return grant != NULL;
+}
+
 static bool event_relay(struct relay *self)
 {
     struct event_frames frames;
@@ -83,7 +95,7 @@ static bool event_relay(struct relay *self)
     bool received = frames_receive(&frames, self->publish);
     if (received && frames.count != EVENT_FRAMES) {
         metric_add(self->garbage, 1);
-    } else if (received) {
+    } else if (received && (!self->publish_guarded || speaker_is_good(self, &frames.list[1], KEY_AT_PUBLISH))) {
         frames_send(&frames, self->events, EVENT_FRAMES);
         metric_add(self->inside_count, 1);
         if (self->outside && zmq_msg_size(&frames.list[2]) > 0) {
@@ -101,6 +113,8 @@ static bool event_relay(struct relay *self)
  */
 static bool subscription_relay(struct relay *self, void *from)
 {
+    bool guarded = from == self->events ? self->events_guarded : self->outside_guarded;
+    enum key_plane plane = from == self->events ? KEY_AT_EVENTS : KEY_AT_OUTSIDE;
     zmq_msg_t message;
     zmq_msg_init(&message);
     bool single = true, received = false, more = true;
@@ -112,6 +126,9 @@ static bool subscription_relay(struct relay *self, void *from)
     size_t size = received ? zmq_msg_size(&message) : 0;
     const uint8_t *data = zmq_msg_data(&message);
     bool good = single && size >= 1 && size <= SUBSCRIPTION_MAX_SIZE && data[0] <= 1;
+    if (good && guarded && data[0] == 1) { /* the key of an unsubscription may be gone: that one must go on */
+        (void)speaker_is_good(self, &message, plane);
+    }
     if (received && !good) {
         metric_add(self->garbage, 1);
     }
@@ -131,9 +148,13 @@ static void *relay_run(void *user)
                               {.socket = self->events, .events = ZMQ_POLLIN},
                               {.socket = self->outside, .events = ZMQ_POLLIN}};
     int count = self->outside ? 4 : 3;
-    while (zmq_poll(items, count, -1) >= 0 || zmq_errno() == EINTR) {
+    long wait_ms = self->view.guard ? GUARD_LOOK_EVERY_MS : -1;
+    while (zmq_poll(items, count, wait_ms) >= 0 || zmq_errno() == EINTR) {
         if (items[0].revents) {
             break;
+        }
+        if (guard_view_refresh(&self->view)) {
+            (void)guard_view_cut(&self->view);
         }
         for (int i = 2; i < count; i++) {
             for (int n = 0; n < MESSAGES_PER_PASS && subscription_relay(self, items[i].socket); n++) {
@@ -150,15 +171,23 @@ static bool sockets_open(struct relay *self, const struct relay_settings *settin
     struct socket_settings in = {.context = settings->context,
                                  .type = ZMQ_XSUB,
                                  .hwm = settings->hwm,
-                                 .max_size = EVENT_PAYLOAD_MAX + META_ROOM_SIZE};
+                                 .max_size = EVENT_PAYLOAD_MAX + META_ROOM_SIZE,
+                                 .guard = settings->guard,
+                                 .plane = KEY_AT_PUBLISH};
     struct socket_settings out = in;
     out.type = ZMQ_XPUB;
     out.max_size = META_ROOM_SIZE;
+    out.plane = KEY_AT_EVENTS;
+    guard_view_open(&self->view, settings->guard);
+    self->publish_guarded = socket_is_guarded(settings->guard, settings->publish);
+    self->events_guarded = socket_is_guarded(settings->guard, settings->events);
+    self->outside_guarded = socket_is_guarded(settings->guard, settings->outside);
     self->publish = socket_open(&in, settings->publish, message, size);
     self->events = self->publish ? socket_open(&out, settings->events, message, size) : NULL;
     if (!self->events || !settings->outside[0]) {
         return self->events != NULL;
     }
+    out.plane = KEY_AT_OUTSIDE;
     self->outside = socket_open(&out, settings->outside, message, size);
     return self->outside != NULL;
 }
@@ -168,6 +197,7 @@ static void sockets_close(struct relay *self)
     socket_close(&self->publish, 0);
     socket_close(&self->events, 0);
     socket_close(&self->outside, 0);
+    guard_view_release(&self->view);
 }
 
 struct relay *relay_new(const struct relay_settings *settings, char *message, size_t size)

@@ -17,6 +17,7 @@ struct relay_settings {
     const char *events;      /* of the subscribers inside */
     const char *outside;     /* of all others; "": none */
     int hwm;                 /* messages a subscriber */
+    struct guard *guard;     /* of those on TCP; NULL: none */
     struct metrics *metrics; /* borrowed for the relay's life */
 };
 

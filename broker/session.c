@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "broker/access.h"
 #include "broker/dispatch.h"
 #include "proto/fault.h"
 
@@ -113,6 +114,7 @@ static void session_begin(struct broker *self, enum plane plane, struct text fro
 {
     struct peer *peer = peer_add(&self->peers, plane, from, hello, self->now_us);
     peer->hello_corr = head->corr;
+    memcpy(peer->key, self->speaker ? self->speaker->key : "", self->speaker ? sizeof peer->key : 1);
     int64_t heartbeat_ms = hello->hb_ms < self->settings.heartbeat_ms ? hello->hb_ms : self->settings.heartbeat_ms;
     peer->heartbeat_us = heartbeat_ms * 1000;
     delay_note(&peer->delay, head->t_send_us, self->now_us);
@@ -151,9 +153,12 @@ void session_hello(struct broker *self, enum plane plane, struct text from, cons
         if (peer) {
             session_end(self, peer, "session.replaced", false);
         }
+        char detail[ACCESS_DETAIL_SIZE];
         const char *wrong = hello_fault(plane, &hello);
         if (wrong) {
             stranger_nack(self, plane, from, head->corr, ERR_BAD_REQUEST, wrong);
+        } else if (!access_greet(self, plane, &hello, detail)) {
+            stranger_nack(self, plane, from, head->corr, ERR_FORBIDDEN, detail);
         } else if (peers_count(&self->peers) >= self->settings.peers_max) {
             stranger_nack(self, plane, from, head->corr, ERR_SERVICE_UNAVAILABLE, "There are too many peers.");
         } else {

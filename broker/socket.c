@@ -1,6 +1,5 @@
 #include "broker/socket.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,38 +16,20 @@ enum { PATH_SIZE = 512 };
 
 static const char lock_name[] = "broker.lock";
 
-/* ---- loopback ---- */
+/* ---- tcp ---- */
 
-static bool host_is_loopback(struct text host)
+/* With keys any address will do; without them only the read-only events, and on loopback only. */
+static bool tcp_is_allowed(const struct claims *claims, const char *flag, const char *address, char *message,
+                           size_t size)
 {
-    char name[BUS_ADDRESS_SIZE];
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') {
-        host = (struct text){host.data + 1, host.size - 2};
-    }
-    if (!text_to_string(host, name, sizeof name)) {
-        return false;
-    }
-    if (inet_pton(AF_INET, name, &v4) == 1) {
-        return ntohl(v4.s_addr) >> 24 == 127;
-    }
-    if (inet_pton(AF_INET6, name, &v6) == 1) {
-        return IN6_IS_ADDR_LOOPBACK(&v6);
-    }
-    return strcmp(name, "localhost") == 0;
-}
-
-static bool tcp_is_allowed(const char *flag, const char *address, char *message, size_t size)
-{
-    struct text rest = text_of(address + strlen("tcp://"));
-    const char *colon = rest.size ? memrchr(rest.data, ':', rest.size) : NULL;
-    struct text host = {rest.data, colon ? (uint32_t)(colon - rest.data) : 0};
-    if (host_is_loopback(host)) {
+    bool is_bus = strcmp(flag, "bus") == 0;
+    if (claims->keys || (bus_is_loopback(address) && (!is_bus || claims->insecure_loopback))) {
         return true;
     }
-    snprintf(message, size, "--%s %.200s is not on loopback: beyond it the bus needs CURVE keys (--keys), and has none",
-             flag, address);
+    snprintf(message, size,
+             "--%s %.200s is TCP%s and needs CURVE keys: make them with zmart keys new %s, and name their folder with "
+             "--keys DIR",
+             flag, address, is_bus ? "" : " beyond loopback", is_bus ? "broker" : "NAME --role subscriber");
     return false;
 }
 
@@ -131,7 +112,7 @@ bool claim_bus(struct claims *claims, const char *base, char *message, size_t si
         return false;
     }
     if (text_starts_with(text_of(base), "tcp://")) {
-        return tcp_is_allowed("bus", base, message, size);
+        return tcp_is_allowed(claims, "bus", base, message, size);
     }
     return !text_starts_with(text_of(base), "ipc://") || directory_claim(claims, "bus", base, message, size);
 }
@@ -151,7 +132,7 @@ bool claim_events(struct claims *claims, const char *address, char *message, siz
     struct text text = text_of(address);
     char lock[PATH_SIZE];
     if (text_starts_with(text, "tcp://")) {
-        return tcp_is_allowed("events", address, message, size);
+        return tcp_is_allowed(claims, "events", address, message, size);
     }
     if (text_starts_with(text, "inproc://")) {
         return true;
@@ -204,7 +185,15 @@ static bool options_set(void *socket, const struct socket_settings *settings, bo
         set = zmq_setsockopt(socket, options[i].option, &options[i].value, sizeof options[i].value) == 0;
     }
     int one = 1;
+    if (settings->type == ZMQ_XPUB && settings->guard) { /* each subscription tells whose connection it came over */
+        set = set && zmq_setsockopt(socket, ZMQ_XPUB_VERBOSER, &one, sizeof one) == 0;
+    }
     return set && (settings->type != ZMQ_ROUTER || zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &one, sizeof one) == 0);
+}
+
+bool socket_is_guarded(const struct guard *guard, const char *address)
+{
+    return guard && bus_is_tcp(address);
 }
 
 void *socket_open(const struct socket_settings *settings, const char *address, char *message, size_t size)
@@ -215,7 +204,8 @@ void *socket_open(const struct socket_settings *settings, const char *address, c
         snprintf(message, size, "cannot make a socket for %.200s: %s", address, zmq_strerror(zmq_errno()));
         return NULL;
     }
-    if (!options_set(socket, settings, strchr(address, '[') != NULL)) {
+    if (!options_set(socket, settings, strchr(address, '[') != NULL) ||
+        (socket_is_guarded(settings->guard, address) && !guard_set(settings->guard, socket, settings->plane))) {
         snprintf(message, size, "cannot set up a socket for %.200s: %s", address, zmq_strerror(zmq_errno()));
         socket_close(&socket, 0);
         return NULL;

@@ -1,6 +1,7 @@
 /* libzmq sockets with all the options that this broker wants, bound; and the right to bind them.
  *
- * Without keys the bus lives in an ipc directory that only its owner can enter, in the process itself, or on loopback.
+ * Without keys the bus lives in an ipc directory that only its owner can enter, or in the process itself; on TCP there is
+ * only the read-only event socket, on loopback. With keys every TCP socket is a CURVE server.
  * An ipc address can be bound twice without an error, which silently steals it: a lock file in its directory prevents
  * that. */
 #ifndef ZMART_BROKER_SOCKET_H
@@ -10,11 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "broker/guard.h"
 #include "lib/bus/address.h"
 
 /* Locks that are held while the addresses are in use, and the paths of the sockets that they guard. */
 enum { CLAIM_MAX_LOCKS = 3, CLAIM_MAX_PATHS = 9 };
 struct claims {
+    bool keys;              /* sockets will ask for keys: TCP is fine */
+    bool insecure_loopback; /* --bus may be TCP on loopback all the same */
     int locks[CLAIM_MAX_LOCKS];
     int count;
     char paths[CLAIM_MAX_PATHS][BUS_ADDRESS_SIZE];
@@ -36,8 +40,12 @@ struct socket_settings {
     int type;         /* ZMQ_ROUTER, ZMQ_XPUB, ... */
     int hwm;          /* messages a peer, both ways; over 0 */
     int64_t max_size; /* bytes of a frame that is received */
+    const struct guard *guard; /* of sockets on TCP; NULL: none */
+    enum key_plane plane;      /* for the guard */
 };
 
+/* Whether a socket with this address asks for keys. */
+bool socket_is_guarded(const struct guard *guard, const char *address);
 /* NULL (and a message) if the address cannot be bound. Close it with socket_close. */
 void *socket_open(const struct socket_settings *settings, const char *address, char *message, size_t message_size);
 /* Binds it to one address more. */

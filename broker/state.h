@@ -13,6 +13,7 @@
 enum outcome {
     OUTCOME_REPLIED,
     OUTCOME_MALFORMED,
+    OUTCOME_FORBIDDEN,
     OUTCOME_UNKNOWN,
     OUTCOME_TOO_LARGE,
     OUTCOME_FULL,
@@ -27,6 +28,7 @@ enum outcome {
 struct meters {
     struct metric *outcomes[OUTCOME_COUNT];
     struct metric *accepted, *in_flight, *redelivered, *late, *garbage, *stray, *letters, *queue_time;
+    struct metric *denied_hellos, *denied_requests;
     struct metric *peers[PLANE_COUNT];
 };
 
@@ -41,6 +43,7 @@ struct broker {
     struct wheel wheel;
     struct letters letters;
     struct sends sends;
+    const struct key_grant *speaker; /* whose key sent what is received now; NULL: keys are not asked for */
     size_t held_size; /* of all requests that have not ended */
     int64_t now_us, start_us, tick_us, sweep_us;
     bool draining;

@@ -1,5 +1,6 @@
 #include "lib/bus/address.h"
 
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,4 +56,40 @@ int bus_addresses(const char *bus, char out[BUS_MAX_BROKERS][BUS_ADDRESS_SIZE])
         count++;
     }
     return count;
+}
+
+bool bus_is_tcp(const char *address)
+{
+    return text_starts_with(text_of(address), "tcp://");
+}
+
+static bool host_is_loopback(struct text host)
+{
+    char name[BUS_ADDRESS_SIZE];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') {
+        host = (struct text){host.data + 1, host.size - 2};
+    }
+    if (!text_to_string(host, name, sizeof name)) {
+        return false;
+    }
+    if (inet_pton(AF_INET, name, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == 127;
+    }
+    if (inet_pton(AF_INET6, name, &v6) == 1) {
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    }
+    return strcmp(name, "localhost") == 0;
+}
+
+bool bus_is_loopback(const char *address)
+{
+    struct text rest = text_of(address);
+    if (!bus_is_tcp(address)) {
+        return false;
+    }
+    rest = (struct text){rest.data + strlen("tcp://"), rest.size - (uint32_t)strlen("tcp://")};
+    const char *colon = rest.size ? memrchr(rest.data, ':', rest.size) : NULL;
+    return host_is_loopback((struct text){rest.data, colon ? (uint32_t)(colon - rest.data) : 0});
 }

@@ -15,7 +15,11 @@
     X(STRING, bus, "bus", "ipc:///run/zmart", 1, 1000,                                                           \
       "brokers, separated by commas: ipc://DIR, tcp://HOST:PORT (and the three ports behind it), inproc://NAME") \
     X(NUMBER, heartbeat_ms, "heartbeat-ms", "1000", 50, 60000,                                                   \
-      "something is sent at least this often; 3.5 times of silence count as death")
+      "something is sent at least this often; 3.5 times of silence count as death")                              \
+    X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys that TCP needs (zmart keys new)")              \
+    X(STRING, key, "key", "", 0, 40, "name of the key in it that is ours; the program's name if none")           \
+    X(SWITCH, insecure_loopback, "bus-insecure-loopback", "no", 0, 0,                                            \
+      "for tests: lets --bus be TCP on a loopback address without keys")
 CONFIG_DECLARE(bus_config, BUS_CONFIG);
 
 enum bus_socket { BUS_CLIENTS, BUS_WORKERS, BUS_PUBLISH, BUS_EVENTS };
@@ -24,6 +28,10 @@ enum { BUS_ADDRESS_SIZE = 256, BUS_MAX_BROKERS = 8, BUS_IPC_MAX = 107 };
 /* The address of one socket; false if base has none of the three forms or the result is too long
  * (an ipc path ends at 107 bytes). */
 MUST_USE bool bus_address(const char *base, enum bus_socket socket, char out[BUS_ADDRESS_SIZE]);
+/* True for tcp://. */
+bool bus_is_tcp(const char *address);
+/* True for an address of tcp:// that only this machine can reach. */
+bool bus_is_loopback(const char *address);
 /* Splits --bus at the commas; returns how many, -1 if there are more than BUS_MAX_BROKERS or a base is malformed. */
 int bus_addresses(const char *bus, char out[BUS_MAX_BROKERS][BUS_ADDRESS_SIZE]);
 

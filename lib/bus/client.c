@@ -31,6 +31,7 @@ struct waiter {
 
 struct bus_client {
     struct peer_settings peer_settings;
+    struct credentials credentials;
     struct slots *slots;
     struct waiter *waiters;    /* by slot */
     struct mailbox *submitted; /* flights on their way to the I/O thread */
@@ -100,11 +101,18 @@ struct bus_client *bus_client_new(struct env *env, const struct bus_client_setti
         snprintf(message, message_size, "--bus is no list of broker addresses: %.200s", settings->bus->bus);
         return NULL;
     }
+    struct credentials credentials;
+    if (!credentials_load(env, settings->bus, &credentials, message, message_size)) {
+        return NULL;
+    }
     struct bus_client *self = mem_alloc(sizeof *self);
+    self->credentials = credentials;
+    credentials_forget(&credentials);
     self->peer_settings = (struct peer_settings){.context = env->bus_context,
                                                  .role = settings->role,
                                                  .instance = env->instance,
-                                                 .heartbeat_ms = settings->bus->heartbeat_ms};
+                                                 .heartbeat_ms = settings->bus->heartbeat_ms,
+                                                 .credentials = &self->credentials};
     self->slots = slots_new(settings->slot_count);
     self->waiters = mem_alloc_array((size_t)settings->slot_count, sizeof *self->waiters);
     self->submitted = mailbox_new((size_t)settings->slot_count * 2);
@@ -137,6 +145,7 @@ void bus_client_destroy(struct bus_client **self)
     mailbox_destroy(&client->submitted);
     slots_destroy(&client->slots);
     mem_free(client->waiters);
+    credentials_forget(&client->credentials);
     mem_free(client);
     *self = NULL;
 }

@@ -52,6 +52,7 @@ static void socket_renew(struct peer *peer)
     peer->socket = zmq_socket(peer->settings->context, ZMQ_DEALER);
     ASSERT(peer->socket != NULL);
     options_set(peer->socket);
+    credentials_set(peer->settings->credentials, peer->socket, peer->address);
     ASSERT(zmq_connect(peer->socket, peer->address) == 0);
     id_random(&peer->hello_corr, sizeof peer->hello_corr);
     peer->hello_corr |= 1;

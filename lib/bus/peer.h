@@ -4,6 +4,7 @@
 #define ZMART_BUS_PEER_H
 
 #include "lib/bus/address.h"
+#include "lib/bus/credentials.h"
 #include "lib/bus/message.h"
 
 enum {
@@ -20,6 +21,7 @@ struct peer_settings {
     const struct hello_service *services; /* borrowed */
     uint32_t service_count;
     int64_t heartbeat_ms;
+    const struct credentials *credentials; /* NULL: none */
 };
 
 struct peer {

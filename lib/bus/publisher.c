@@ -5,6 +5,7 @@
 
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
+#include "lib/bus/credentials.h"
 #include "lib/bus/handover.h"
 
 enum {
@@ -34,6 +35,10 @@ struct publisher *publisher_new(struct env *env, const struct bus_config *bus, c
         snprintf(message, message_size, "--bus is no list of broker addresses: %.200s", bus->bus);
         return NULL;
     }
+    AUTO(credentials_forget) struct credentials credentials;
+    if (!credentials_load(env, bus, &credentials, message, message_size)) {
+        return NULL;
+    }
     struct publisher *self = mem_alloc(sizeof *self);
     buffer_init(&self->packed, PUBLISHER_META_MAX_SIZE);
     self->socket = zmq_socket(env->bus_context, ZMQ_PUB);
@@ -45,6 +50,7 @@ struct publisher *publisher_new(struct env *env, const struct bus_config *bus, c
     option_set(self->socket, ZMQ_TCP_KEEPALIVE, 1);
     for (int i = 0; i < base_count; i++) {
         ASSERT(bus_address(bases[i], BUS_PUBLISH, address));
+        credentials_set(&credentials, self->socket, address);
         ASSERT(zmq_connect(self->socket, address) == 0);
     }
     return self;

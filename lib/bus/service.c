@@ -80,6 +80,11 @@ int service_run(const struct service *service, const void *config, const struct 
         return PROCESS_BAD_CONFIG;
     }
     struct service_host host = {.service = service, .config = config, .bus = bus, .own = own, .env = env};
+    char message[512];
+    if (!credentials_load(env, bus, &host.credentials, message, sizeof message)) {
+        log_error(env->log, "config.bad", KV("detail", message), KV("bus", bus->bus));
+        return PROCESS_BAD_CONFIG;
+    }
     host_init(&host, broker_count);
     struct reply_meta meta = {.worker = text_of(env->instance)};
     set_has(reply_meta, &meta, worker);
@@ -94,5 +99,6 @@ int service_run(const struct service *service, const void *config, const struct 
         loops_close(&host);
     }
     host_release(&host);
+    credentials_forget(&host.credentials);
     return opened ? PROCESS_OK : PROCESS_FAILED;
 }

@@ -124,6 +124,7 @@ struct service_host {
     const struct bus_config *bus;
     const struct service_config *own;
     struct env *env;
+    struct credentials credentials;
     struct service_loop *loops;
     int loop_count;
     struct slots *slots;       /* of calls to other services */

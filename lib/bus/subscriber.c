@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
+#include "lib/bus/credentials.h"
 #include "lib/bus/handover.h"
 #include "lib/bus/stream.h"
 
@@ -32,6 +33,7 @@ struct tap {
 
 struct subscriber {
     void *context;
+    struct credentials credentials;
     char *topics[SUBSCRIBER_MAX_TOPICS]; /* owned */
     int topic_count;
     struct tap taps[BUS_MAX_BROKERS];
@@ -65,6 +67,7 @@ static void tap_open(struct subscriber *self, struct tap *tap)
     for (int i = 0; i < self->topic_count; i++) {
         ASSERT(zmq_setsockopt(tap->socket, ZMQ_SUBSCRIBE, self->topics[i], strlen(self->topics[i])) == 0);
     }
+    credentials_set(&self->credentials, tap->socket, tap->address);
     ASSERT(zmq_connect(tap->socket, tap->address) == 0);
     tap->heard_ms = clock_now_ms();
 }
@@ -189,7 +192,13 @@ struct subscriber *subscriber_new(struct env *env, const struct bus_config *bus,
         snprintf(message, message_size, "--bus is no list of broker addresses: %.200s", bus->bus);
         return NULL;
     }
+    struct credentials credentials;
+    if (!credentials_load(env, bus, &credentials, message, message_size)) {
+        return NULL;
+    }
     struct subscriber *self = mem_alloc(sizeof *self);
+    self->credentials = credentials;
+    credentials_forget(&credentials);
     self->context = env->bus_context;
     self->receive = receive;
     self->user = user;
@@ -228,6 +237,7 @@ void subscriber_destroy(struct subscriber **self)
         mem_free(subscriber->topics[i]);
     }
     arena_release(&subscriber->arena);
+    credentials_forget(&subscriber->credentials);
     mem_free(subscriber);
     *self = NULL;
 }

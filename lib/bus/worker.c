@@ -386,7 +386,8 @@ static void worker_open(struct worker *worker)
     worker->client_settings = (struct peer_settings){.context = host->env->bus_context,
                                                      .role = "service",
                                                      .instance = host->env->instance,
-                                                     .heartbeat_ms = host->bus->heartbeat_ms};
+                                                     .heartbeat_ms = host->bus->heartbeat_ms,
+                                                     .credentials = &host->credentials};
     worker->worker_settings = worker->client_settings;
     worker->worker_settings.role = "worker";
     worker->worker_settings.services = &worker->served;

@@ -9,25 +9,28 @@
 
 #include "broker/socket.h"
 
-static void test_only_loopback_without_keys(void **state)
+static void test_tcp_needs_keys(void **state)
 {
     (void)state;
     static const struct {
         const char *address;
-        bool allowed;
+        bool loopback;
     } list[] = {{"tcp://127.0.0.1:5570", true},     {"tcp://127.9.9.9:5570", true}, {"tcp://localhost:5570", true},
                 {"tcp://[::1]:5570", true},         {"tcp://0.0.0.0:5570", false},  {"tcp://*:5570", false},
                 {"tcp://10.0.0.1:5570", false},     {"tcp://[::]:5570", false},     {"tcp://eth0:5570", false},
                 {"tcp://127.evil.org:5570", false}, {"tcp://lo:5570", false},       {"tcp://127.0.0.1.x:5570", false}};
     for (size_t i = 0; i < ARRAY_COUNT(list); i++) {
-        struct claims claims = {0};
+        struct claims none = {0}, insecure = {.insecure_loopback = true}, keys = {.keys = true};
         char message[512] = "";
-        assert_int_equal(claim_bus(&claims, list[i].address, message, sizeof message), list[i].allowed);
-        assert_true(list[i].allowed || strstr(message, "--keys"));
+        assert_false(claim_bus(&none, list[i].address, message, sizeof message));
+        assert_non_null(strstr(message, "--keys DIR"));
+        assert_non_null(strstr(message, "zmart keys new"));
+        assert_int_equal(claim_bus(&insecure, list[i].address, message, sizeof message), list[i].loopback);
         message[0] = '\0';
-        assert_int_equal(claim_events(&claims, list[i].address, message, sizeof message), list[i].allowed);
-        assert_true(list[i].allowed || (strstr(message, "--keys") && strstr(message, "--events")));
-        claims_release(&claims);
+        assert_int_equal(claim_events(&none, list[i].address, message, sizeof message), list[i].loopback);
+        assert_true(list[i].loopback || (strstr(message, "--keys") && strstr(message, "--events")));
+        assert_true(claim_bus(&keys, list[i].address, message, sizeof message));
+        assert_true(claim_events(&keys, list[i].address, message, sizeof message));
     }
 }
 
@@ -118,7 +121,7 @@ static void test_options_and_a_taken_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_only_loopback_without_keys), cmocka_unit_test(test_malformed_addresses),
+        cmocka_unit_test(test_tcp_needs_keys), cmocka_unit_test(test_malformed_addresses),
         cmocka_unit_test(test_a_directory_has_one_broker), cmocka_unit_test(test_an_event_path_has_one_broker),
         cmocka_unit_test(test_options_and_a_taken_address)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -142,7 +142,8 @@ class Rack(Shop):
 
     # ---- start and stop ----
     def flags_of(self, name):
-        return ["--heartbeat-ms", str(self.heartbeat_ms), *self.given.get("all", ()), *self.given.get(name, ())]
+        tcp = ["--bus-insecure-loopback"] if self.tcp else []
+        return ["--heartbeat-ms", str(self.heartbeat_ms), *tcp, *self.given.get("all", ()), *self.given.get(name, ())]
 
     def bus_of(self, instance):
         bus = list(self.bases)
