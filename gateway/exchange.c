@@ -43,7 +43,7 @@ void exchange_reset(struct exchange *exchange)
     exchange->body_read = false;
     exchange->started_us = clock_now_us();
     uint8_t request_id[ID_SIZE];
-    id_new(request_id);
+    id_next(&exchange->ids, request_id);
     exchange_set_request_id(exchange, request_id);
 }
 

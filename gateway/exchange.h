@@ -48,6 +48,7 @@ struct exchange {
     /* Reads the whole body into the arena, at most max_size bytes of it; fills the fault. Called at most once. */
     enum err (*read_body)(struct exchange *exchange, size_t max_size, struct text *out);
     void *connection; /* for read_body */
+    struct id_source ids;
     time_t date_s; /* the second that date_text tells */
     char date_text[DATE_SIZE];
 };

@@ -19,15 +19,34 @@ void id_random(void *out, size_t size)
     }
 }
 
-void id_new(uint8_t out[ID_SIZE])
+/* Makes 16 random bytes a UUIDv7. */
+static void id_stamp(uint8_t out[ID_SIZE])
 {
-    id_random(out, ID_SIZE);
     uint64_t ms = (uint64_t)clock_wall_ms();
     for (int i = 0; i < 6; i++) {
         out[i] = (uint8_t)(ms >> (40 - 8 * i));
     }
     out[6] = (uint8_t)(0x70 | (out[6] & 0x0f));
     out[8] = (uint8_t)(0x80 | (out[8] & 0x3f));
+}
+
+void id_new(uint8_t out[ID_SIZE])
+{
+    id_random(out, ID_SIZE);
+    id_stamp(out);
+}
+
+void id_next(struct id_source *source, uint8_t out[ID_SIZE])
+{
+    if (source->left_size < ID_SIZE) {
+        id_random(source->bytes, sizeof source->bytes);
+        source->left_size = sizeof source->bytes;
+    }
+    uint8_t *from = source->bytes + sizeof source->bytes - source->left_size;
+    memcpy(out, from, ID_SIZE);
+    memset(from, 0, ID_SIZE); /* an id given out can be read nowhere else */
+    source->left_size -= ID_SIZE;
+    id_stamp(out);
 }
 
 void id_to_hex(const uint8_t id[ID_SIZE], char out[ID_HEX_SIZE])

@@ -75,9 +75,22 @@ static uint32_t utf8_step(const unsigned char *data, uint32_t left)
     return size;
 }
 
+/* True if the eight bytes at data are ASCII without NUL. */
+static bool eight_plain(const char *data)
+{
+    static const uint64_t high = UINT64_C(0x8080808080808080), low = UINT64_C(0x0101010101010101);
+    uint64_t word;
+    memcpy(&word, data, sizeof word);
+    return ((word | (word - low)) & high) == 0; /* a NUL borrows, a byte above 127 shows itself */
+}
+
 bool text_is_utf8(struct text text)
 {
     for (uint32_t at = 0; at < text.size;) {
+        if (text.size - at >= sizeof(uint64_t) && eight_plain(text.data + at)) {
+            at += (uint32_t)sizeof(uint64_t);
+            continue;
+        }
         uint32_t step = utf8_step((const unsigned char *)text.data + at, text.size - at);
         if (step == 0) {
             return false;

@@ -1,29 +1,29 @@
 #include "lib/bus/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <time.h>
 
-#include "lib/base/lock.h"
 #include "lib/base/clock.h"
+#include "lib/base/funnel.h"
 #include "lib/base/invariant.h"
-#include "lib/base/mailbox.h"
 #include "lib/base/mem.h"
 #include "lib/bus/courier.h"
 #include "lib/bus/reply.h"
 #include "lib/bus/slots.h"
 
-enum { CLIENT_SUBMIT_MAX = 256, CLIENT_BUDGET_MAX_MS = 600000, CLIENT_END_WAIT_MS = 1 };
+enum { CLIENT_BUDGET_MAX_MS = 600000, CLIENT_END_WAIT_MS = 1 };
 
-/* Where a blocked caller waits for its slot's flight. */
+/* Where a blocked caller waits for its slot's flight. Whoever turns waiting from the corr to 0 decides: the I/O thread
+ * then fills the rest in and posts, or the caller has given up. */
 struct waiter {
-    bool made; /* lock and filled exist; guarded by having the slot */
-    pthread_mutex_t lock;
-    pthread_cond_t filled;
-    uint64_t corr; /* of the use that waits; 0: nobody */
-    bool done;
+    bool made; /* filled exists; guarded by having the slot */
+    sem_t filled;
+    _Atomic uint64_t waiting; /* corr of the use that waits; 0: nobody */
     enum err status;
     struct message reply;
     bool replied;
@@ -34,7 +34,7 @@ struct bus_client {
     struct credentials credentials;
     struct slots *slots;
     struct waiter *waiters;    /* by slot */
-    struct mailbox *submitted; /* flights on their way to the I/O thread */
+    struct funnel submitted; /* flights on their way to the I/O thread; as many as slots at most */
     struct courier *courier;   /* the I/O thread's */
     pthread_t thread;
     atomic_bool stopping;
@@ -51,22 +51,31 @@ struct async_call {
 
 /* ---- the I/O thread ---- */
 
-static void submitted_take(struct bus_client *self)
+static struct flight *flight_of_link(struct funnel_link *link)
 {
-    void *flights[CLIENT_SUBMIT_MAX];
-    size_t count = mailbox_take(self->submitted, flights, CLIENT_SUBMIT_MAX, 0);
-    for (size_t i = 0; i < count; i++) {
-        courier_send(self->courier, flights[i]);
+    return (struct flight *)((char *)link - offsetof(struct flight, link));
+}
+
+static void submitted_take(struct bus_client *self, bool readable)
+{
+    struct funnel_link *link = funnel_take(&self->submitted, readable);
+    while (link) {
+        struct flight *flight = flight_of_link(link);
+        link = link->next; /* the flight may end at once */
+        courier_send(self->courier, flight);
     }
 }
 
 /* Ends what is submitted after the end, until every caller has got out. */
 static void submitted_refuse(struct bus_client *self)
 {
-    void *item;
     while (slots_used(self->slots) > 0) {
-        if (mailbox_take(self->submitted, &item, 1, CLIENT_END_WAIT_MS) == 1) {
-            struct flight *flight = item;
+        struct pollfd poll_fd = {.fd = funnel_fd(&self->submitted), .events = POLLIN};
+        bool readable = poll(&poll_fd, 1, CLIENT_END_WAIT_MS) > 0;
+        struct funnel_link *link = funnel_take(&self->submitted, readable);
+        while (link) {
+            struct flight *flight = flight_of_link(link);
+            link = link->next;
             flight->done(flight, ERR_SERVICE_UNAVAILABLE, NULL);
             flight_destroy(&flight);
         }
@@ -79,9 +88,9 @@ static void *client_thread(void *argument)
     zmq_pollitem_t items[BUS_MAX_BROKERS + 1];
     while (!atomic_load(&self->stopping)) {
         int count = courier_poll_items(self->courier, items);
-        items[count] = (zmq_pollitem_t){.fd = mailbox_fd(self->submitted), .events = ZMQ_POLLIN};
+        items[count] = (zmq_pollitem_t){.fd = funnel_fd(&self->submitted), .events = ZMQ_POLLIN};
         zmq_poll(items, count + 1, (long)courier_wait_ms(self->courier, clock_now_ms()));
-        submitted_take(self);
+        submitted_take(self, (items[count].revents & ZMQ_POLLIN) != 0);
         courier_work(self->courier, items, clock_now_ms());
         atomic_store_explicit(&self->up_count, courier_up_count(self->courier), memory_order_relaxed);
     }
@@ -115,7 +124,7 @@ struct bus_client *bus_client_new(struct env *env, const struct bus_client_setti
                                                  .credentials = &self->credentials};
     self->slots = slots_new(settings->slot_count);
     self->waiters = mem_alloc_array((size_t)settings->slot_count, sizeof *self->waiters);
-    self->submitted = mailbox_new((size_t)settings->slot_count * 2);
+    funnel_init(&self->submitted);
     self->courier = courier_new(&self->peer_settings, bases, base_count, settings->slot_count, env->metrics);
     self->calls = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_calls_total", "", "Calls made over the bus.");
     self->refused = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_calls_refused_total", "",
@@ -134,15 +143,14 @@ void bus_client_destroy(struct bus_client **self)
     }
     slots_close(client->slots);
     atomic_store(&client->stopping, true);
-    mailbox_wake(client->submitted);
+    funnel_wake(&client->submitted);
     pthread_join(client->thread, NULL);
     for (int i = 0; i < slots_count(client->slots); i++) {
         if (client->waiters[i].made) {
-            pthread_cond_destroy(&client->waiters[i].filled);
-            pthread_mutex_destroy(&client->waiters[i].lock);
+            sem_destroy(&client->waiters[i].filled);
         }
     }
-    mailbox_destroy(&client->submitted);
+    funnel_release(&client->submitted);
     slots_destroy(&client->slots);
     mem_free(client->waiters);
     credentials_forget(&client->credentials);
@@ -195,44 +203,46 @@ static struct flight *flight_of(const struct bus_request *request, uint64_t corr
 static void waiter_fill(struct flight *flight, enum err status, struct message *reply)
 {
     struct waiter *waiter = flight->user;
-    ASSERT(pthread_mutex_lock(&waiter->lock) == 0);
-    bool waited_for = waiter->corr == flight->request.head.corr && !waiter->done;
-    if (waited_for) {
-        waiter->done = true;
-        waiter->status = status;
-        waiter->replied = reply != NULL;
-        if (reply) {
-            message_move(&waiter->reply, reply);
-        }
+    uint64_t corr = flight->request.head.corr;
+    if (!atomic_compare_exchange_strong(&waiter->waiting, &corr, 0)) {
+        return; /* given up, or somebody else's slot by now */
     }
-    ASSERT(pthread_mutex_unlock(&waiter->lock) == 0);
-    if (waited_for) {
-        pthread_cond_signal(&waiter->filled);
+    waiter->status = status;
+    waiter->replied = reply != NULL;
+    if (reply) {
+        message_move(&waiter->reply, reply);
     }
+    ASSERT(sem_post(&waiter->filled) == 0);
 }
 
 static struct waiter *waiter_open(struct bus_client *self, uint64_t corr)
 {
     struct waiter *waiter = &self->waiters[slot_of(corr)];
     if (!waiter->made) {
-        pthread_condattr_t attributes;
-        ASSERT(pthread_condattr_init(&attributes) == 0);
-        ASSERT(pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0);
-        lock_init(&waiter->lock);
-        ASSERT(pthread_cond_init(&waiter->filled, &attributes) == 0);
-        pthread_condattr_destroy(&attributes);
+        ASSERT(sem_init(&waiter->filled, 0, 0) == 0);
         waiter->made = true;
     }
-    ASSERT(pthread_mutex_lock(&waiter->lock) == 0);
-    waiter->corr = corr;
-    waiter->done = waiter->replied = false;
-    ASSERT(pthread_mutex_unlock(&waiter->lock) == 0);
+    atomic_store(&waiter->waiting, corr);
     return waiter;
 }
 
+/* True if the semaphore was posted; false when the time is over. until NULL: waits for ever. */
+static bool semaphore_wait(sem_t *semaphore, const struct timespec *until)
+{
+    for (;;) {
+        int result = until ? sem_clockwait(semaphore, CLOCK_MONOTONIC, until) : sem_wait(semaphore);
+        if (result == 0) {
+            return true;
+        }
+        ASSERT(errno == EINTR || errno == ETIMEDOUT);
+        if (errno == ETIMEDOUT) {
+            return false;
+        }
+    }
+}
+
 /* Waits for the answer; false if the time was over first. *out_reply holds a message if waiter's flight had one. */
-static bool waiter_wait(struct waiter *waiter, uint32_t budget_ms, enum err *out_status, bool *out_replied,
-                        struct message *out_reply)
+static bool waiter_wait(struct waiter *waiter, uint64_t corr, uint32_t budget_ms, struct message *out_reply)
 {
     struct timespec until;
     ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
@@ -242,20 +252,16 @@ static bool waiter_wait(struct waiter *waiter, uint32_t budget_ms, enum err *out
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
-    ASSERT(pthread_mutex_lock(&waiter->lock) == 0);
-    int result = 0;
-    while (!waiter->done && result != ETIMEDOUT) {
-        result = pthread_cond_timedwait(&waiter->filled, &waiter->lock, &until);
+    if (!semaphore_wait(&waiter->filled, &until)) {
+        if (atomic_compare_exchange_strong(&waiter->waiting, &corr, 0)) {
+            return false;
+        }
+        (void)semaphore_wait(&waiter->filled, NULL); /* it is being filled this moment */
     }
-    bool done = waiter->done;
-    *out_replied = done && waiter->replied;
-    *out_status = waiter->status;
-    if (*out_replied) {
+    if (waiter->replied) {
         message_move(out_reply, &waiter->reply);
     }
-    waiter->corr = 0;
-    ASSERT(pthread_mutex_unlock(&waiter->lock) == 0);
-    return done;
+    return true;
 }
 
 static enum err answer_copy(const struct message *reply, struct arena *arena, struct fault *fault,
@@ -295,16 +301,13 @@ enum err bus_client_call(struct bus_client *self, const struct bus_request *requ
     struct flight *flight = flight_of(request, corr, start_us / 1000);
     flight->done = waiter_fill;
     flight->user = waiter;
-    if (!mailbox_put(self->submitted, flight)) {
-        flight_destroy(&flight);
-        status = call_refuse(self, fault);
-        slots_release(self->slots, corr);
-        return status;
-    }
+    funnel_put(&self->submitted, &flight->link);
     struct message reply = {0};
-    bool replied;
-    if (!waiter_wait(waiter, request->budget_ms, &status, &replied, &reply)) {
-        status = ERR_EXPIRED; /* the I/O thread cancels it at the same deadline */
+    bool replied = false;
+    status = ERR_EXPIRED; /* the I/O thread cancels it at the same deadline */
+    if (waiter_wait(waiter, corr, request->budget_ms, &reply)) {
+        status = waiter->status;
+        replied = waiter->replied;
     }
     metric_add(self->calls, 1);
     metric_observe(self->seconds, clock_now_us() - start_us);
@@ -375,12 +378,6 @@ enum err bus_client_start(struct bus_client *self, const struct bus_request *req
     struct flight *flight = flight_of(request, corr, clock_now_ms());
     flight->done = async_end;
     flight->user = call;
-    if (!mailbox_put(self->submitted, flight)) {
-        flight_destroy(&flight);
-        mem_free(call);
-        status = call_refuse(self, NULL);
-        slots_release(self->slots, corr);
-        return status;
-    }
+    funnel_put(&self->submitted, &flight->link);
     return ERR_NONE;
 }

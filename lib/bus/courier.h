@@ -6,6 +6,7 @@
 #ifndef ZMART_BUS_COURIER_H
 #define ZMART_BUS_COURIER_H
 
+#include "lib/base/funnel.h"
 #include "lib/base/metrics.h"
 #include "lib/bus/peer.h"
 
@@ -18,6 +19,7 @@ typedef void flight_done(struct flight *flight, enum err status, struct message 
 
 struct flight {
     struct flight *prev, *next;
+    struct funnel_link link; /* on the way to the I/O thread */
     struct message request;  /* head.corr is slot << 32 | generation; parts route, meta, body; kept to the end */
     int64_t deadline_ms;
     struct peer *peer;       /* that has it; NULL: it waits for one */

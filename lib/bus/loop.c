@@ -6,7 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/bus/service_parts.h"
 
-enum { LOOP_REPLY_MAX_SIZE = FRAME_MAX_BODY };
+enum { LOOP_REPLY_MAX_SIZE = FRAME_MAX_BODY, LOOP_READ_BATCH_MAX = 8 };
 
 void loop_give(struct service_loop *loop, struct call *call)
 {
@@ -78,6 +78,9 @@ static void loop_work(struct service_loop *loop)
 {
     struct call *calls[SERVICE_MAX_BATCH];
     size_t max = (size_t)loop->host->own->batch;
+    if (loop->index > 0 && max > LOOP_READ_BATCH_MAX) {
+        max = LOOP_READ_BATCH_MAX; /* reads share no commit: answers leave sooner in small batches */
+    }
     while (!atomic_load(&loop->host->stopping)) {
         int64_t now_ms = clock_now_ms();
         timers_start(loop, now_ms);

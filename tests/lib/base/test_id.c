@@ -79,10 +79,26 @@ static void random_bytes_differ(void **state)
     id_random(a, 0);
 }
 
+static void test_ids_from_a_source(void **state)
+{
+    (void)state;
+    enum { COUNT = 200 }; /* several fillings */
+    struct id_source source = {.left_size = 0};
+    uint8_t ids[COUNT][ID_SIZE];
+    for (int i = 0; i < COUNT; i++) {
+        id_next(&source, ids[i]);
+        assert_int_equal(ids[i][6] >> 4, 7);
+        assert_int_equal(ids[i][8] >> 6, 2);
+        for (int j = 0; j < i; j++) {
+            assert_memory_not_equal(ids[i], ids[j], ID_SIZE);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(new_ids_are_uuids_of_version_7),
+        cmocka_unit_test(test_ids_from_a_source), cmocka_unit_test(new_ids_are_uuids_of_version_7),
         cmocka_unit_test(hex_goes_there_and_back),
         cmocka_unit_test(base32_is_crockfords),
         cmocka_unit_test(random_bytes_differ),

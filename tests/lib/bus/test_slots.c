@@ -5,6 +5,9 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "lib/bus/slots.h"
 
 static void test_bounds_and_generations(void **state)
@@ -31,8 +34,48 @@ static void test_bounds_and_generations(void **state)
     assert_null(slots);
 }
 
+/* Threads that claim and release as fast as they can: no slot is ever two threads' at once. */
+enum { THREADS = 4, SLOTS = 3, TURNS = 50000 };
+
+struct crowd {
+    struct slots *slots;
+    atomic_int holders[SLOTS];
+    atomic_int got;
+};
+
+static void *claim_often(void *argument)
+{
+    struct crowd *crowd = argument;
+    for (int i = 0; i < TURNS; i++) {
+        uint64_t corr;
+        if (slots_claim(crowd->slots, &corr)) {
+            assert_int_equal(atomic_fetch_add(&crowd->holders[slot_of(corr)], 1), 0);
+            atomic_fetch_sub(&crowd->holders[slot_of(corr)], 1);
+            atomic_fetch_add(&crowd->got, 1);
+            slots_release(crowd->slots, corr);
+        }
+    }
+    return NULL;
+}
+
+static void test_crowd(void **state)
+{
+    (void)state;
+    struct crowd crowd = {.slots = slots_new(SLOTS)};
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, claim_often, &crowd), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    assert_true(atomic_load(&crowd.got) >= TURNS);
+    assert_int_equal(slots_used(crowd.slots), 0);
+    slots_destroy(&crowd.slots);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bounds_and_generations)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_bounds_and_generations), cmocka_unit_test(test_crowd)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
