@@ -41,7 +41,7 @@ static enum err token_check_limited(struct exchange *x, struct text token)
 }
 
 /* Without the field nobody is signed in; with one it must be good, also where everybody may call. */
-static enum err authenticate(struct exchange *x)
+enum err api_authenticate(struct exchange *x)
 {
     struct text token;
     if (!x->request.headers[HEADER_AUTHORIZATION].data) {
@@ -363,7 +363,7 @@ enum err api_handle(struct exchange *x)
     struct bus_answer answer;
     bool keyed = false;
     void *request = arena_alloc(&x->arena, info->request->size);
-    enum err e = authenticate(x);
+    enum err e = api_authenticate(x);
     if (e == ERR_NONE) {
         e = role_check(x, info);
     }

@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "gateway/access_log.h"
 #include "gateway/auth.h"
 #include "gateway/cors.h"
 #include "gateway/counters.h"
@@ -44,10 +45,11 @@ struct gateway {
     struct router *router; /* owned, as all below */
     struct cors *cors;
     struct counters *counters;
-    struct limit *bad_tokens; /* NULL: no limit */
-    struct limit *rates;      /* NULL: no limit */
-    struct buffer openapi;    /* printed at start */
-    char docs_policy[256];    /* Content-Security-Policy of the page of /docs */
+    struct limit *bad_tokens;      /* NULL: no limit */
+    struct limit *rates;           /* NULL: no limit */
+    struct access_log *access_log; /* NULL: not wanted */
+    struct buffer openapi;         /* printed at start */
+    char docs_policy[256];         /* Content-Security-Policy of the page of /docs */
     atomic_bool draining;
 };
 
@@ -62,6 +64,8 @@ void gateway_record(struct exchange *exchange);
 
 /* An operation of a service. NONE: the reply is filled; else the fault is. */
 MUST_USE enum err api_handle(struct exchange *exchange);
+/* Who asks, by the Authorization field: signed_in and who, or nobody without the field; UNAUTHENTICATED for a bad token. */
+MUST_USE enum err api_authenticate(struct exchange *exchange);
 /* One of the gateway's own pages; the same. */
 MUST_USE enum err own_handle(struct exchange *exchange);
 

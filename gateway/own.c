@@ -103,6 +103,20 @@ static enum err docs_handle(struct exchange *x)
     return text_reply(x, 200, "text/html; charset=utf-8", docs_page());
 }
 
+/* A request for the WebSocket path that asks for no WebSocket. */
+static enum err plain_ws_handle(struct exchange *x)
+{
+    enum err e = api_authenticate(x);
+    if (e != ERR_NONE) {
+        return e;
+    }
+    if (!x->signed_in && !text_starts_with(x->request.query, "ticket=")) {
+        return fault_set(&x->fault, ERR_UNAUTHENTICATED, "A WebSocket needs a ticket or an access token.");
+    }
+    reply_add_field(&x->reply, "Upgrade", TEXT("websocket"));
+    return fault_set(&x->fault, ERR_UPGRADE_REQUIRED, NULL);
+}
+
 enum err own_handle(struct exchange *x)
 {
     switch (x->route->own) {
@@ -115,8 +129,7 @@ enum err own_handle(struct exchange *x)
     case OWN_LIVEZ: return text_reply(x, 200, "application/json", TEXT("{\"status\":\"alive\"}"));
     case OWN_READYZ: return readyz_handle(x);
     case OWN_METRICS: return metrics_handle(x);
-    case OWN_WS:
-        return fault_set(&x->fault, ERR_BAD_REQUEST, "This path takes WebSocket connections (Upgrade: websocket).");
+    case OWN_WS: return plain_ws_handle(x);
     case OWN_ROUTE_COUNT: break;
     }
     return fault_set(&x->fault, ERR_NOT_FOUND, NULL);

@@ -242,7 +242,8 @@ static void test_own_pages(void **state)
     check_answer(w, "GET /openapi.json HTTP/1.1\r\n" H CLOSE "\r\n", 200, "\"openapi\":\"3.1.0\"");
     check_answer(w, "GET /docs HTTP/1.1\r\n" H CLOSE "\r\n", 200, "script-src 'sha256-");
     check_answer(w, "GET /metrics HTTP/1.1\r\n" H CLOSE "\r\n", 200, "# TYPE zmart_http_requests_total counter");
-    check_answer(w, "GET /ws HTTP/1.1\r\n" H CLOSE "\r\n", 400, "WebSocket");
+    check_answer(w, "GET /ws HTTP/1.1\r\n" H CLOSE "\r\n", 401, "WebSocket");
+    check_answer(w, "GET /ws?ticket=x HTTP/1.1\r\n" H CLOSE "\r\n", 426, "upgrade_required");
     check_answer(w, "GET /nothing HTTP/1.1\r\n" H CLOSE "\r\n", 404, "\"code\":\"not_found\"");
     check_answer(w, "DELETE /livez HTTP/1.1\r\n" H CLOSE "\r\n", 405, "Allow: GET, HEAD, OPTIONS\r\n");
     check_answer(w, "OPTIONS /api/orders HTTP/1.1\r\n" H CLOSE "\r\n", 204, "Allow: POST, GET, HEAD, OPTIONS\r\n");

@@ -275,6 +275,8 @@ def bad_requests():
         import base64
         part = lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
         problem(shop.call("GET", "/api/orders", part('{"a":' + "[" * 900) + "." + part("{}") + ".x"), 401)
+        problem(shop.call("GET", "/ws"), 401, "unauthenticated")
+        problem(shop.call("GET", "/ws", admin), 426, "upgrade_required")
         head = shop.call("HEAD", f"/api/products/{product}")
         assert head.status_code == 200 and head.content == b"" and head.headers["ETag"]
         reply = shop.call("GET", "/livez")
