@@ -24,6 +24,7 @@ struct waiter {
     bool made; /* filled exists; guarded by having the slot */
     sem_t filled;
     _Atomic uint64_t waiting; /* corr of the use that waits; 0: nobody */
+    _Atomic uint64_t answered; /* corr of the use that was filled in last */
     enum err status;
     struct message reply;
     bool replied;
@@ -212,6 +213,7 @@ static void waiter_fill(struct flight *flight, enum err status, struct message *
     if (reply) {
         message_move(&waiter->reply, reply);
     }
+    atomic_store(&waiter->answered, flight->request.head.corr);
     ASSERT(sem_post(&waiter->filled) == 0);
 }
 
@@ -253,11 +255,13 @@ static bool waiter_wait(struct waiter *waiter, uint64_t corr, uint32_t budget_ms
         until.tv_nsec -= 1000000000;
     }
     if (!semaphore_wait(&waiter->filled, &until)) {
-        if (atomic_compare_exchange_strong(&waiter->waiting, &corr, 0)) {
+        uint64_t expected = corr;
+        if (atomic_compare_exchange_strong(&waiter->waiting, &expected, 0)) {
             return false;
         }
         (void)semaphore_wait(&waiter->filled, NULL); /* it is being filled this moment */
     }
+    ASSERT(atomic_load(&waiter->answered) == corr);
     if (waiter->replied) {
         message_move(out_reply, &waiter->reply);
     }
