@@ -180,6 +180,19 @@ static bool is_sent_on(const struct peer *peer, const struct frame_head *head)
     return head->type == FRAME_NACK && head->status == 503 && peer->draining;
 }
 
+/* What a refusal says of a request that another broker, or another life of this one, had before: a worker there may have
+ * begun it, so that it was not begun here is no answer. ERR_NONE: the refusal holds. */
+static enum err refusal_of_resent(const struct flight *flight, const struct frame_head *head)
+{
+    if (head->type != FRAME_NACK || flight->request.head.attempt == 1) {
+        return ERR_NONE;
+    }
+    if (head->status == 404 || head->status == 429 || head->status == 503) {
+        return ERR_OUTCOME_UNKNOWN;
+    }
+    return head->status == 504 ? ERR_EXPIRED : ERR_NONE;
+}
+
 static void reply_take(struct courier *self, struct peer *peer, struct message *message)
 {
     uint32_t slot = slot_of(message->head.corr);
@@ -190,7 +203,8 @@ static void reply_take(struct courier *self, struct peer *peer, struct message *
         flight_detach(self, flight);
         DL_APPEND(self->waiting, flight);
     } else {
-        flight_end(self, flight, ERR_NONE, message);
+        enum err unknown = refusal_of_resent(flight, &message->head);
+        flight_end(self, flight, unknown, unknown == ERR_NONE ? message : NULL);
     }
 }
 

@@ -80,7 +80,7 @@ class Link:
 
 
 class Proxy(threading.Thread):
-    def __init__(self, base, target, planes=PLANES[:3]):
+    def __init__(self, base, target, planes=PLANES):
         super().__init__(daemon=True)
         self.base, self.target = base, target
         self.rules = {plane: {UP: Rule(), DOWN: Rule()} for plane in planes}

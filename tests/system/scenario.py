@@ -2,6 +2,7 @@
 the one of the short form, run(seed) does it, asserts that the fault took effect, and returns what was found."""
 import contextlib
 import random
+import threading
 import time
 
 import bus1
@@ -56,6 +57,8 @@ class Stage:
         failures = [p.failure for p in people if p.failure]
         if failures:
             raise failures[0]
+        endless = [b for p in people for b in p.broken if "timed out" in b.lower()]
+        assert not endless, f"requests that did not end within six budgets: {endless[:3]}"
 
     def once(self, count, **more):
         """So many buyers with one order each, in flight at once; join them with finish."""
@@ -97,3 +100,34 @@ def nothing_failed(people):
 
 def longest_s(people):
     return max(p.slowest_s for p in people)
+
+
+class Watch(threading.Thread):
+    """Notices when the whole machine stands still: budgets end meanwhile, and what a scenario has seen proves nothing."""
+
+    STILL_S = 1.0
+
+    def __init__(self):
+        super().__init__(name="watch", daemon=True)
+        self.ending, self.still_s = threading.Event(), 0.0
+
+    def run(self):
+        before = time.monotonic()
+        while not self.ending.wait(0.05):
+            now = time.monotonic()
+            if now - before > self.STILL_S:
+                self.still_s += now - before
+            before = now
+
+
+def run_round(scenario, seed, tries=3):
+    """What the scenario found; begun anew when it failed while the machine stood still."""
+    for left in reversed(range(tries)):
+        watch = Watch()
+        with running(watch):
+            try:
+                return scenario.run(seed)
+            except Exception:
+                if left == 0 or watch.still_s == 0:
+                    raise
+                print(f"     the machine stood still for {watch.still_s:.1f} s: once more", flush=True)

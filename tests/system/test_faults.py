@@ -3,6 +3,7 @@ import importlib
 import pathlib
 import sys
 
+from scenario import run_round
 from shop import run
 
 FILES = sorted(p.stem for p in (pathlib.Path(__file__).parent / "faults").glob("f[0-9]*.py"))
@@ -10,7 +11,7 @@ FILES = sorted(p.stem for p in (pathlib.Path(__file__).parent / "faults").glob("
 
 def short_form(name):
     scenario = importlib.import_module(f"faults.{name}")
-    print(f"     {name}: {scenario.run(scenario.SEED)}", flush=True)
+    print(f"     {name}: {run_round(scenario, scenario.SEED)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """F1. order-svc is killed with -9 before it begins, after its commit and before its reply, and after its reply.
 
 Holds: the broker sends the same request again; the reply comes from what the first try stored; one order each."""
+import time
+
 import bus1
 from proxy import UP
 from scenario import Stage, wait_for
@@ -57,7 +59,10 @@ def run(seed):
     with Stage(seed, links={"order-svc": [0]}) as stage:
         steps = [before_effect, before_reply, after_reply]
         stage.random.shuffle(steps)
+        times = []
         for step in steps:
+            begin = time.monotonic()
             step(stage, stage.rack["order-svc"])
             stage.rack.wait_whole()
-        return f"{stage.redelivered()} sent again; {stage.check()}"
+            times.append(f"{step.__name__} {time.monotonic() - begin:.1f} s")
+        return f"{stage.redelivered()} sent again, {', '.join(times)}; {stage.check()}"
