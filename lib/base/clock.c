@@ -37,22 +37,40 @@ static void put_digits(char *at, int count, int value)
     }
 }
 
+struct date {
+    int year, month, day;
+};
+
+/* Of the Gregorian calendar, also before it was there; days count from 1970-01-01. gmtime_r would take a lock that all
+ * threads share. */
+static struct date date_of(int64_t days)
+{
+    enum { DAYS_TO_1970 = 719468, ERA_DAYS = 146097 }; /* years begin in March here, and 400 of them are an era */
+    int64_t from = days + DAYS_TO_1970;
+    int64_t era = (from >= 0 ? from : from - ERA_DAYS + 1) / ERA_DAYS;
+    int64_t day_of_era = from - era * ERA_DAYS;
+    int64_t year = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    int64_t day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
+    int64_t month = (5 * day_of_year + 2) / 153;
+    return (struct date){.year = (int)(year + era * 400 + (month >= 10)),
+                         .month = (int)(month < 10 ? month + 3 : month - 9),
+                         .day = (int)(day_of_year - (153 * month + 2) / 5 + 1)};
+}
+
 void clock_format(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 {
+    enum { DAY_MS = 24 * 60 * 60 * 1000 };
     wall_ms = wall_ms < WALL_MIN_MS ? WALL_MIN_MS : wall_ms > WALL_MAX_MS ? WALL_MAX_MS : wall_ms;
-    int64_t ms = wall_ms % 1000;
-    ms = ms < 0 ? ms + 1000 : ms;
-    time_t seconds = (time_t)((wall_ms - ms) / 1000);
-    struct tm tm;
-    ASSERT(gmtime_r(&seconds, &tm) != NULL);
+    int of_day_ms = (int)((wall_ms % DAY_MS + DAY_MS) % DAY_MS);
+    struct date date = date_of((wall_ms - of_day_ms) / DAY_MS);
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_TEXT_SIZE);
-    put_digits(out, 4, tm.tm_year + 1900);
-    put_digits(out + 5, 2, tm.tm_mon + 1);
-    put_digits(out + 8, 2, tm.tm_mday);
-    put_digits(out + 11, 2, tm.tm_hour);
-    put_digits(out + 14, 2, tm.tm_min);
-    put_digits(out + 17, 2, tm.tm_sec);
-    put_digits(out + 20, 3, (int)ms);
+    put_digits(out, 4, date.year);
+    put_digits(out + 5, 2, date.month);
+    put_digits(out + 8, 2, date.day);
+    put_digits(out + 11, 2, of_day_ms / 3600000);
+    put_digits(out + 14, 2, of_day_ms / 60000 % 60);
+    put_digits(out + 17, 2, of_day_ms / 1000 % 60);
+    put_digits(out + 20, 3, of_day_ms % 1000);
 }
 
 /* Reads exactly count digits at *at; -1 if there is anything else. */

@@ -5,7 +5,9 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/base/clock.h"
 
@@ -41,6 +43,23 @@ static void times_are_written(void **state)
         char out[CLOCK_TEXT_SIZE];
         clock_format(cases[i].ms, out);
         assert_string_equal(out, cases[i].text);
+    }
+}
+
+static void dates_are_those_of_the_calendar(void **state)
+{
+    (void)state;
+    for (int64_t day = -719528; day < 2932897; day += 17) { /* 0000-01-01 to 9999-12-31 */
+        char out[CLOCK_TEXT_SIZE], expected[CLOCK_TEXT_SIZE + 8];
+        time_t at = (time_t)(day * 86400 + day % 1000);
+        struct tm tm;
+        assert_non_null(gmtime_r(&at, &tm));
+        snprintf(expected, sizeof expected, "%04d-%02d-%02dT%02d:%02d:%02d.007Z", (tm.tm_year + 1900) % 10000,
+                 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        clock_format((int64_t)at * 1000 + 7, out);
+        if (at >= -62167219200) {
+            assert_string_equal(out, expected);
+        }
     }
 }
 
@@ -130,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_never_go_back),
         cmocka_unit_test(times_are_written),
+        cmocka_unit_test(dates_are_those_of_the_calendar),
         cmocka_unit_test(times_are_read),
         cmocka_unit_test(everything_else_is_refused),
         cmocka_unit_test(what_is_written_is_read_back),
