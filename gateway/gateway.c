@@ -17,6 +17,7 @@ void gateway_init(struct gateway *self, struct env *env, const struct gateway_co
     self->counters = counters_new(env->metrics, self->router);
     self->bad_tokens = config->bad_tokens ? limit_new(config->bad_tokens, MINUTE_MS) : NULL;
     self->rates = config->rate ? limit_new(config->rate, MINUTE_MS) : NULL;
+    self->access_log = config->access_log ? access_log_new(env->log) : NULL;
     buffer_init(&self->openapi, OPENAPI_MAX_SIZE);
     openapi_print(self->router, &self->openapi);
     docs_policy(self->docs_policy, sizeof self->docs_policy);
@@ -25,6 +26,7 @@ void gateway_init(struct gateway *self, struct env *env, const struct gateway_co
 void gateway_release(struct gateway *self)
 {
     buffer_release(&self->openapi);
+    access_log_destroy(&self->access_log);
     limit_destroy(&self->rates);
     limit_destroy(&self->bad_tokens);
     counters_destroy(&self->counters);
@@ -74,24 +76,23 @@ void gateway_handle(struct exchange *x)
 
 static void log_request(const struct exchange *x, int64_t spent_us)
 {
-    const struct log *log = x->gateway->env->log;
     enum log_level level = x->reply.status >= 500 ? LOG_WARN : LOG_INFO;
-    log_write(log, level,
-              (struct kv[]){KV("event", "http.request"), KV("request_id", x->request_id_text),
-                            KV_TEXT("user", x->signed_in ? x->who.user_id : TEXT("")),
-                            KV("route", x->route ? x->route->path : "other"), KV_TEXT("method", x->request.method),
-                            KV_INT("status", x->reply.status), KV_INT("ms", (spent_us + 500) / 1000),
-                            KV_INT("us", spent_us), KV_INT("bytes", reply_body(x).size),
-                            KV_TEXT("client", x->request.client),
-                            KV("code", x->reply.status >= 400 ? err_info(x->fault.code)->slug : ""),
-                            KV("cause", x->fault.cause), KV_END});
+    access_log_add(x->gateway->access_log, x, level,
+                   (struct kv[]){KV("event", "http.request"), KV("request_id", x->request_id_text),
+                                 KV_TEXT("user", x->signed_in ? x->who.user_id : TEXT("")),
+                                 KV("route", x->route ? x->route->path : "other"), KV_TEXT("method", x->request.method),
+                                 KV_INT("status", x->reply.status), KV_INT("ms", (spent_us + 500) / 1000),
+                                 KV_INT("us", spent_us), KV_INT("bytes", reply_body(x).size),
+                                 KV_TEXT("client", x->request.client),
+                                 KV("code", x->reply.status >= 400 ? err_info(x->fault.code)->slug : ""),
+                                 KV("cause", x->fault.cause), KV_END});
 }
 
 void gateway_record(struct exchange *x)
 {
     int64_t spent_us = clock_now_us() - x->started_us;
     counters_add(x->gateway->counters, x->route, x->request.verb, x->reply.status, spent_us);
-    if (x->gateway->config->access_log) {
+    if (x->gateway->access_log) {
         log_request(x, spent_us);
     }
 }

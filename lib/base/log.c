@@ -2,10 +2,7 @@
 
 #include <unistd.h>
 
-#include "lib/base/buffer.h"
 #include "lib/base/clock.h"
-
-enum { LOG_LINE_MAX_SIZE = 8 * 1024 };
 
 static const char *const level_names[] = {
     [LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error"};
@@ -53,27 +50,36 @@ static void error_tell(const struct log *log, const struct kv *list)
     (void)written;
 }
 
-void log_write(const struct log *log, enum log_level level, const struct kv *list)
+bool log_format(const struct log *log, enum log_level level, const struct kv *list, struct buffer *line)
 {
     if (!log || level < log->level) {
-        return;
+        return false;
     }
     char time[CLOCK_TEXT_SIZE];
     clock_format(clock_wall_ms(), time);
-    AUTO(buffer_release) struct buffer line;
-    buffer_init(&line, LOG_LINE_MAX_SIZE);
-    (void)buffer_printf(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"program\":\"%s\"", time, level_names[level],
-                        log->program);
+    (void)(buffer_add_string(line, "{\"time\":\"") && buffer_add(line, time, CLOCK_TEXT_SIZE - 1) &&
+           buffer_add_string(line, "\",\"level\":\"") && buffer_add_string(line, level_names[level]) &&
+           buffer_add_string(line, "\",\"program\":\"") && buffer_add_string(line, log->program) &&
+           buffer_add_char(line, '"'));
     for (const struct kv *pair = list; pair->key; pair++) {
-        size_t size = line.size;
+        size_t size = line->size;
         /* room for what closes the line is kept free */
-        if (!pair_add(&line, pair) || line.size > LOG_LINE_MAX_SIZE - sizeof ",\"cut\":true}\n") {
-            line.size = size;
-            (void)buffer_add_string(&line, ",\"cut\":true");
+        if (!pair_add(line, pair) || line->size > LOG_LINE_MAX_SIZE - sizeof ",\"cut\":true}\n") {
+            line->size = size;
+            (void)buffer_add_string(line, ",\"cut\":true");
             break;
         }
     }
-    (void)buffer_add_string(&line, "}\n");
+    return buffer_add_string(line, "}\n");
+}
+
+void log_write(const struct log *log, enum log_level level, const struct kv *list)
+{
+    AUTO(buffer_release) struct buffer line;
+    buffer_init(&line, LOG_LINE_MAX_SIZE);
+    if (!log_format(log, level, list, &line)) {
+        return;
+    }
     /* a full disk must not stop the shop: a line that cannot be written is lost */
     ssize_t written = write(log->fd, line.data, line.size);
     (void)written;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/base/buffer.h"
 #include "lib/base/text.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -33,8 +34,13 @@ struct kv {
 #define KV_BOOL(name, value) ((struct kv){.key = (name), .kind = KV_KIND_BOOL, .number = (value)})
 #define KV_END ((struct kv){.key = NULL})
 
-/* list[0] holds the event's name, KV_END closes the list. Lines over 8 KiB are cut, and say so. */
+enum { LOG_LINE_MAX_SIZE = 8 * 1024 };
+
+/* list[0] holds the event's name, KV_END closes the list. Lines over LOG_LINE_MAX_SIZE are cut, and say so. */
 void log_write(const struct log *log, enum log_level level, const struct kv *list);
+/* The line that log_write would write, for those who write many together; errors_fd is not for them. line is empty and
+ * may take LOG_LINE_MAX_SIZE. False if such a level is not written. */
+MUST_USE bool log_format(const struct log *log, enum log_level level, const struct kv *list, struct buffer *line);
 /* "debug", "info", "warn", "error" */
 MUST_USE bool log_level_parse(struct text name, enum log_level *out);
 
