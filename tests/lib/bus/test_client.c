@@ -285,6 +285,36 @@ static void test_frozen_broker(void **state)
     pair_close(scene, &pair);
 }
 
+/* A refusal is an answer about a request that nobody else has had. One that was with another broker may have been begun there. */
+static void test_refused_elsewhere(void **state)
+{
+    static const struct {
+        enum err said, fresh, resent;
+    } cases[] = {{ERR_SERVICE_UNAVAILABLE, ERR_SERVICE_UNAVAILABLE, ERR_OUTCOME_UNKNOWN},
+                 {ERR_QUEUE_FULL, ERR_QUEUE_FULL, ERR_OUTCOME_UNKNOWN},
+                 {ERR_UNKNOWN_OPERATION, ERR_UNKNOWN_OPERATION, ERR_OUTCOME_UNKNOWN},
+                 {ERR_BODY_TOO_LARGE, ERR_BODY_TOO_LARGE, ERR_BODY_TOO_LARGE}};
+    struct scene *scene = *state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct pair pair;
+        struct note notes[2] = {{.status = -1}, {.status = -1}};
+        int attempt = 0;
+        pair_open(scene, &pair);
+        assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
+        tiny_broker_freeze(pair.brokers[0], true);
+        tiny_broker_refuse(pair.brokers[1], cases[i].said);
+        for (size_t n = 0; n < ARRAY_COUNT(notes); n++) { /* the first to the first broker, the next to the other */
+            struct bus_request request = request_of(scene, "x", 20000);
+            assert_int_equal(bus_client_start(scene->client, &request, note_done, &notes[n]), ERR_NONE);
+        }
+        RIG_WAIT(notes[0].done_count == 1 && notes[1].done_count == 1);
+        assert_int_equal(notes[0].status, cases[i].resent);
+        assert_int_equal(notes[1].status, cases[i].fresh);
+        tiny_broker_freeze(pair.brokers[0], false);
+        pair_close(scene, &pair);
+    }
+}
+
 static void test_draining_broker(void **state)
 {
     struct scene *scene = *state;
@@ -447,6 +477,7 @@ int main(void)
         SCENE(test_broker_restarts), SCENE(test_frozen_broker), SCENE(test_draining_broker),
         SCENE(test_not_repeatable),  SCENE(test_slots_run_out), SCENE(test_bad_requests),
         SCENE(test_start_from_done), SCENE(test_late_reply),    SCENE(test_many_threads),
+        SCENE(test_refused_elsewhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

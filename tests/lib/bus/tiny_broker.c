@@ -44,6 +44,7 @@ struct tiny_broker {
     atomic_bool stopping, frozen, forget, drain;
     bool draining;
     atomic_int taken, given, cancels, worker_count, draining_count, ping_size;
+    atomic_int refusal; /* enum err */
 };
 
 struct incoming {
@@ -208,8 +209,9 @@ static void request_take(struct tiny_broker *self, struct session *from, const s
                          struct incoming *in)
 {
     atomic_fetch_add(&self->taken, 1);
-    if (self->draining) {
-        nack(self, from, head, ERR_SERVICE_UNAVAILABLE);
+    int refusal = self->draining ? (int)ERR_SERVICE_UNAVAILABLE : atomic_load(&self->refusal);
+    if (refusal != ERR_NONE) {
+        nack(self, from, head, (enum err)refusal);
         return;
     }
     for (int i = 0; i < MAX_JOBS; i++) {
@@ -450,6 +452,11 @@ int tiny_broker_cancels(struct tiny_broker *self)
 int tiny_broker_workers(struct tiny_broker *self)
 {
     return atomic_load(&self->worker_count);
+}
+
+void tiny_broker_refuse(struct tiny_broker *self, enum err code)
+{
+    atomic_store(&self->refusal, (int)code);
 }
 
 int tiny_broker_draining(struct tiny_broker *self)

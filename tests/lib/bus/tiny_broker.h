@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "proto/errors.h"
+
 struct tiny_broker;
 
 /* base: "inproc://x" or "ipc:///dir" */
@@ -15,6 +17,8 @@ void tiny_broker_destroy(struct tiny_broker **self);
 void tiny_broker_freeze(struct tiny_broker *self, bool frozen);
 /* DRAIN to all clients; what they send then is refused with 503. */
 void tiny_broker_drain(struct tiny_broker *self);
+/* What clients send from now on is refused with this error. */
+void tiny_broker_refuse(struct tiny_broker *self, enum err code);
 /* Forgets every session: the next frames are answered with BYE. */
 void tiny_broker_forget(struct tiny_broker *self);
 /* Requests taken from clients, and given to workers. */
