@@ -25,6 +25,7 @@ enum {
 struct gateway_program_config {
     struct process_config process;
     struct bus_config bus;
+    struct calls_config calls;
     struct gateway_config gateway;
     struct live_config live;
 };
@@ -32,6 +33,7 @@ struct gateway_program_config {
 static const struct config_section sections[] = {
     {"process", &process_config_rows, offsetof(struct gateway_program_config, process)},
     {"bus", &bus_config_rows, offsetof(struct gateway_program_config, bus)},
+    {"calls", &calls_config_rows, offsetof(struct gateway_program_config, calls)},
     {"gateway", &gateway_config_rows, offsetof(struct gateway_program_config, gateway)},
     {"websockets", &live_config_rows, offsetof(struct gateway_program_config, live)}};
 
@@ -144,7 +146,7 @@ static int parts_start(struct run *run)
     char message[MESSAGE_SIZE] = "";
     const struct gateway_program_config *config = run->config;
     struct bus_client_settings client = {
-        .bus = &config->bus, .role = "gateway", .slot_count = (int)(config->gateway.workers * 3 / 4)};
+        .bus = &config->bus, .role = "gateway", .slot_count = (int)(config->gateway.workers * 3 / 4), .calls = &config->calls};
     struct auth_source source = {keys_ask, denials_ask, check_ask, silence_of, run};
     struct auth_settings auth = {.token_count = config->gateway.tokens,
                                  .leeway_s = LEEWAY_S,

@@ -102,6 +102,22 @@ static void *client_thread(void *argument)
 
 /* ---- making and ending ---- */
 
+CONFIG_DEFINE(calls_config, CALLS_CONFIG)
+
+static void calls_limit(struct courier *courier, const struct calls_config *calls, struct metrics *metrics)
+{
+    enum { PROBES = 3 };
+    struct courier_limits limits = {.retry_percent = calls->retry_percent,
+                                    .retry_floor = calls->retry_floor,
+                                    .breaker = {.percent = calls->breaker_percent,
+                                                .window_ms = calls->breaker_window_ms,
+                                                .least_count = calls->breaker_calls,
+                                                .patience_ms = calls->breaker_patience_ms,
+                                                .open_ms = calls->breaker_open_ms,
+                                                .probe_count = PROBES}};
+    courier_limit(courier, &limits, metrics);
+}
+
 struct bus_client *bus_client_new(struct env *env, const struct bus_client_settings *settings, char *message,
                                   size_t message_size)
 {
@@ -127,6 +143,9 @@ struct bus_client *bus_client_new(struct env *env, const struct bus_client_setti
     self->waiters = mem_alloc_array((size_t)settings->slot_count, sizeof *self->waiters);
     funnel_init(&self->submitted);
     self->courier = courier_new(&self->peer_settings, bases, base_count, settings->slot_count, env->metrics);
+    if (settings->calls) {
+        calls_limit(self->courier, settings->calls, env->metrics);
+    }
     self->calls = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_calls_total", "", "Calls made over the bus.");
     self->refused = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_calls_refused_total", "",
                                 "Calls refused because too many were in flight.");

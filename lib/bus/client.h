@@ -4,7 +4,12 @@
  *
  * A call ends in a reply, in a problem, or at its deadline with EXPIRED; a late reply finds another generation
  * in the slot and is only counted. A broker that is silent for 3.5 heartbeats gets nothing more; what it had is sent
- * again through another (same request id, attempt + 1), and without one it is kept while its budget lasts. */
+ * again through another (same request id, attempt + 1), and without one it is kept while its budget lasts.
+ *
+ * With settings->calls what is sent again keeps to a share of all calls (it waits for its turn within its budget), what
+ * a broker has refused before it was begun is sent once more when the broker said it may be, and calls to a service
+ * that has not answered for a while are refused at once (SERVICE_UNAVAILABLE with retry_after_s), except what services
+ * ask for. */
 #ifndef ZMART_BUS_CLIENT_H
 #define ZMART_BUS_CLIENT_H
 
@@ -13,22 +18,37 @@
 #include "proto/fault.h"
 #include "proto/ops.h"
 
+/* How a client keeps from making trouble worse. */
+#define CALLS_CONFIG(X)                                                                                                \
+    X(NUMBER, retry_percent, "retry-percent", "10", 0, 100,                                                            \
+      "what may be sent again, in percent of what is sent; 0: no limit")                                               \
+    X(NUMBER, retry_floor, "retry-floor", "20", 1, 10000, "what may be sent again in a second whatever the traffic")   \
+    X(NUMBER, breaker_percent, "breaker-percent", "50", 0, 100,                                                        \
+      "calls to a service are refused at once for a while when so many percent of them got no answer; 0: never")       \
+    X(NUMBER, breaker_window_ms, "breaker-window-ms", "10000", 100, 600000,                                            \
+      "calls that this is judged by: those within")                                                                    \
+    X(NUMBER, breaker_calls, "breaker-calls", "20", 1, 1000000, "of them there must be so many")                       \
+    X(NUMBER, breaker_patience_ms, "breaker-patience-ms", "5000", 1, 600000, "and so long it must have been so")       \
+    X(NUMBER, breaker_open_ms, "breaker-open-ms", "2000", 10, 600000, "the while; then a few calls are let through")
+CONFIG_DECLARE(calls_config, CALLS_CONFIG);
+
 struct bus_client;
 
 struct bus_client_settings {
-    const struct bus_config *bus; /* borrowed for the client's life */
-    const char *role;             /* "gateway", "service", "operator" */
-    int slot_count;               /* calls in flight at a time, 1..65536 */
+    const struct bus_config *bus;     /* borrowed for the client's life */
+    const char *role;                 /* "gateway", "service", "operator" */
+    int slot_count;                   /* calls in flight at a time, 1..65536 */
+    const struct calls_config *calls; /* retry budget and circuit breakers; NULL: neither */
 };
 
 struct bus_request {
-    struct text route;        /* "product.get", "product.reserve#prd_...", "mmi.metrics" */
+    struct text route; /* "product.get", "product.reserve#prd_...", "mmi.metrics" */
     uint8_t request_id[ID_SIZE];
-    struct text meta;         /* packed call_meta */
-    struct text body;         /* packed request record; at most FRAME_MAX_BODY */
-    uint32_t budget_ms;       /* 1..600,000 */
+    struct text meta;   /* packed call_meta */
+    struct text body;   /* packed request record; at most FRAME_MAX_BODY */
+    uint32_t budget_ms; /* 1..600,000 */
     uint8_t priority;
-    uint8_t flags;            /* frame_flags */
+    uint8_t flags; /* frame_flags */
 };
 
 struct bus_answer {
@@ -58,6 +78,7 @@ MUST_USE enum err bus_client_do(struct bus_client *self, enum op op, const uint8
 /* Without blocking: done is called once, on the I/O thread, and must not block or call back into the client except
  * bus_client_start. The answer's texts are good only during done. Returns SERVICE_UNAVAILABLE when no slot is free. */
 typedef void bus_done(void *user, enum err status, const struct bus_answer *answer, const struct problem *problem);
-MUST_USE enum err bus_client_start(struct bus_client *self, const struct bus_request *request, bus_done *done, void *user);
+MUST_USE enum err bus_client_start(struct bus_client *self, const struct bus_request *request, bus_done *done,
+                                   void *user);
 
 #endif

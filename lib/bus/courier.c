@@ -5,6 +5,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
+#include "lib/bus/reply.h"
+#include "lib/bus/retry_budget.h"
 #include "lib/bus/slots.h"
 
 enum { COURIER_RETRY_MS = 5 }; /* between tries to send what a full socket refused */
@@ -16,10 +18,15 @@ struct courier {
     int peer_count;
     int slot_count;
     struct flight **by_slot;  /* owned flights */
-    struct flight *waiting;   /* without a peer, oldest first */
+    struct flight *waiting;   /* without a peer, oldest first, never sent */
+    struct flight *again;     /* without a peer, sent before; flight->again is true */
     struct flight *sent;      /* with a peer */
     int64_t next_deadline_ms; /* no flight's is earlier; INT64_MAX without flights */
     struct metric *late, *resent;
+    bool limited;
+    struct retry_budget retries; /* allows everything unless limited */
+    struct breakers breakers;    /* none unless limited */
+    struct metric *repeated, *delayed;
 };
 
 struct flight *flight_new(uint64_t corr, int64_t deadline_ms, flight_done *done, void *user)
@@ -63,6 +70,17 @@ struct courier *courier_new(const struct peer_settings *settings, char (*bases)[
     return self;
 }
 
+void courier_limit(struct courier *self, const struct courier_limits *limits, struct metrics *metrics)
+{
+    self->limited = true;
+    retry_budget_init(&self->retries, limits->retry_percent, limits->retry_floor, clock_now_ms());
+    breakers_init(&self->breakers, &limits->breaker, metrics);
+    self->repeated = metrics_get(metrics, METRIC_COUNTER, "zmart_bus_repeated_total", "",
+                                 "Requests sent once more because a broker had refused them before they were begun.");
+    self->delayed = metrics_get(metrics, METRIC_COUNTER, "zmart_bus_retries_delayed_total", "",
+                                "Times that nothing was sent again because the retry budget was spent.");
+}
+
 /* ---- one flight ---- */
 
 static int *count_of(struct courier *self, const struct peer *peer)
@@ -76,13 +94,33 @@ static void flight_detach(struct courier *self, struct flight *flight)
         DL_DELETE(self->sent, flight);
         (*count_of(self, flight->peer))--;
         flight->peer = NULL;
+    } else if (flight->again) {
+        DL_DELETE(self->again, flight);
+        flight->again = false;
     } else {
         DL_DELETE(self->waiting, flight);
     }
 }
 
+/* How a flight's end speaks of its service. One that waits for a broker says nothing. */
+static enum breaker_end end_of(const struct flight *flight, enum err status, const struct message *reply)
+{
+    if (reply && reply->head.status == err_info(ERR_OUTCOME_UNKNOWN)->http) {
+        return BREAKER_NEITHER;
+    }
+    if (reply) {
+        int http = reply->head.status;
+        return http == err_info(ERR_SERVICE_UNAVAILABLE)->http || http == err_info(ERR_EXPIRED)->http ? BREAKER_BAD
+                                                                                                      : BREAKER_GOOD;
+    }
+    return flight->peer && status == ERR_EXPIRED ? BREAKER_BAD : BREAKER_NEITHER;
+}
+
 static void flight_end(struct courier *self, struct flight *flight, enum err status, struct message *reply)
 {
+    if (flight->breaker) {
+        breakers_leave(&self->breakers, flight->breaker, flight->probe, end_of(flight, status, reply), clock_now_ms());
+    }
     flight_detach(self, flight);
     self->by_slot[slot_of(flight->request.head.corr)] = NULL;
     flight->done(flight, status, reply);
@@ -116,6 +154,13 @@ static bool flight_depart(struct courier *self, struct flight *flight, int64_t n
     if (!peer) {
         return false;
     }
+    if (flight->again && !flight->paid) {
+        flight->paid = retry_budget_spend(&self->retries, now_ms);
+        if (!flight->paid) {
+            metric_add(self->delayed, 1);
+            return false;
+        }
+    }
     int64_t left_ms = flight->deadline_ms - now_ms;
     struct frame_head *head = &flight->request.head;
     head->budget_ms = (uint32_t)(left_ms > 1 ? left_ms : 1);
@@ -123,10 +168,59 @@ static bool flight_depart(struct courier *self, struct flight *flight, int64_t n
     if (!message_send_again(peer->socket, &flight->request)) {
         return false;
     }
-    DL_DELETE(self->waiting, flight);
+    if (!flight->again) {
+        retry_budget_earn(&self->retries);
+    } else if (head->flags & FRAME_REDELIVERED) {
+        metric_add(self->resent, 1);
+    }
+    flight_detach(self, flight);
     flight->peer = peer;
     (*count_of(self, peer))++;
     DL_APPEND(self->sent, flight);
+    return true;
+}
+
+/* Takes a flight that was sent off its list, and lets it wait for its next turn. */
+static void flight_wait_again(struct courier *self, struct flight *flight, int64_t not_before_ms)
+{
+    flight_detach(self, flight);
+    flight->again = true;
+    flight->paid = false;
+    flight->not_before_ms = not_before_ms;
+    DL_APPEND(self->again, flight);
+}
+
+/* As a broker refuses what cannot be served. */
+static void flight_reject(struct courier *self, struct flight *flight, int64_t wait_ms)
+{
+    enum { SECOND_MS = 1000 };
+    AUTO(arena_release) struct arena arena = {0};
+    struct fault fault;
+    struct problem problem;
+    fault_init(&fault, &arena);
+    fault_set(&fault, ERR_SERVICE_UNAVAILABLE, "%s has not answered for a while; it is left alone for a moment.",
+              flight->breaker->service);
+    fault.retry_after_s = (wait_ms + SECOND_MS - 1) / SECOND_MS;
+    fault_to_problem(&fault, &problem);
+    struct message reply = {.head = {.type = FRAME_NACK, .attempt = 1, .status = (uint16_t)err_info(fault.code)->http}};
+    message_add(&reply, TEXT("\x80"));
+    message_add(&reply, record_pack_in(&problem_record, &problem, &arena));
+    flight->breaker = NULL; /* it has not passed */
+    flight_end(self, flight, ERR_NONE, &reply);
+    message_release(&reply);
+}
+
+/* False when the service's breaker has refused the flight, which has ended then. */
+static bool flight_admit(struct courier *self, struct flight *flight, int64_t now_ms)
+{
+    if (!self->limited || (flight->request.head.flags & FRAME_SERVICE)) {
+        return true;
+    }
+    flight->breaker = breakers_find(&self->breakers, message_part(&flight->request, 0), now_ms);
+    if (flight->breaker && !breakers_enter(&self->breakers, flight->breaker, now_ms, &flight->probe)) {
+        flight_reject(self, flight, breaker_wait_ms(&flight->breaker->breaker, &self->breakers.settings, now_ms));
+        return false;
+    }
     return true;
 }
 
@@ -143,18 +237,18 @@ void courier_send(struct courier *self, struct flight *flight)
     if (flight->deadline_ms < self->next_deadline_ms) {
         self->next_deadline_ms = flight->deadline_ms;
     }
-    if (first) { /* else those before it wait for the same reason */
-        (void)flight_depart(self, flight, clock_now_ms());
+    int64_t now_ms = clock_now_ms();
+    if (flight_admit(self, flight, now_ms) && first) { /* else those before it wait for the same reason */
+        (void)flight_depart(self, flight, now_ms);
     }
 }
 
 /* ---- a broker ---- */
 
-/* What the lost broker had goes to the head of those that wait. */
+/* What the lost broker had is to be sent again. */
 static void peer_lost(struct courier *self, struct peer *peer)
 {
     struct flight *flight, *after;
-    struct flight *again = NULL;
     DL_FOREACH_SAFE(self->sent, flight, after)
     {
         if (flight->peer != peer) {
@@ -164,20 +258,32 @@ static void peer_lost(struct courier *self, struct peer *peer)
             flight_end(self, flight, ERR_OUTCOME_UNKNOWN, NULL);
             continue;
         }
-        flight_detach(self, flight);
+        flight_wait_again(self, flight, 0);
         flight->request.head.flags |= FRAME_REDELIVERED;
         flight->request.head.attempt += flight->request.head.attempt < UINT8_MAX;
-        metric_add(self->resent, 1);
-        DL_APPEND(again, flight);
     }
-    DL_CONCAT(again, self->waiting);
-    self->waiting = again;
 }
 
-/* A broker that leaves refuses what it has not begun: another one may have it. */
-static bool is_sent_on(const struct peer *peer, const struct frame_head *head)
+/* When a request that was refused before it was begun may be sent again; -1: its refusal is the answer. A broker that
+ * leaves refuses what it has not begun: another one may have it, at once. A broker without a worker says when to come
+ * again. */
+static int64_t again_at_ms(struct courier *self, const struct peer *peer, const struct flight *flight,
+                           const struct message *message, int64_t now_ms)
 {
-    return head->type == FRAME_NACK && head->status == 503 && peer->draining;
+    enum { SECOND_MS = 1000 };
+    struct fault fault;
+    if (message->head.type != FRAME_NACK || message->head.status != err_info(ERR_SERVICE_UNAVAILABLE)->http) {
+        return -1;
+    }
+    if (peer->draining) {
+        return now_ms;
+    }
+    fault_init(&fault, NULL);
+    enum err code = reply_error(message, NULL, &fault);
+    int64_t at_ms = now_ms + fault.retry_after_s * SECOND_MS;
+    bool good = self->limited && code == ERR_SERVICE_UNAVAILABLE && fault.retry_after_s > 0 && !flight->repeated &&
+                at_ms < flight->deadline_ms;
+    return good && retry_budget_spend(&self->retries, now_ms) ? at_ms : -1;
 }
 
 /* What a refusal says of a request that another broker, or another life of this one, had before: a worker there may have
@@ -199,12 +305,19 @@ static void reply_take(struct courier *self, struct peer *peer, struct message *
     struct flight *flight = slot < (uint32_t)self->slot_count ? self->by_slot[slot] : NULL;
     if (!flight || flight->request.head.corr != message->head.corr || flight->peer != peer) {
         metric_add(self->late, 1);
-    } else if (is_sent_on(peer, &message->head)) {
-        flight_detach(self, flight);
-        DL_APPEND(self->waiting, flight);
-    } else {
+        return;
+    }
+    int64_t now_ms = clock_now_ms();
+    int64_t at_ms = again_at_ms(self, peer, flight, message, now_ms);
+    if (at_ms < 0) {
         enum err unknown = refusal_of_resent(flight, &message->head);
         flight_end(self, flight, unknown, unknown == ERR_NONE ? message : NULL);
+        return;
+    }
+    flight_wait_again(self, flight, at_ms);
+    if (!peer->draining) {
+        flight->paid = flight->repeated = true;
+        metric_add(self->repeated, 1);
     }
 }
 
@@ -232,7 +345,7 @@ static void flights_expire(struct courier *self, int64_t now_ms)
 {
     struct flight *flight, *after;
     int64_t next_ms = INT64_MAX;
-    struct flight *lists[] = {self->waiting, self->sent};
+    struct flight *lists[] = {self->waiting, self->again, self->sent};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
         DL_FOREACH_SAFE(lists[i], flight, after)
         {
@@ -244,6 +357,17 @@ static void flights_expire(struct courier *self, int64_t now_ms)
         }
     }
     self->next_deadline_ms = next_ms;
+}
+
+static void again_depart(struct courier *self, int64_t now_ms)
+{
+    struct flight *flight, *after;
+    DL_FOREACH_SAFE(self->again, flight, after)
+    {
+        if (flight->not_before_ms <= now_ms && !flight_depart(self, flight, now_ms)) {
+            return;
+        }
+    }
 }
 
 void courier_work(struct courier *self, const zmq_pollitem_t *items, int64_t now_ms)
@@ -267,6 +391,7 @@ void courier_work(struct courier *self, const zmq_pollitem_t *items, int64_t now
     if (now_ms >= self->next_deadline_ms) {
         flights_expire(self, now_ms);
     }
+    again_depart(self, now_ms);
     while (self->waiting && flight_depart(self, self->waiting, now_ms)) {
     }
 }
@@ -278,7 +403,7 @@ int64_t courier_wait_ms(const struct courier *self, int64_t now_ms)
         int64_t peer_ms = peer_wait_ms(&self->peers[i], now_ms);
         wait_ms = peer_ms < wait_ms ? peer_ms : wait_ms;
     }
-    if (self->waiting && wait_ms > COURIER_RETRY_MS && courier_up_count(self) > 0) {
+    if ((self->waiting || self->again) && wait_ms > COURIER_RETRY_MS && courier_up_count(self) > 0) {
         wait_ms = COURIER_RETRY_MS;
     }
     return wait_ms > 0 ? wait_ms : 0;
@@ -300,6 +425,10 @@ void courier_destroy(struct courier **self)
     }
     struct flight *flight, *after;
     DL_FOREACH_SAFE((*self)->waiting, flight, after)
+    {
+        flight_end(*self, flight, ERR_SERVICE_UNAVAILABLE, NULL);
+    }
+    DL_FOREACH_SAFE((*self)->again, flight, after)
     {
         flight_end(*self, flight, ERR_SERVICE_UNAVAILABLE, NULL);
     }
