@@ -71,7 +71,7 @@ def unpacked(frame):
 
 
 class Peer:
-    """One session with one broker. A socket belongs to the thread that made the peer."""
+    """One session with one broker, alive as long as somebody is in receive. A socket belongs to the thread that made the peer."""
 
     def __init__(self, base, role, plane, services=(), heartbeat_ms=1000, instance=None, high_water=10000):
         self.context = zmq.Context()
@@ -125,6 +125,7 @@ class Peer:
             got = self.receive(seconds * SLOW)
         assert got and got[0].type == WELCOME, f"{self.instance}: {got and unpacked(got[1][-1])}"
         self.epoch = got[0].epoch
+        self.heartbeat_ms = unpacked(got[1][0])["hb_ms"]  # the smaller of both wishes
 
 
 class Client(Peer):

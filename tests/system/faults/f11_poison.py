@@ -37,16 +37,15 @@ def end(workers):
         worker.wait()
 
 
-def letters(client, **what):
-    answer = client.ask("mmi.dlq", what)
-    assert answer.status == 200, answer
-    return {letter["request_id"]: letter for letter in answer.body["letters"]}
+def letters(rack, **what):
+    return {letter["request_id"]: letter for letter in bus1.mmi(rack.bases[0], "dlq", what)["letters"]}
 
 
-def take_poison(client, rack):
+def take_poison(rack):
     """Gives the request id; three of four workers have died over it."""
     workers, request_id = serve_poison(rack, "poison", 4), os.urandom(16)
-    answer = client.ask("poison.drink", {"what": "cup"}, request_id=request_id, budget_ms=20000)
+    with bus1.Client(rack.bases[0]) as client:
+        answer = client.ask("poison.drink", {"what": "cup"}, request_id=request_id, budget_ms=20000)
     assert answer.status == 502 and answer.body["code"] == "outcome_unknown", answer
     assert answer.head.request_id == request_id and answer.head.attempt == 3, answer.head
     wait_for("three deaths", lambda: len(died(workers)) == 3, 10)
@@ -55,26 +54,25 @@ def take_poison(client, rack):
     return request_id
 
 
-def requeue(stage, client, request_id):
+def requeue(rack, request_id):
     """A good worker gets it with the id that it always had."""
-    base = stage.rack.bases[0]
+    base = rack.bases[0]
     with bus1.Worker(base, [("poison", 4)], lambda head, body: (200, {})) as good:
-        wait_for("the good worker", lambda: "poison" in stage.rack.served(base), 20)
-        assert request_id.hex() not in letters(client, action="requeue", request_id=request_id.hex())
+        wait_for("the good worker", lambda: "poison" in rack.served(base), 20)
+        assert request_id.hex() not in letters(rack, action="requeue", request_id=request_id.hex())
         wait_for("the request to come", lambda: good.seen, 20, 0.01)
         head = good.seen[0]
         assert head.request_id == request_id and head.flags & bus1.REDELIVERED, head
 
 
-def over_the_bus(stage):
-    with bus1.Client(stage.rack.bases[0]) as client:
-        first = take_poison(client, stage.rack)
-        letter = letters(client)[first.hex()]
-        assert letter["attempts"] == 3 and letter["route"] == "poison.drink" and not letter["secret"], letter
-        requeue(stage, client, first)
-        second = take_poison(client, stage.rack)
-        assert list(letters(client)) == [second.hex()]
-        assert not letters(client, action="drop", request_id=second.hex())
+def over_the_bus(rack):
+    first = take_poison(rack)
+    letter = letters(rack)[first.hex()]
+    assert letter["attempts"] == 3 and letter["route"] == "poison.drink" and not letter["secret"], letter
+    requeue(rack, first)
+    second = take_poison(rack)
+    assert list(letters(rack)) == [second.hex()]
+    assert not letters(rack, action="drop", request_id=second.hex())
 
 
 def over_http():
@@ -94,7 +92,7 @@ def over_http():
 def run(seed):
     with Stage(seed, heartbeat_ms=300) as stage:
         with stage.load(3) as people:
-            over_the_bus(stage)
+            over_the_bus(stage.rack)
         nothing_failed(people)
         redelivered = stage.redelivered()
         assert redelivered >= 4, "nothing was sent again"
