@@ -2,6 +2,7 @@
 
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
+#include "lib/bus/handover.h"
 
 enum { FREE_PACKETS_MAX = 8192 };
 
@@ -94,6 +95,7 @@ static bool part_receive(struct packet *packet, void *socket)
 
 struct parcel *packet_receive(struct packets *self, void *socket)
 {
+    handover_take(); /* of the frames before these, too: all were made before the first was sent */
     if (!receive_more(socket)) {
         return NULL;
     }
@@ -131,6 +133,7 @@ static int part_send(void *socket, struct parcel *parcel, int at, int flags)
 int packet_send(void *socket, struct send *send)
 {
     int part_count = send->parcel ? send->parcel->part_count : 0;
+    handover_give();
     if (zmq_send(socket, send->to, send->to_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         return zmq_errno();
     }

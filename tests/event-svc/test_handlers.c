@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,7 @@ struct runner {
     int argc;
     struct program_host host;
     int ready_fd;
-    int status;
+    atomic_int status;
     pthread_t thread;
     bool running;
 };

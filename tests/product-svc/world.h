@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "lib/bus/client.h"
 #include "lib/bus/main.h"
@@ -24,7 +25,7 @@ struct runner {
     int argc;
     struct program_host host;
     int ready_fd;
-    int status;
+    atomic_int status;
     pthread_t thread;
     bool running;
 };

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "lib/bus/client.h"
 #include "lib/bus/main.h"
@@ -22,7 +23,7 @@ struct runner {
     int argc;
     struct program_host host;
     int ready_fd;
-    int status; /* -1 while it runs */
+    atomic_int status; /* -1 while it runs */
     pthread_t thread;
     bool running;
 };
