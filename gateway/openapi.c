@@ -165,10 +165,10 @@ static void parameter_add(json_t *parameters, const struct field *field, const c
     json_array_append_new(parameters, parameter);
 }
 
-static void header_add(json_t *parameters, const char *name, const char *prose)
+static void parameter_named_add(json_t *parameters, const char *in, const char *name, const char *prose)
 {
-    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", "header",
-                                                "required", 0, "description", prose, "schema", "type", "string"));
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", in, "required", 0,
+                                                "description", prose, "schema", "type", "string"));
 }
 
 static json_t *parameters_of(const struct route *route, const struct op_info *info)
@@ -183,13 +183,15 @@ static json_t *parameters_of(const struct route *route, const struct op_info *in
         }
     }
     if (info->keyed) {
-        header_add(parameters, "Idempotency-Key", "a repeat with this key and body gets the first answer again (24 h)");
+        parameter_named_add(parameters, "header", "Idempotency-Key",
+                            "a repeat with this key and body gets the first answer again (24 h)");
     }
     if (info->method == HTTP_GET && route->preset) {
-        header_add(parameters, "If-None-Match", "entity tag that is known already: 304 if it still holds");
+        parameter_named_add(parameters, "header", "If-None-Match",
+                            "entity tag that is known already: 304 if it still holds");
     }
     if (info->method == HTTP_PUT || info->method == HTTP_DELETE) {
-        header_add(parameters, "If-Match", "entity tag that must still hold: 412 otherwise");
+        parameter_named_add(parameters, "header", "If-Match", "entity tag that must still hold: 412 otherwise");
     }
     return parameters;
 }
@@ -226,14 +228,39 @@ static json_t *responses_of(const struct route *route, const struct op_info *inf
     return responses;
 }
 
+/* What an operation is for. */
+static const char *summary_of(enum op op)
+{
+    static const char *const summaries[OP_COUNT] = {[OP_product_create] = "Add a product",
+                                                    [OP_product_list] = "Find products",
+                                                    [OP_product_get] = "Read a product",
+                                                    [OP_product_update] = "Change a product",
+                                                    [OP_product_remove] = "Retire a product",
+                                                    [OP_order_create] = "Place an order",
+                                                    [OP_order_list] = "List orders",
+                                                    [OP_order_get] = "Read an order",
+                                                    [OP_order_move] = "Move an order on, or cancel it",
+                                                    [OP_user_register] = "Open an account",
+                                                    [OP_user_login] = "Sign in",
+                                                    [OP_user_refresh] = "Renew a session",
+                                                    [OP_user_logout] = "End a session",
+                                                    [OP_user_list] = "List accounts",
+                                                    [OP_user_get] = "Read an account",
+                                                    [OP_user_update] = "Change an account",
+                                                    [OP_user_set_role] = "Give an account a role",
+                                                    [OP_user_ticket] = "Get a ticket for one WebSocket"};
+    return summaries[op] ? summaries[op] : op_info(op)->route;
+}
+
 static json_t *operation_of(const struct route *route, json_t *schemas)
 {
     static const char *const who[] = {
         [OP_ANYONE] = "anyone", [OP_SIGNED_IN] = "signed in", [OP_ADMIN] = "administrators", [OP_SERVICES] = ""};
     const struct op_info *info = op_info(route->op);
-    json_t *operation = json_pack("{s:s, s:[s], s:s, s:o, s:o}", "operationId", info->route, "tags", info->service,
-                                  "description", who[info->role], "parameters", parameters_of(route, info), "responses",
-                                  responses_of(route, info, schemas));
+    json_t *operation =
+        json_pack("{s:s, s:s, s:[s], s:s, s:o, s:o}", "operationId", info->route, "summary", summary_of(route->op),
+                  "tags", info->service, "description", who[info->role], "parameters", parameters_of(route, info),
+                  "responses", responses_of(route, info, schemas));
     if ((info->method == HTTP_POST || info->method == HTTP_PUT) && info->request != &nothing_record) {
         schema_add(schemas, info->request, route->preset);
         json_object_set_new(operation, "requestBody",
@@ -248,9 +275,20 @@ static json_t *operation_of(const struct route *route, json_t *schemas)
 
 static json_t *own_operation(const struct route *route)
 {
-    return json_pack("{s:s, s:[s], s:{s:{s:s}}}", "summary", route->prose, "tags", "gateway", "responses",
-                     route->own == OWN_WS ? "101" : "200", "description",
-                     route->own == OWN_WS ? "switches to the WebSocket protocol" : "done");
+    bool socket = route->own == OWN_WS;
+    json_t *operation =
+        json_pack("{s:s, s:[s], s:{s:{s:s}}}", "summary", route->prose, "tags", "gateway", "responses",
+                  socket ? "101" : "200", "description", socket ? "switches to the WebSocket protocol" : "done");
+    if (socket) {
+        json_t *parameters = json_array();
+        parameter_named_add(parameters, "query", "ticket",
+                            "of POST /api/ws-ticket, instead of the field Authorization");
+        parameter_named_add(parameters, "query", "orders", "only events of these orders; ids separated by commas");
+        json_object_set_new(operation, "description", json_string("signed in"));
+        json_object_set_new(operation, "parameters", parameters);
+        json_object_set_new(operation, "security", json_pack("[{}, {s:[]}]", "bearer"));
+    }
+    return operation;
 }
 
 static json_t *paths_of(const struct router *router, json_t *schemas)
@@ -270,6 +308,18 @@ static json_t *paths_of(const struct router *router, json_t *schemas)
                             route->is_op ? operation_of(route, schemas) : own_operation(route));
     }
     return paths;
+}
+
+/* Every code that a problem can have. */
+static json_t *errors_list(void)
+{
+    json_t *list = json_array();
+    for (int code = ERR_NONE + 1; code < ERR_COUNT; code++) {
+        const struct err_info *info = err_info((enum err)code);
+        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:s}", "code", info->slug, "status", info->http, "retry",
+                                              info->retry, "title", info->title));
+    }
+    return list;
 }
 
 static int append(const char *bytes, size_t size, void *user)
@@ -293,6 +343,7 @@ void openapi_print(const struct router *router, struct buffer *out)
         "responses", "problem", "description", "what is wrong", "content", "application/problem+json", "schema",
         reference(&problem_record));
     ASSERT(root != NULL);
+    json_object_set_new(root, "x-errors", errors_list());
     ASSERT(json_dump_callback(root, append, out, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0);
     json_decref(root);
 }

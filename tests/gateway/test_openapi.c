@@ -76,6 +76,8 @@ static void test_every_operation_is_there(void **state)
         assert_non_null(operation);
         assert_string_equal(json_string_value(json_object_get(operation, "operationId")), info->route);
         assert_non_null(json_object_get(json_object_get(operation, "responses"), "default"));
+        const char *summary = json_string_value(json_object_get(operation, "summary"));
+        assert_true(summary && strcmp(summary, info->route) != 0); /* each has words of its own */
         /* each {name} of the path is a parameter */
         size_t named = 0, i;
         json_t *parameter;
@@ -95,6 +97,18 @@ static void test_body_leaves_out_what_the_path_says(void **state)
     assert_non_null(json_object_get(json_object_get(edit, "properties"), "price"));
 }
 
+static void test_every_error_is_told(void **state)
+{
+    (void)state;
+    json_t *errors = json_object_get(root, "x-errors");
+    assert_int_equal(json_array_size(errors), ERR_COUNT - 1);
+    for (int code = ERR_NONE + 1; code < ERR_COUNT; code++) {
+        json_t *error = json_array_get(errors, (size_t)code - 1);
+        assert_string_equal(json_string_value(json_object_get(error, "code")), err_info((enum err)code)->slug);
+        assert_int_equal(json_integer_value(json_object_get(error, "status")), err_info((enum err)code)->http);
+    }
+}
+
 static void test_page_has_hashes_in_its_policy(void **state)
 {
     char policy[256];
@@ -109,9 +123,8 @@ static void test_page_has_hashes_in_its_policy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_reference_leads_somewhere),
-        cmocka_unit_test(test_every_operation_is_there),
-        cmocka_unit_test(test_body_leaves_out_what_the_path_says),
+        cmocka_unit_test(test_every_reference_leads_somewhere),    cmocka_unit_test(test_every_operation_is_there),
+        cmocka_unit_test(test_body_leaves_out_what_the_path_says), cmocka_unit_test(test_every_error_is_told),
         cmocka_unit_test(test_page_has_hashes_in_its_policy),
     };
     return cmocka_run_group_tests(tests, make, drop);
