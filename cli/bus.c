@@ -6,7 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/operator.h"
 #include "cli/shop.h"
 #include "lib/base/clock.h"
 #include "lib/bus/main.h"
@@ -16,7 +15,8 @@ CONFIG_DEFINE(bus_command_config, BUS_COMMAND_CONFIG)
 enum { OUTPUT_MAX_SIZE = 16 * 1024 * 1024 };
 
 static const struct config_section sections[] = {
-    {"Bus", &bus_command_config_rows, offsetof(struct bus_command, config)}};
+    {"Bus", &bus_command_config_rows, offsetof(struct bus_command, config)},
+    {"Shop", &operator_config_rows, offsetof(struct bus_command, shop)}};
 static const struct config_table table = {.program = "zmart bus",
                                           .summary = "shows what the brokers of a shop do, and their dead letters",
                                           .usage = "status|workers|queues|dlq [list|requeue ID|drop ID] [flags]",
@@ -101,14 +101,14 @@ enum config_result bus_command_read(const struct words *argv, struct words *word
 /* ---- asking ---- */
 
 /* Asks for one record; NULL, and view->error, if there is no answer. */
-static const void *record_ask(struct operator* operator, int broker, const struct operator_question *question,
+static const void *record_ask(struct console *console, int broker, const struct operator_question *question,
                               struct arena *arena, struct bus_view *view)
 {
     struct fault fault;
     fault_init(&fault, arena);
     void *out = arena_alloc(arena, question->reply->size);
     int64_t start_us = clock_now_us();
-    enum err e = view->error ? ERR_EXPIRED : operator_ask(operator, broker, question, arena, &fault, out);
+    enum err e = view->error ? ERR_EXPIRED : operator_ask(console, broker, question, arena, &fault, out);
     if (e == ERR_NONE) {
         view->answered_us = clock_now_us() - start_us;
         return out;
@@ -120,19 +120,18 @@ static const void *record_ask(struct operator* operator, int broker, const struc
     return NULL;
 }
 
-static void view_ask(struct operator* operator, int broker, const struct bus_command *command, struct arena *arena,
+static void view_ask(struct console *console, int broker, const struct bus_command *command, struct arena *arena,
                      struct bus_view *out)
 {
     static const struct nothing nothing;
     static const struct mmi_dlq list = {.action = MMI_DLQ_LIST};
     bool all = command->topic == BUS_STATUS;
-    struct operator_question question = {
-        .request = &nothing_record, .in = &nothing, .timeout_ms = command->config.timeout_ms};
-    *out = (struct bus_view){.address = operator_address(operator, broker)};
+    struct operator_question question = {.request = &nothing_record, .in = &nothing};
+    *out = (struct bus_view){.address = operator_address(console, broker)};
     if (all || command->topic == BUS_TOPIC_WORKERS) {
         question.route = "mmi.workers";
         question.reply = &mmi_worker_list_record;
-        out->workers = record_ask(operator, broker, &question, arena, out);
+        out->workers = record_ask(console, broker, &question, arena, out);
     }
     if (all || command->topic == BUS_TOPIC_DLQ) {
         struct operator_question letters = question;
@@ -140,12 +139,12 @@ static void view_ask(struct operator* operator, int broker, const struct bus_com
         letters.request = &mmi_dlq_record;
         letters.in = &list;
         letters.reply = &mmi_dead_letters_record;
-        out->letters = record_ask(operator, broker, &letters, arena, out);
+        out->letters = record_ask(console, broker, &letters, arena, out);
     }
     if (all || command->topic == BUS_TOPIC_QUEUES) {
         question.route = "mmi.queues";
         question.reply = &mmi_queue_list_record;
-        out->queues = record_ask(operator, broker, &question, arena, out);
+        out->queues = record_ask(console, broker, &question, arena, out);
     }
 }
 
@@ -178,15 +177,15 @@ static bool views_print(const struct bus_command *command, const struct bus_view
 }
 
 /* In a table an error is told where its broker stands; without --watch also as the command's own, on stderr. */
-static int views_show(struct operator* operator, const struct bus_command * command)
+static int views_show(struct console *console, const struct bus_command *command)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct bus_view views[BUS_MAX_BROKERS];
-    int count = operator_broker_count(operator);
+    int count = operator_broker_count(console);
     const char *error = NULL;
     int answered_count = 0;
     for (int i = 0; i < count; i++) {
-        view_ask(operator, i, command, &arena, &views[i]);
+        view_ask(console, i, command, &arena, &views[i]);
         error = error ? error : views[i].error;
         answered_count += views[i].error == NULL;
     }
@@ -200,18 +199,18 @@ static int views_show(struct operator* operator, const struct bus_command * comm
     return error && once ? PROCESS_FAILED : PROCESS_OK;
 }
 
-static int views_watch(struct operator* operator, const struct bus_command * command)
+static int views_watch(struct console *console, const struct bus_command *command)
 {
     int status;
     struct timespec pause = {.tv_sec = command->config.watch_s};
-    while ((status = views_show(operator, command)) == PROCESS_OK && command->config.watch_s > 0) {
+    while ((status = views_show(console, command)) == PROCESS_OK && command->config.watch_s > 0) {
         nanosleep(&pause, NULL);
     }
     return status;
 }
 
 /* A dead letter is with one of the brokers. */
-static int letter_act(struct operator* operator, const struct bus_command * command)
+static int letter_act(struct console *console, const struct bus_command *command)
 {
     bool requeue = command->action == MMI_DLQ_REQUEUE;
     struct mmi_dlq order = {
@@ -221,19 +220,16 @@ static int letter_act(struct operator* operator, const struct bus_command * comm
     if (requeue) {
         set_has(mmi_dlq, &order, budget_ms);
     }
-    struct operator_question question = {.route = "mmi.dlq",
-                                         .request = &mmi_dlq_record,
-                                         .in = &order,
-                                         .reply = &mmi_dead_letters_record,
-                                         .timeout_ms = command->config.timeout_ms};
+    struct operator_question question = {
+        .route = "mmi.dlq", .request = &mmi_dlq_record, .in = &order, .reply = &mmi_dead_letters_record};
     AUTO(arena_release) struct arena arena = {0};
     struct fault fault;
-    for (int i = 0; i < operator_broker_count(operator); i++) {
+    for (int i = 0; i < operator_broker_count(console); i++) {
         struct mmi_dead_letters left;
         fault_init(&fault, &arena);
-        enum err e = operator_ask(operator, i, &question, &arena, &fault, &left);
+        enum err e = operator_ask(console, i, &question, &arena, &fault, &left);
         if (e == ERR_NONE) {
-            struct bus_view view = {.address = operator_address(operator, i), .letters = &left};
+            struct bus_view view = {.address = operator_address(console, i), .letters = &left};
             if (command->config.json) {
                 return views_print(command, &view, 1, &arena) ? PROCESS_OK : PROCESS_FAILED;
             }
@@ -258,10 +254,9 @@ int bus_main(const struct words *argv)
     case CONFIG_BAD: shop_refuse("%s", message); return PROCESS_BAD_CONFIG;
     case CONFIG_OK: break;
     }
-    struct operator_place place = {.bus = command.config.bus, .data = command.config.data};
-    AUTO(operator_destroy) struct operator* operator= operator_new(&place, message, sizeof message);
-    if (!operator) {
+    AUTO(operator_destroy) struct console *console = operator_new(&command.shop, message, sizeof message);
+    if (!console) {
         return shop_refuse("%s", message);
     }
-    return command.action == MMI_DLQ_LIST ? views_watch(operator, & command) : letter_act(operator, & command);
+    return command.action == MMI_DLQ_LIST ? views_watch(console, &command) : letter_act(console, &command);
 }

@@ -3,21 +3,20 @@
 #define ZMART_CLI_BUS_H
 
 #include "cli/bus_show.h"
+#include "cli/operator.h"
 #include "cli/words.h"
 #include "lib/base/config.h"
 
 #define BUS_COMMAND_CONFIG(X)                                                                                          \
-    X(STRING, data, "data", "./data", 1, 900, "data folder of the shop to ask")                                        \
-    X(STRING, bus, "bus", "", 0, 1000, "brokers to ask, separated by commas; all those of --data if none")             \
     X(SWITCH, json, "json", "no", 0, 0, "one line of JSON instead of tables")                                          \
     X(NUMBER, watch_s, "watch", "0", 0, 86400, "show it again every so many seconds (2 if none are named); 0: once")   \
-    X(NUMBER, timeout_ms, "timeout-ms", "3000", 1, 60000, "how long an answer is waited for")                          \
     X(NUMBER, budget_ms, "budget-ms", "30000", 1, 600000, "time that a requeued request has")
 CONFIG_DECLARE(bus_command_config, BUS_COMMAND_CONFIG);
 
 enum { BUS_COMMAND_MESSAGE_SIZE = 512 };
 
 struct bus_command {
+    struct operator_config shop;
     struct bus_command_config config;
     enum bus_topic topic;
     enum mmi_dlq_action action; /* of BUS_TOPIC_DLQ */

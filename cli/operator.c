@@ -10,6 +10,8 @@
 #include "lib/base/mem.h"
 #include "lib/bus/main.h"
 
+CONFIG_DEFINE(operator_config, OPERATOR_CONFIG)
+
 enum { OPERATOR_PRIORITY = 3, OPERATOR_HEARTBEAT_MS = 1000 };
 
 struct broker_line {
@@ -18,8 +20,8 @@ struct broker_line {
     struct bus_client *client;
 };
 
-struct operator
-{
+struct console {
+    const struct operator_config *config;
     struct log log;
     struct env env;
     void *context;
@@ -47,39 +49,44 @@ static int brokers_find(const char *data, char out[BUS_MAX_BROKERS][BUS_ADDRESS_
     return count;
 }
 
-static int place_find(const struct operator_place *place, char out[BUS_MAX_BROKERS][BUS_ADDRESS_SIZE], char *message,
+static int place_find(const struct operator_config *config, char out[BUS_MAX_BROKERS][BUS_ADDRESS_SIZE], char *message,
                       size_t message_size)
 {
-    int count = place->bus[0] ? bus_addresses(place->bus, out) : brokers_find(place->data, out);
-    if (count < 1 && place->bus[0]) {
+    int count = config->bus[0] ? bus_addresses(config->bus, out) : brokers_find(config->data, out);
+    if (count < 1 && config->bus[0]) {
         snprintf(message, message_size, "--bus takes addresses such as ipc://DIR or tcp://HOST:PORT, not \"%.200s\"",
-                 place->bus);
+                 config->bus);
     } else if (count < 1) {
         snprintf(message, message_size,
-                 "no shop runs over %.200s; start it with `zmart up`, or name a --data or a --bus", place->data);
+                 "no shop runs over %.200s; start it with `zmart up`, or name a --data or a --bus", config->data);
     }
     return count;
 }
 
-static bool line_open(struct operator* self, const char *address, char *message, size_t message_size)
+static bool line_open(struct console *self, const char *address, char *message, size_t message_size)
 {
     struct broker_line *line = &self->brokers[self->broker_count];
     snprintf(line->address, sizeof line->address, "%s", address);
-    line->bus = (struct bus_config){.bus = line->address, .heartbeat_ms = OPERATOR_HEARTBEAT_MS};
+    line->bus = (struct bus_config){.bus = line->address,
+                                    .heartbeat_ms = OPERATOR_HEARTBEAT_MS,
+                                    .keys = self->config->keys,
+                                    .key = self->config->key,
+                                    .insecure_loopback = self->config->insecure_loopback};
     struct bus_client_settings settings = {.bus = &line->bus, .role = "operator", .slot_count = 1};
     line->client = bus_client_new(&self->env, &settings, message, message_size);
     self->broker_count += line->client != NULL;
     return line->client != NULL;
 }
 
-struct operator* operator_new(const struct operator_place *place, char *message, size_t message_size)
+struct console *operator_new(const struct operator_config *config, char *message, size_t message_size)
 {
     char addresses[BUS_MAX_BROKERS][BUS_ADDRESS_SIZE];
-    int count = place_find(place, addresses, message, message_size);
+    int count = place_find(config, addresses, message, message_size);
     if (count < 1) {
         return NULL;
     }
-    struct operator* self = mem_alloc(sizeof *self);
+    struct console *self = mem_alloc(sizeof *self);
+    self->config = config;
     self->log = (struct log){.fd = STDERR_FILENO, .level = LOG_ERROR, .program = "zmart"};
     self->context = bus_context_new();
     self->metrics = metrics_new();
@@ -98,32 +105,32 @@ struct operator* operator_new(const struct operator_place *place, char *message,
     return self;
 }
 
-void operator_destroy(struct operator** self)
+void operator_destroy(struct console **self)
 {
-    struct operator* operator= * self;
-    if (!operator) {
+    struct console *console = *self;
+    if (!console) {
         return;
     }
-    for (int i = 0; i < operator->broker_count; i++) {
-        bus_client_destroy(&operator->brokers[i].client);
+    for (int i = 0; i < console->broker_count; i++) {
+        bus_client_destroy(&console->brokers[i].client);
     }
-    bus_context_destroy(&operator->context);
-    metrics_destroy(&operator->metrics);
-    mem_free(operator);
+    bus_context_destroy(&console->context);
+    metrics_destroy(&console->metrics);
+    mem_free(console);
     *self = NULL;
 }
 
-int operator_broker_count(const struct operator* self)
+int operator_broker_count(const struct console *self)
 {
     return self->broker_count;
 }
 
-const char *operator_address(const struct operator* self, int broker)
+const char *operator_address(const struct console *self, int broker)
 {
     return self->brokers[broker].address;
 }
 
-enum err operator_ask(struct operator* self, int broker, const struct operator_question *question, struct arena *arena,
+enum err operator_ask(struct console *self, int broker, const struct operator_question *question, struct arena *arena,
                       struct fault *fault, void *out)
 {
     static const struct call_meta nobody;
@@ -132,12 +139,12 @@ enum err operator_ask(struct operator* self, int broker, const struct operator_q
     struct bus_request request = {.route = text_of(question->route),
                                   .meta = record_pack_in(&call_meta_record, &nobody, arena),
                                   .body = record_pack_in(question->request, question->in, arena),
-                                  .budget_ms = (uint32_t)question->timeout_ms,
+                                  .budget_ms = (uint32_t)self->config->timeout_ms,
                                   .priority = OPERATOR_PRIORITY};
     id_new(request.request_id);
     enum err e = bus_client_call(line->client, &request, arena, fault, &answer);
     if (e == ERR_EXPIRED) {
-        fault_set(fault, e, "no broker answers at %s (waited %" PRId64 " ms)", line->address, question->timeout_ms);
+        fault_set(fault, e, "no broker answers at %s (waited %" PRId64 " ms)", line->address, self->config->timeout_ms);
     }
     if (e != ERR_NONE) {
         return e;

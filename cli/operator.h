@@ -4,20 +4,26 @@
 
 #include "lib/bus/client.h"
 
-/* Where the brokers are: bus if it is not empty, else those of the shop that runs over the data folder. */
-struct operator_place {
-    const char *bus;  /* as --bus */
-    const char *data; /* as --data */
-};
+/* Where the brokers are, and how to get in. */
+#define OPERATOR_CONFIG(X)                                                                                             \
+    X(STRING, data, "data", "./data", 1, 900, "data folder of the shop to ask")                                        \
+    X(STRING, bus, "bus", "", 0, 1000, "brokers to ask, separated by commas; all those of --data if none")             \
+    X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys that brokers on TCP ask for (zmart keys new)")       \
+    X(STRING, key, "key", "", 0, 40, "name of the key in it that is ours; zmart if none")                              \
+    X(SWITCH, insecure_loopback, "bus-insecure-loopback", "no", 0, 0,                                                  \
+      "for tests: lets --bus be TCP on a loopback address without keys")                                               \
+    X(NUMBER, timeout_ms, "timeout-ms", "3000", 1, 60000, "how long an answer is waited for")
+CONFIG_DECLARE(operator_config, OPERATOR_CONFIG);
 
-struct operator;
+struct console;
 
-/* Finds the brokers, one client each. NULL: message is one line that says what to do. Nobody has answered yet. */
-struct operator* operator_new(const struct operator_place *place, char *message, size_t message_size);
-void operator_destroy(struct operator** self);
-int operator_broker_count(const struct operator* self);
+/* Finds the brokers, one client each; config is borrowed for its life. NULL: message is one line that says what to do.
+ * Nobody has answered yet. */
+struct console *operator_new(const struct operator_config *config, char *message, size_t message_size);
+void operator_destroy(struct console **self);
+int operator_broker_count(const struct console *self);
 /* The base address of a broker, good as long as self. */
-const char *operator_address(const struct operator* self, int broker);
+const char *operator_address(const struct console *self, int broker);
 
 /* One question: route, the request's record and value, the reply's record. */
 struct operator_question {
@@ -25,10 +31,9 @@ struct operator_question {
     const struct record *request;
     const void *in;
     const struct record *reply;
-    int64_t timeout_ms; /* 1..600,000 */
 };
 /* Asks one broker. When none answers the fault says so, with its address. out lives in arena, untouched on failure. */
-MUST_USE enum err operator_ask(struct operator* self, int broker, const struct operator_question *question,
+MUST_USE enum err operator_ask(struct console *self, int broker, const struct operator_question *question,
                                struct arena *arena, struct fault *fault, void *out);
 
 #endif
