@@ -9,7 +9,7 @@
 
 enum { CURSOR_MAX_SIZE = 750, CURSOR_TEXT_MAX_SIZE = 1001, QUERY_MARK_SIZE = 12 };
 
-/* A short mark of everything in the query but limit and cursor. */
+/* A short mark of which query it is, and of everything in it but limit and cursor. */
 static struct text query_mark(const struct record *record, const void *query, struct arena *arena)
 {
     void *copy = arena_copy(arena, query, record->size);
@@ -22,8 +22,13 @@ static struct text query_mark(const struct record *record, const void *query, st
         }
     }
     memcpy(copy, &present, sizeof present);
+    struct text name = text_of(record->name);
+    struct text packed = record_pack_in(record, copy, arena);
+    char *marked = arena_alloc(arena, name.size + packed.size);
+    memcpy(marked, name.data, name.size);
+    memcpy(marked + name.size, packed.data, packed.size);
     char fingerprint[FINGERPRINT_SIZE];
-    fingerprint_make(record_pack_in(record, copy, arena), fingerprint);
+    fingerprint_make((struct text){marked, name.size + packed.size}, fingerprint);
     return (struct text){arena_copy(arena, fingerprint, QUERY_MARK_SIZE), QUERY_MARK_SIZE};
 }
 

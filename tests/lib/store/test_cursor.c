@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "lib/store/cursor.h"
+#include "proto/order.h"
 #include "proto/product.h"
 
 static void test_round_trip(void **state)
@@ -69,6 +70,21 @@ static void test_refusals(void **state)
     refuse(&query, (struct text){longer, sizeof longer}, "i");
 }
 
+/* Without filters all queries look alike: the list that made the cursor still decides. */
+static void test_lists_do_not_share_cursors(void **state)
+{
+    (void)state;
+    AUTO(arena_release) struct arena arena = {0};
+    struct product_query products = {0};
+    struct order_query orders = {0};
+    struct cursor_key keys[] = {{.number = 1}, {.is_text = true, .text = TEXT("ord_1")}}, out[2];
+    struct text cursor = cursor_make(&order_query_record, &orders, keys, 2, &arena);
+    struct fault fault;
+    fault_init(&fault, &arena);
+    assert_int_equal(cursor_read(&order_query_record, &orders, cursor, "it", &arena, &fault, out), ERR_NONE);
+    refuse(&products, cursor, "it");
+}
+
 /* Every single changed character is refused, or still means the same bytes (unused bits of base64). */
 static void test_changed_characters(void **state)
 {
@@ -93,6 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_lists_do_not_share_cursors),
         cmocka_unit_test(test_changed_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
