@@ -2,6 +2,8 @@
 
 #include <civetweb.h>
 
+_Static_assert(GUARD_MAX_HEADER_COUNT == MG_MAX_HEADERS, "the guard relies on where civetweb stops");
+
 static const struct text header_names[] = {
 #define REQUEST_HEADER_NAME(name, spelling) [HEADER_##name] = {spelling, sizeof(spelling) - 1},
     REQUEST_HEADERS(REQUEST_HEADER_NAME)
@@ -122,7 +124,7 @@ static enum err target_read(const struct mg_request_info *info, struct fault *fa
     const char *path = info->request_uri;
     size_t path_size = strlen(path);
     size_t query_size = info->query_string ? strlen(info->query_string) : 0;
-    if (path_size + query_size > GUARD_MAX_URI_SIZE) {
+    if (path_size + (info->query_string ? 1 + query_size : 0) > GUARD_MAX_URI_SIZE) {
         return fault_set(fault, ERR_URI_TOO_LONG, "A URI takes at most %d bytes.", GUARD_MAX_URI_SIZE);
     }
     *out_end = info->query_string ? info->query_string + query_size : path + path_size;
@@ -214,9 +216,6 @@ static enum err headers_read(const struct mg_request_info *info, const char *end
                              struct http_request *out)
 {
     static const char folded[] = "The head has a bare line feed, a folded line or a line that is no field.";
-    if (info->num_headers > GUARD_MAX_HEADER_COUNT) {
-        return fault_set(fault, ERR_HEAD_TOO_LARGE, "A head takes at most %d fields.", GUARD_MAX_HEADER_COUNT);
-    }
     for (int i = 0; i < info->num_headers; i++) {
         if (!line_ends_before(end, info->http_headers[i].name)) {
             return fault_set(fault, ERR_BAD_REQUEST, folded);
@@ -228,6 +227,10 @@ static enum err headers_read(const struct mg_request_info *info, const char *end
     }
     if (end + sizeof "\r\n\r" - info->request_method > GUARD_MAX_HEAD_SIZE) {
         return fault_set(fault, ERR_HEAD_TOO_LARGE, "A head takes at most %d bytes.", GUARD_MAX_HEAD_SIZE);
+    }
+    /* civetweb stops at its most fields without a word: there another one begins where the empty line would be */
+    if (info->num_headers == GUARD_MAX_HEADER_COUNT && end[1] == '\0' && end[2] != '\r') {
+        return fault_set(fault, ERR_HEAD_TOO_LARGE, "A head takes at most %d fields.", GUARD_MAX_HEADER_COUNT);
     }
     /* behind the last field comes the empty line, whose LF civetweb has made the head's closing NUL */
     if (info->num_headers > 0 && (end[1] != '\0' || end[2] != '\r' || end[3] != '\0')) {

@@ -11,7 +11,7 @@
 
 struct mg_request_info;
 
-enum { GUARD_MAX_HEAD_SIZE = 16 * 1024, GUARD_MAX_HEADER_COUNT = 63, GUARD_MAX_URI_SIZE = 8 * 1024 };
+enum { GUARD_MAX_HEAD_SIZE = 16 * 1024, GUARD_MAX_HEADER_COUNT = 64, GUARD_MAX_URI_SIZE = 8 * 1024 };
 
 /* out is untouched on failure. The connection must be closed after a failure: where the next request begins is unknown.
  */

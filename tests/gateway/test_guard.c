@@ -200,8 +200,8 @@ static void test_limits(void **state)
     (void)state;
     assert_int_equal(guarded_long(8192, 2, 1), ERR_NONE);
     assert_int_equal(guarded_long(8193, 2, 1), ERR_URI_TOO_LONG);
-    assert_int_equal(guarded_long(1, 63, 1), ERR_NONE);
-    assert_int_equal(guarded_long(1, 64, 1), ERR_HEAD_TOO_LARGE);
+    assert_int_equal(guarded_long(1, 64, 1), ERR_NONE);
+    assert_int_equal(guarded_long(1, 65, 1), ERR_HEAD_TOO_LARGE);
     assert_int_equal(guarded_long(1, 100, 1), ERR_HEAD_TOO_LARGE);
     assert_int_equal(guarded_long(1, 3, 8000), ERR_NONE);
     assert_int_equal(guarded_long(1, 3, 8400), ERR_HEAD_TOO_LARGE);
