@@ -184,7 +184,7 @@ static enum err key_read(struct exchange *x, const struct op_info *info, bool *o
         printable = key.data[i] >= 0x20 && key.data[i] < 0x7f;
     }
     if (!printable) {
-        fault_add(&x->fault, "Idempotency-Key", "out_of_range", -1, "takes 1 to %d printable characters", KEY_MAX_SIZE);
+        fault_add(&x->fault, "/Idempotency-Key", "out_of_range", -1, "takes 1 to %d printable characters", KEY_MAX_SIZE);
         return fault_set(&x->fault, ERR_INVALID_PARAMETER, NULL);
     }
     request_id_from_key(x->who.user_id, text_of(info->route), key, request_id);
@@ -244,7 +244,7 @@ static enum err call(struct exchange *x, const struct op_info *info, bool keyed,
     enum { IF_MATCH_MAX_SIZE = 200 };
     struct text if_match = x->request.headers[HEADER_IF_MATCH];
     if (if_match.data && (if_match.size == 0 || if_match.size > IF_MATCH_MAX_SIZE || !text_is_utf8(if_match))) {
-        fault_add(&x->fault, "If-Match", "out_of_range", -1, "takes 1 to %d characters", IF_MATCH_MAX_SIZE);
+        fault_add(&x->fault, "/If-Match", "out_of_range", -1, "takes 1 to %d characters", IF_MATCH_MAX_SIZE);
         return fault_set(&x->fault, ERR_INVALID_PARAMETER, NULL);
     }
     struct bus_request message = {.route = text_of(info->route),

@@ -1,18 +1,15 @@
 #include "gateway/query.h"
 
-#include <stdio.h>
-
 #include "gateway/guard.h"
+#include "gateway/json_scan.h"
 #include "lib/base/clock.h"
 #include "proto/money.h"
 #include "proto/product.h"
 
-enum { QUERY_POINTER_SIZE = 80 };
-
 static enum err refuse(struct fault *fault, struct text name, const char *code, const char *message)
 {
-    char pointer[QUERY_POINTER_SIZE];
-    snprintf(pointer, sizeof pointer, "?%.*s", TEXT_ARG(name));
+    char pointer[JSON_POINTER_SIZE] = "";
+    (void)json_pointer_add(pointer, 0, name);
     fault_add(fault, pointer, code, -1, "%s", message);
     return ERR_INVALID_PARAMETER;
 }

@@ -208,7 +208,7 @@ static enum err read_filter(struct text orders, struct fault *fault, struct ws_f
                     text_to_string(id, filter.order_ids[filter.count], WS_ID_SIZE);
         if (!good) {
             mem_free(filter.order_ids);
-            fault_add(fault, "?orders", "invalid", -1, "up to %d order ids, separated by commas", WS_FILTER_MAX);
+            fault_add(fault, "/orders", "invalid", -1, "up to %d order ids, separated by commas", WS_FILTER_MAX);
             return fault_set(fault, ERR_INVALID_PARAMETER, NULL);
         }
         filter.count++;

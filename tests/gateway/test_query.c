@@ -36,22 +36,22 @@ static void test_refuses_by_name(void **state)
     static const struct {
         const char *query, *pointer, *code;
     } all[] = {
-        {"limit=0", "?limit", "out_of_range"},
-        {"limit=101", "?limit", "out_of_range"},
-        {"limit=+5", "?limit", "wrong_type"},
-        {"limit=", "?limit", "wrong_type"},
-        {"limit", "?limit", "wrong_type"},
-        {"limit=1&limit=1", "?limit", "duplicate_parameter"},
-        {"limit=1&%6cimit=1", "?limit", "duplicate_parameter"},
-        {"colour=red", "?colour", "unknown_parameter"},
-        {"sort=name;drop", "?sort", "out_of_range"},
-        {"in_stock=yes", "?in_stock", "wrong_type"},
-        {"price_gte=-1", "?price_gte", "wrong_type"},
-        {"price_gte=1e3", "?price_gte", "wrong_type"},
-        {"q=", "?q", "out_of_range"},
-        {"q=%FF", "?q", "out_of_range"},
-        {"q=%0A", "?q", "out_of_range"},
-        {"%FF=1", "?", "malformed"},
+        {"limit=0", "/limit", "out_of_range"},
+        {"limit=101", "/limit", "out_of_range"},
+        {"limit=+5", "/limit", "wrong_type"},
+        {"limit=", "/limit", "wrong_type"},
+        {"limit", "/limit", "wrong_type"},
+        {"limit=1&limit=1", "/limit", "duplicate_parameter"},
+        {"limit=1&%6cimit=1", "/limit", "duplicate_parameter"},
+        {"colour=red", "/colour", "unknown_parameter"},
+        {"sort=name;drop", "/sort", "out_of_range"},
+        {"in_stock=yes", "/in_stock", "wrong_type"},
+        {"price_gte=-1", "/price_gte", "wrong_type"},
+        {"price_gte=1e3", "/price_gte", "wrong_type"},
+        {"q=", "/q", "out_of_range"},
+        {"q=%FF", "/q", "out_of_range"},
+        {"q=%0A", "/q", "out_of_range"},
+        {"%FF=1", "/", "malformed"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(all); i++) {
