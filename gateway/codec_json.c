@@ -224,6 +224,8 @@ static void member_read(struct reader *r, const struct record *record, const cha
     bool is_null = json_is_null(json);
     if (is_null && (field->flags & REQ)) {
         refuse(r, "required", "is required, so it cannot be null");
+    } else if (is_null && (field->flags & NOT_NULL)) {
+        refuse(r, "wrong_type", "cannot be null; leave it out to keep it as it is");
     } else if (!is_null) {
         value_read(r, field, json, field_at(field, out));
     }
@@ -263,7 +265,8 @@ static void object_read(struct reader *r, const struct record *record, json_t *o
 enum err json_read(const struct record *record, struct text body, uint64_t preset, struct arena *arena,
                    struct fault *fault, void *out)
 {
-    if (body.size == 0) {
+    bool empty = body.size == 0;
+    if (empty) {
         body = TEXT("{}");
     }
     enum err e = json_scan(body, JSON_MAX_DEPTH, ERR_INVALID_BODY, arena, fault);
@@ -278,5 +281,8 @@ enum err json_read(const struct record *record, struct text body, uint64_t prese
     }
     struct reader reader = {.arena = arena, .fault = fault};
     object_read(&reader, record, json, preset, out);
+    if (empty && !reader.refused && record != &nothing_record) {
+        refuse(&reader, "required", "is needed: a JSON object");
+    }
     return reader.refused ? fault_set(fault, ERR_INVALID_BODY, NULL) : ERR_NONE;
 }

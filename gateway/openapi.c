@@ -13,10 +13,11 @@ static json_t *reference(const struct record *record)
     return json_pack("{s:s+}", "$ref", "#/components/schemas/", record->name);
 }
 
-/* "string", or ["string", "null"] for a field that may be absent. */
+/* "string", or ["string", "null"] for a field that may be null. */
 static void type_set(json_t *schema, const struct field *field, const char *type)
 {
-    json_object_set_new(schema, "type", (field->flags & REQ) ? json_string(type) : json_pack("[s, s]", type, "null"));
+    bool never_null = field->flags & (REQ | NOT_NULL);
+    json_object_set_new(schema, "type", never_null ? json_string(type) : json_pack("[s, s]", type, "null"));
 }
 
 static void bounds_set(json_t *schema, const struct field *field, const char *min_name, const char *max_name)

@@ -37,16 +37,16 @@ RECORD_DECLARE(product_new, PRODUCT_NEW_FIELDS);
 
 #define PRODUCT_EDIT_FIELDS(F, R)                                                                         \
     F(R, TEXT,    id,          REQ | LINE, 1, 40,   none, "the product")                                 \
-    F(R, TEXT,    name,        OPT | LINE, 1, 200,  none, "the product's name")                          \
-    F(R, TEXT,    description, OPT, 0, 10000,       none, "plain text")                                  \
-    F(R, TEXT,    sku,         OPT | LINE, 1, 64,   none, "unique in the shop")                          \
-    F(R, DECIMAL, price,       OPT, 0, DECIMAL_MAX, none, "price of one piece, in major units")          \
-    F(R, TEXT,    currency,    OPT | LINE, 3, 3,    none, "ISO 4217 code")                               \
-    F(R, INT,     stock,       OPT, 0, STOCK_MAX,   none, "sets what can be sold now; not together with stock_delta") \
-    F(R, INT,     stock_delta, OPT, -STOCK_MAX, STOCK_MAX, none, "adds to what can be sold now")         \
-    F(R, STRS,    categories,  OPT | LINE, 1, 64,   16,   "names of categories")                         \
-    F(R, STRS,    images,      OPT | LINE, 1, 2000, 16,   "http or https URLs")                          \
-    F(R, BOOL,    active,      OPT, 0, 0,           none, "whether customers see it and can order it")
+    F(R, TEXT,    name,        OPT | NOT_NULL | LINE, 1, 200,  none, "the product's name")                          \
+    F(R, TEXT,    description, OPT | NOT_NULL, 0, 10000,       none, "plain text")                                  \
+    F(R, TEXT,    sku,         OPT | NOT_NULL | LINE, 1, 64,   none, "unique in the shop")                          \
+    F(R, DECIMAL, price,       OPT | NOT_NULL, 0, DECIMAL_MAX, none, "price of one piece, in major units")          \
+    F(R, TEXT,    currency,    OPT | NOT_NULL | LINE, 3, 3,    none, "ISO 4217 code")                               \
+    F(R, INT,     stock,       OPT | NOT_NULL, 0, STOCK_MAX,   none, "sets what can be sold now; not together with stock_delta") \
+    F(R, INT,     stock_delta, OPT | NOT_NULL, -STOCK_MAX, STOCK_MAX, none, "adds to what can be sold now")         \
+    F(R, STRS,    categories,  OPT | NOT_NULL | LINE, 1, 64,   16,   "names of categories")                         \
+    F(R, STRS,    images,      OPT | NOT_NULL | LINE, 1, 2000, 16,   "http or https URLs")                          \
+    F(R, BOOL,    active,      OPT | NOT_NULL, 0, 0,           none, "whether customers see it and can order it")
 RECORD_DECLARE(product_edit, PRODUCT_EDIT_FIELDS);
 
 #define PRODUCT_REF_FIELDS(F, R) \

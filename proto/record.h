@@ -19,7 +19,7 @@
  *   REC      struct SUB *, NULL when absent                                  sub: record's name
  *   RAW      struct text, one well-formed msgpack value carried unread; min..max bytes; never in JSON
  * Texts, lists and nested records point into an arena or into the decoded bytes: a record owns nothing.
- * OPT fields are present when has(record, field); REQ fields always are. JSON null means absent. */
+ * OPT fields are present when has(record, field); REQ fields always are. JSON null means absent, but for NOT_NULL. */
 #ifndef ZMART_PROTO_RECORD_H
 #define ZMART_PROTO_RECORD_H
 
@@ -44,7 +44,8 @@ enum field_flags {
     OPT = 0,
     REQ = 1,
     SECRET = 2, /* never in a log, a dead letter or a stored request */
-    LINE = 4    /* TEXT without control characters */
+    LINE = 4,    /* TEXT without control characters */
+    NOT_NULL = 8 /* OPT, and a JSON null is refused: in edits it would look like a change */
 };
 
 enum { RECORD_MAX_DEPTH = 16, RECORD_MAX_FIELDS = 63 };

@@ -53,11 +53,11 @@ RECORD_DECLARE(user_ref, USER_REF_FIELDS);
 
 #define USER_EDIT_FIELDS(F, R)                                                              \
     F(R, TEXT, id,           REQ | LINE,   1, 40,  none, "the account")                    \
-    F(R, TEXT, name,         OPT | LINE,   1, 200, none, "what to call you")               \
-    F(R, TEXT, email,        OPT | LINE,   3, 254, none, "a new address; needs old_password") \
-    F(R, LIST, addresses,    OPT, 0, USER_MAX_ADDRESSES, address, "replaces the list")     \
-    F(R, TEXT, password,     OPT | SECRET, 1, 128, none, "a new password; needs old_password") \
-    F(R, TEXT, old_password, OPT | SECRET, 1, 128, none, "the present password")
+    F(R, TEXT, name,         OPT | NOT_NULL | LINE,   1, 200, none, "what to call you")               \
+    F(R, TEXT, email,        OPT | NOT_NULL | LINE,   3, 254, none, "a new address; needs old_password") \
+    F(R, LIST, addresses,    OPT | NOT_NULL, 0, USER_MAX_ADDRESSES, address, "replaces the list")     \
+    F(R, TEXT, password,     OPT | NOT_NULL | SECRET, 1, 128, none, "a new password; needs old_password") \
+    F(R, TEXT, old_password, OPT | NOT_NULL | SECRET, 1, 128, none, "the present password")
 RECORD_DECLARE(user_edit, USER_EDIT_FIELDS);
 
 #define USER_QUERY_FIELDS(F, R)                                                             \

@@ -140,6 +140,18 @@ static void test_empty_body_names_what_is_required(void **state)
     assert_item(w->fault, "/stock", "required");
 }
 
+static void test_edits_need_a_body_and_no_nulls(void **state)
+{
+    struct world *w = *state;
+    struct product_edit in = {0};
+    assert_int_equal(json_read(&product_edit_record, TEXT(""), 1, &w->arena, &w->fault, &in), ERR_INVALID_BODY);
+    assert_item(w->fault, "", "required");
+    assert_int_equal(json_read(&product_edit_record, TEXT("{}"), 1, &w->arena, &w->fault, &in), ERR_NONE);
+    assert_int_equal(json_read(&product_edit_record, TEXT("{\"stock\":null}"), 1, &w->arena, &w->fault, &in),
+                     ERR_INVALID_BODY);
+    assert_item(w->fault, "/stock", "wrong_type");
+}
+
 static void test_enum_message_names_the_choice(void **state)
 {
     struct world *w = *state;
@@ -221,6 +233,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fields_of_the_path_are_unknown_in_the_body, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_nothing_takes_nothing, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_empty_body_names_what_is_required, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_edits_need_a_body_and_no_nulls, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_enum_message_names_the_choice, world_begin, world_end),
         cmocka_unit_test(test_writes_an_order),
         cmocka_unit_test(test_lines_take_the_currency_around_them),
