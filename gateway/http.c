@@ -16,7 +16,7 @@
 
 enum {
     HEAD_BUFFER_SIZE =
-        4 * GUARD_MAX_HEAD_SIZE, /* what does not fit civetweb calls malformed: leave room to say too large */
+        16 * GUARD_MAX_HEAD_SIZE, /* what does not fit civetweb calls malformed: leave room to say too large */
     JOINED_MAX_SIZE = 64 * 1024, /* head and body up to here leave in one write */
     OPTION_SIZE = 300,
     STOP_POLL_MS = 5
@@ -30,6 +30,7 @@ struct worker {
     struct buffer head;
     struct body_source source; /* its fd: of the present connection, changed under the lock; -1: none, or not known */
     atomic_bool busy;          /* a request has arrived and is not answered yet */
+    bool refused;              /* civetweb itself has, on the present connection */
 };
 
 struct http {
@@ -94,14 +95,6 @@ static void worker_set_fd(struct worker *worker, int fd)
     ASSERT(pthread_mutex_lock(&worker->http->lock) == 0);
     worker->source.fd = fd;
     ASSERT(pthread_mutex_unlock(&worker->http->lock) == 0);
-}
-
-static void connection_end(const struct mg_connection *connection)
-{
-    struct worker *worker = mg_get_thread_pointer(connection);
-    if (worker && worker->source.fd >= 0) {
-        worker_set_fd(worker, -1);
-    }
 }
 
 /* ---- replies ---- */
@@ -190,18 +183,24 @@ static int begin_request(struct mg_connection *connection)
 }
 
 /* civetweb knows neither TRACE nor made-up methods, and says 400 when it has read the request line. */
-static enum err refused_request_line(const struct mg_request_info *info, struct fault *fault)
+static enum err refused_request_line(struct exchange *x, const struct mg_request_info *info)
 {
     if (!info->request_method || !info->http_version || verb_find(text_of(info->request_method)) != VERB_OTHER) {
         return ERR_BAD_REQUEST;
     }
+    struct text rest = text_of(info->request_uri);
+    struct text path;
+    if (text_starts_with(rest, "/") && text_cut(&rest, '?', &path)) {
+        x->request.path = path;
+        return router_refuse(x->gateway->router, path, &x->arena, &x->fault);
+    }
     for (int verb = 0; verb < VERB_OTHER; verb++) {
-        fault_allow(fault, verb_name((enum verb)verb));
+        fault_allow(&x->fault, verb_name((enum verb)verb));
     }
     return ERR_METHOD_NOT_ALLOWED;
 }
 
-static enum err err_of_status(int status, const struct mg_request_info *info, struct fault *fault)
+static enum err err_of_status(int status, struct exchange *x, const struct mg_request_info *info)
 {
     for (int i = 0; info && i < info->num_headers; i++) {
         if (text_equal_ignoring_case(text_of(info->http_headers[i].name), TEXT("Transfer-Encoding")) &&
@@ -210,7 +209,7 @@ static enum err err_of_status(int status, const struct mg_request_info *info, st
         }
     }
     switch (status) {
-    case 400: return info ? refused_request_line(info, fault) : ERR_BAD_REQUEST;
+    case 400: return info ? refused_request_line(x, info) : ERR_BAD_REQUEST;
     case 404: return ERR_NOT_FOUND;
     case 408: return ERR_REQUEST_TIMEOUT;
     case 413:
@@ -232,6 +231,7 @@ static int error_handle(struct mg_connection *connection, int status, const char
     }
     struct exchange *x = &worker->exchange;
     exchange_begin(worker, connection);
+    worker->refused = true;
     const struct mg_request_info *info = mg_get_request_info(connection);
     if (info) {
         x->request.client = text_of(info->remote_addr);
@@ -239,12 +239,29 @@ static int error_handle(struct mg_connection *connection, int status, const char
     }
     x->request.verb = VERB_OTHER;
     fault_cause(&x->fault, "civetweb: %s", message);
-    (void)fault_set(&x->fault, err_of_status(status, info, &x->fault), NULL);
+    (void)fault_set(&x->fault, err_of_status(status, x, info), NULL);
     x->has_body = true;
     x->reply.close = true;
     reply_problem(x);
     reply_send(worker);
     return 0;
+}
+
+/* A target that is no path here, such as * or a URL of another port, civetweb drops without a word: this is the last
+ * moment to say one. */
+static void connection_end(const struct mg_connection *connection)
+{
+    struct worker *worker = mg_get_thread_pointer(connection);
+    const struct mg_request_info *info = worker ? mg_get_request_info(connection) : NULL;
+    if (info && !worker->refused && info->request_uri && !info->local_uri) {
+        (void)error_handle((struct mg_connection *)(uintptr_t)connection, 400, "a target that is no path here");
+    }
+    if (worker) {
+        worker->refused = false;
+        if (worker->source.fd >= 0) {
+            worker_set_fd(worker, -1);
+        }
+    }
 }
 
 void http_refuse(void *user, struct mg_connection *connection, const struct fault *fault)
@@ -303,6 +320,8 @@ static struct mg_context *listen_start(struct http *self, const struct mg_callba
                              "tcp_nodelay",
                              "1",
                              "decode_url",
+                             "no",
+                             "enable_auth_domain_check",
                              "no",
                              "enable_directory_listing",
                              "no",

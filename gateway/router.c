@@ -186,6 +186,18 @@ enum err router_match(const struct router *self, const struct http_request *requ
     return known ? not_allowed(self, &segments, fault) : fault_set(fault, ERR_NOT_FOUND, NULL);
 }
 
+enum err router_refuse(const struct router *self, struct text path, struct arena *arena, struct fault *fault)
+{
+    struct segments segments;
+    bool known = false;
+    if (path_split(path, arena, &segments)) {
+        for (int i = 0; i < self->route_count; i++) {
+            known = known || route_fits(&self->routes[i], &segments);
+        }
+    }
+    return known ? not_allowed(self, &segments, fault) : fault_set(fault, ERR_NOT_FOUND, NULL);
+}
+
 bool router_allowed(const struct router *self, struct text path, struct arena *arena, char *out, size_t size)
 {
     struct segments segments;

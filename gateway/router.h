@@ -65,6 +65,8 @@ void router_destroy(struct router **self);
 /* HEAD is matched as GET. NOT_FOUND; METHOD_NOT_ALLOWED (with the path's methods in fault->allowed). */
 MUST_USE enum err router_match(const struct router *self, const struct http_request *request, struct arena *arena,
                                struct fault *fault, struct route_match *out);
+/* Why a method that no path has is refused at this one: METHOD_NOT_ALLOWED as above, or NOT_FOUND. */
+MUST_USE enum err router_refuse(const struct router *self, struct text path, struct arena *arena, struct fault *fault);
 /* The methods of the path, "GET, HEAD, OPTIONS, PUT"; false for a path that is not ours. */
 MUST_USE bool router_allowed(const struct router *self, struct text path, struct arena *arena, char *out, size_t size);
 /* One line a route: method, path, operation or "-", who may call it. */

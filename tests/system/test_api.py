@@ -59,6 +59,10 @@ def the_catalogue():
         problem(shop.call("GET", f"/api/products?limit=1&sort=name&cursor={cursor}"), 400, "bad_cursor")
         problem(shop.call("GET", f"/api/products?limit=1&sort=price&q=tea&cursor={cursor}"), 400, "bad_cursor")
         problem(shop.call("GET", "/api/products?cursor=nonsense"), 400, "bad_cursor")
+        # and to its list, also where neither has a filter
+        cursor = shop.call("GET", "/api/products?limit=1").json()["next_cursor"]
+        for path in ("/api/orders", "/api/users"):
+            problem(shop.call("GET", f"{path}?cursor={cursor}", admin), 400, "bad_cursor", "/cursor")
         # edits
         p = made[0]
         url = f"/api/products/{p['id']}"
@@ -237,6 +241,8 @@ def bad_bodies():
         problem(post("/api/products", '{"name":"x","price":1,"stock":1}', "text/plain"), 415)
         problem(post("/api/products", "name=x", "application/x-www-form-urlencoded"), 415)
         assert post("/api/products", '{"name":"x","price":1,"stock":1}', "application/json; charset=utf-8").status_code == 201
+        problem(shop.call("PUT", f"/api/products/{product}", admin), 400, "invalid_body", "")
+        problem(shop.call("PUT", f"/api/products/{product}", admin, {"stock": None}), 400, "invalid_body", "/stock")
         problem(post("/api/products", '{"name":"' + "x" * 1100000 + '","price":1,"stock":1}'), 413)
         for quantity in (0, -1, 10**9, 1.5, "1", None):
             problem(post("/api/orders", json.dumps({"items": [{"product_id": product, "quantity": quantity}]})), 400, "invalid_body",
@@ -258,18 +264,38 @@ def bad_requests():
         product = shop.product(admin)["id"]
         for query in ("limit=0", "limit=101", "limit=x", "limit=1&limit=2", "nonsense=1", "sort=weight", "price_gte=-1", "in_stock=maybe", "q="):
             problem(shop.call("GET", f"/api/products?{query}"), 400, "invalid_parameter")
-        problem(shop.call("GET", "/api/orders?created_gte=yesterday", admin), 400, "invalid_parameter")
+        problem(shop.call("GET", "/api/orders?created_gte=yesterday", admin), 400, "invalid_parameter", "/created_gte")
+        problem(shop.call("GET", "/api/products?limit=1&limit=2", admin), 400, "invalid_parameter", "/limit")
         for path in ("/api/products/prd_nobody", "/api/nothing", "/nothing", "/api/products/" + "x" * 300):
             assert shop.call("GET", path).status_code in (400, 404), path
         problem(shop.call("GET", "/api/products/prd_00000000000000000000000000"), 404, "not_found")
         reply = shop.call("PATCH", f"/api/products/{product}", admin)
         problem(reply, 405, "method_not_allowed")
         assert {m.strip() for m in reply.headers["Allow"].split(",")} >= {"GET", "PUT", "DELETE"}, reply.headers
+        for method in ("TRACE", "BREW"):
+            reply = shop.call(method, f"/api/products/{product}?a=b", admin)
+            problem(reply, 405, "method_not_allowed")
+            assert reply.headers["Allow"] == "GET, HEAD, PUT, DELETE, OPTIONS", reply.headers
+            problem(shop.call(method, "/nothing"), 404, "not_found")
+        # a target may be a whole URL of this shop; others are told so
+        got = raw(shop, f"GET {shop.url}/livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert got.split()[1] == b"200", got
+        for target in ("http://elsewhere.example/livez", "*"):
+            got = raw(shop, f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert got.split()[1] == b"400" and got.count(b"HTTP/1.1") == 1 and b"problem+json" in got, (target, got)
         problem(shop.call("POST", "/api/products", customer, {"name": "x", "price": 1, "stock": 1}), 403, "forbidden")
         problem(shop.call("POST", "/api/products", None, {"name": "x", "price": 1, "stock": 1}), 401, "unauthenticated")
         problem(shop.call("GET", "/api/products?q=" + "x" * 9000), 414)
         problem(shop.call("GET", "/livez", headers={"X-Long": "x" * 20000}), 431)
         problem(shop.call("GET", "/livez", headers={f"X-{i}": "x" for i in range(70)}), 431)
+        problem(shop.call("GET", "/livez", headers={"X-Long": "x" * 150000}), 431)
+        room = 8192 - len("/api/products?q=")
+        problem(shop.call("GET", "/api/products?q=" + "x" * room), 400)
+        problem(shop.call("GET", "/api/products?q=" + "x" * (room + 1)), 414)
+        for count, status in ((64, b"200"), (65, b"431")):
+            got = raw(shop, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" +
+                      b"".join(b"X-%d: x\r\n" % i for i in range(count - 2)) + b"\r\n")
+            assert got.split()[1] == status, (count, got[:200])
         deep = "eyJ" + "W" * 1340
         problem(shop.call("GET", "/api/orders", f"{deep}.{deep}.{deep}"), 401)
         import base64
