@@ -125,7 +125,9 @@ static void loop_end(struct service_loop *loop)
     }
     atomic_fetch_add(&loop->host->ended_count, 1);
     mailbox_wake(loop->host->released);
-    loop->host->service->close(loop, loop->store.state);
+    if (loop->host->service->close) {
+        loop->host->service->close(loop, loop->store.state);
+    }
     while (mailbox_take(loop->inbox, (void **)calls, SERVICE_MAX_BATCH, 0) > 0) {
         /* what a pool still gave back is in the list already */
     }

@@ -125,6 +125,7 @@ struct service {
     int default_loops; /* when -j is 0 */
     /* Called on each loop's own thread before it takes work. A failure ends the process with one clear log line. */
     enum err (*open)(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out);
+    /* On the same thread, when no call is left; may be NULL. */
     void (*close)(struct service_loop *loop, void *state);
     /* After a commit and after everything was released; may be NULL. */
     void (*committed)(struct service_loop *loop, void *state);

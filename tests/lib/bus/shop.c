@@ -287,15 +287,9 @@ static enum err plain_open(struct service_loop *loop, const void *config, struct
     return ERR_NONE;
 }
 
-static void plain_close(struct service_loop *loop, void *state)
-{
-    (void)loop, (void)state;
-}
-
 static const struct op_handler product_handlers[] = {{OP_product_get, product_get}};
 const struct service product_service = {.name = "product",
                                         .handlers = product_handlers,
                                         .handler_count = ARRAY_COUNT(product_handlers),
                                         .default_loops = 1,
-                                        .open = plain_open,
-                                        .close = plain_close};
+                                        .open = plain_open}; /* and has nothing to close */

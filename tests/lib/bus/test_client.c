@@ -48,18 +48,12 @@ static enum err service_open(struct service_loop *loop, const void *config, stru
     return ERR_NONE;
 }
 
-static void service_close(struct service_loop *loop, void *state)
-{
-    (void)loop, (void)state;
-}
-
 static const struct op_handler handlers[] = {{OP_product_get, get}, {OP_product_settle, settle}};
 static const struct service service = {.name = "product",
                                        .handlers = handlers,
                                        .handler_count = ARRAY_COUNT(handlers),
                                        .default_loops = 1,
-                                       .open = service_open,
-                                       .close = service_close};
+                                       .open = service_open};
 
 /* ---- a context, two ipc addresses, a client ---- */
 
