@@ -353,6 +353,38 @@ static void test_cors(void **state)
     mem_free(answer);
 }
 
+static char *answered_once(int fd)
+{
+    char *answer = mem_alloc(ANSWER_SIZE);
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    assert_int_equal(poll(&poll_fd, 1, PATIENCE_MS), 1);
+    assert_true(recv(fd, answer, ANSWER_SIZE - 1, 0) > 0); /* head and body leave in one write */
+    return answer;
+}
+
+/* From the first moment on /readyz refuses and every answer ends its connection, also of those that were open before;
+ * but all are answered. */
+static void test_drain_is_told(void **state)
+{
+    static const char ask[] = "GET /livez HTTP/1.1\r\n" H "\r\n";
+    struct world *w = *state;
+    int fd = connected(w);
+    send_all(fd, ask, sizeof ask - 1);
+    char *answer = answered_once(fd);
+    assert_int_equal(status_of(answer), 200);
+    assert_null(strstr(answer, "Connection: close"));
+    mem_free(answer);
+    atomic_store(&w->gateway.draining, true);
+    send_all(fd, ask, sizeof ask - 1);
+    answer = received(fd); /* to the connection's end */
+    assert_int_equal(status_of(answer), 200);
+    assert_non_null(strstr(answer, "Connection: close\r\n"));
+    mem_free(answer);
+    check_answer(w, "GET /readyz HTTP/1.1\r\n" H "\r\n", 503, "\"accepting\":false");
+    check_answer(w, "GET /readyz HTTP/1.1\r\n" H "\r\n", 503, "Connection: close\r\n");
+    check_answer(w, ask, 200, "Connection: close\r\n");
+}
+
 /* Idle and half-open connections do not hold a stop up. */
 static void test_stops_with_idle_connections(void **state)
 {
@@ -384,6 +416,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_requests_follow_each_other, begin, end),
         cmocka_unit_test_setup_teardown(test_authorization, begin, end),
         cmocka_unit_test_setup_teardown(test_cors, begin, end),
+        cmocka_unit_test_setup_teardown(test_drain_is_told, begin, end),
         cmocka_unit_test_setup_teardown(test_stops_with_idle_connections, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
