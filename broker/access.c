@@ -20,7 +20,7 @@ bool access_greet(struct broker *self, enum plane plane, const struct hello *hel
     }
     bool allowed = key_may_greet(speaker, plane_of(plane), hello->role);
     if (!allowed) {
-        snprintf(detail, ACCESS_DETAIL_SIZE, "The key %s has the role %s: it may not be a %.*s.", speaker->name,
+        snprintf(detail, ACCESS_DETAIL_SIZE, "The key %s has the role %s: it may not come as %.*s.", speaker->name,
                  key_role_name(speaker->role), TEXT_ARG(hello->role));
     }
     for (uint32_t i = 0; allowed && i < hello->services.count; i++) {

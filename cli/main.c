@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/bus.h"
+#include "cli/keys.h"
 #include "cli/ping.h"
 #include "cli/shop.h"
 #include "lib/bus/main.h"
@@ -34,6 +35,7 @@ static const struct command {
 } commands[] = {
     {"up", "run the whole shop: gateway, bus, services, event log", up_main},
     {"bus", "show brokers, workers, queues and dead letters", bus_main},
+    {"keys", "make CURVE keys and say who may speak on TCP", keys_main},
     {"ping", "ask who serves a service", ping_main},
     {"version", "print the version", version_main},
     {"help", "print this", help_main},

@@ -26,7 +26,7 @@ const struct config_table up_table = {
 };
 
 /* Every room has its own of these; up chooses them. */
-static const char *const withheld[] = {"bus", "instance", "operators", NULL};
+static const char *const withheld[] = {"bus", "bus-insecure-loopback", "instance", "key", "operators", NULL};
 
 int settings_room_count(const struct up_settings *settings, enum room_id id)
 {
@@ -116,18 +116,13 @@ static bool events_check(const struct up_settings *settings, char message[SETTIN
     const struct up_config *up = &settings->up;
     char host[256];
     int port;
-    if (up->keys[0]) {
-        snprintf(message, SETTINGS_MESSAGE_SIZE,
-                 "--keys is not supported by this version; keep --events on 127.0.0.1 until it is");
-        return false;
-    }
     if (up->events[0] && strncmp(up->events, "ipc://", 6) != 0 &&
         !address_tcp(up->events, host, sizeof host, &port)) {
         snprintf(message, SETTINGS_MESSAGE_SIZE, "--events takes tcp://HOST:PORT or ipc://PATH, not \"%.100s\"",
                  up->events);
         return false;
     }
-    if (up->events[0] && !address_is_local(up->events)) {
+    if (up->events[0] && !up->keys[0] && !address_is_local(up->events)) {
         snprintf(message, SETTINGS_MESSAGE_SIZE,
                  "--events %.100s reaches beyond this machine and needs --keys DIR (CURVE keys for its subscribers)",
                  up->events);

@@ -13,7 +13,7 @@
     X(STRING, data, "data", "./data", 1, 900, "folder that everything is kept in; it has one shop at a time")       \
     X(STRING, store, "store", "", 0, 1000, "where data lives: sqlite:DIR; in the data folder if none")              \
     X(STRING, events, "events", "tcp://127.0.0.1:5556", 0, 255, "address of the PUB socket for subscribers")        \
-    X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys that sockets beyond this machine need")           \
+    X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys; with it --events asks for one")           \
     X(SWITCH, processes, "processes", "no", 0, 0, "run each room as a process of its own, and supervise them")      \
     X(NUMBER, loops, "j", "0", 0, 64, "worker loops a service; 0: by store")                                        \
     X(NUMBER, broker, "broker", "1", 1, 8, "brokers (with --processes)")                                            \

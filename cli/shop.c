@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "cli/keys.h"
 #include "lib/base/invariant.h"
 #include "lib/base/text.h"
 #include "lib/bus/main.h"
@@ -127,6 +128,7 @@ bool shop_open(struct shop *shop, const struct words *argv, int *out_status)
     /* up decides these for each room; what a shell has set for a single executable is not meant here */
     (void)unsetenv("ZMART_BUS");
     (void)unsetenv("ZMART_INSTANCE");
+    (void)unsetenv("ZMART_KEY");
     (void)unsetenv("ZMART_READY_FD");
     switch (settings_load(argv, &shop->arguments, &shop->settings, message)) {
     case CONFIG_OK: break;
@@ -142,6 +144,14 @@ bool shop_open(struct shop *shop, const struct words *argv, int *out_status)
         snprintf(shop->store, sizeof shop->store, "%.1000s", shop->settings.up.store);
     } else {
         snprintf(shop->store, sizeof shop->store, "sqlite:%.1000s", shop->data_path);
+    }
+    const char *keys = shop->settings.up.keys;
+    if (keys[0] && !keys_server_make(keys, message, sizeof message)) {
+        shop_refuse("--keys: %s", message);
+        return false;
+    }
+    if (keys[0]) {
+        hangup_keep();
     }
     return ports_check(&shop->settings) && log_open(shop);
 }
@@ -177,6 +187,9 @@ void shop_room_argv(const struct shop *shop, enum room_id id, const char *bus, i
     flag_hand(id, "host", up->host, out);
     flag_hand(id, "store", shop->store, out);
     flag_hand(id, "events", up->events, out);
+    if (up->keys && up->keys[0]) {
+        flag_hand(id, "keys", up->keys, out);
+    }
     flag_hand(id, "log-file", shop->log_path, out);
     flag_hand(id, "log-level", shop->settings.process.log_level, out);
     snprintf(number, sizeof number, "%" PRId64, port);

@@ -19,7 +19,7 @@
     X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys that TCP needs (zmart keys new)")              \
     X(STRING, key, "key", "", 0, 40, "name of the key in it that is ours; the program's name if none")           \
     X(SWITCH, insecure_loopback, "bus-insecure-loopback", "no", 0, 0,                                            \
-      "for tests: lets --bus be TCP on a loopback address without keys")
+      "for tests: TCP on a loopback address needs no keys")
 CONFIG_DECLARE(bus_config, BUS_CONFIG);
 
 enum bus_socket { BUS_CLIENTS, BUS_WORKERS, BUS_PUBLISH, BUS_EVENTS };

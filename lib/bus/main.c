@@ -190,6 +190,14 @@ static void *signals_watch(void *argument)
     return NULL;
 }
 
+void hangup_keep(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGHUP);
+    ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
 static void signals_open(struct signals *signals)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -240,9 +248,30 @@ static void process_ready(struct env *env, const char *detail)
     supervisor_tell(detail);
 }
 
+/* Whether --keys is said: its section may stand anywhere in the settings. */
+static bool keys_are_named(const struct setup *setup)
+{
+    const struct config_table *table = setup->program->config;
+    for (size_t i = 0; i < table->section_count; i++) {
+        const struct config_section *section = &table->sections[i];
+        for (size_t j = 0; j < section->rows->row_count; j++) {
+            const struct config_row *row = &section->rows->rows[j];
+            if (strcmp(row->flag, "keys") == 0 && row->kind == CONFIG_STRING) {
+                const char *value;
+                memcpy(&value, (const char *)setup->config + section->offset + row->offset, sizeof value);
+                return value && value[0];
+            }
+        }
+    }
+    return false;
+}
+
 static int process_run(const struct setup *setup, const struct log *log)
 {
     struct signals signals = {0};
+    if (keys_are_named(setup)) {
+        hangup_keep();
+    }
     signals_open(&signals);
     nofile_raise();
     void *context = bus_context_new();

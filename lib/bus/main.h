@@ -13,6 +13,10 @@ enum { PROCESS_OK = 0, PROCESS_FAILED = 1, PROCESS_BAD_CONFIG = 2 }; /* exit sta
  * SIGINT and SIGTERM are blocked in every thread: unblock them in a child before it executes another program. */
 int process_main(const struct program *program, int argc, char **argv);
 
+/* From now on SIGHUP does not end the process: with keys a broker reads its allowlist again. Before any thread;
+ * process_main does it itself when --keys is said. */
+void hangup_keep(void);
+
 /* What a process gives to a program that it runs as a thread. Everything is borrowed while program_run runs. */
 struct program_host {
     const struct log *log; /* file and level; lines carry the program's own name */

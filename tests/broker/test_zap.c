@@ -326,7 +326,7 @@ static void test_roles_at_hello(void **state)
         int plane;
         const char *key, *role, *service, *said;
     } list[] = {{BUS_WORKERS, "gateway", "worker", "order", "The key gateway has the role gateway"},
-                {BUS_CLIENTS, "gateway", "operator", "", "may not be a operator"},
+                {BUS_CLIENTS, "gateway", "operator", "", "may not come as operator"},
                 {BUS_WORKERS, "order", "worker", "user", "The key order may not serve user"},
                 {BUS_CLIENTS, "order", "gateway", "", "The key order has the role worker"},
                 {BUS_CLIENTS, "tap", "gateway", "", "The key tap has the role subscriber"},

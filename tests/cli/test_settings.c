@@ -77,7 +77,7 @@ static void what_cannot_work_is_told(void **state)
         {"--events", "tcp://0.0.0.0:5556", "--keys"},
         {"--events", "tcp://*:5556", "--keys"},
         {"--events", "nonsense", "tcp://HOST:PORT"},
-        {"--keys", "folder", "not supported"},
+        {"--key", "folder", "set by up"},
         {"--store", "mongodb://db", "not supported"},
         {"--store", "folder", "sqlite:DIR"},
         {"--order-svc", "2", "MongoDB"},
