@@ -28,8 +28,12 @@ TESTED_ELSEWHERE = {
     "tests/gateway/test_codec_json.c": ["gateway/json_write.c"],
     "tests/gateway/test_live.c": ["gateway/ws_gate.c"],
     "tests/system/test_events.py": ["gateway/ws_access.c"],
+    "tests/lib/bus/test_keys.c": ["lib/bus/credentials.c", "lib/bus/key_files.c"],
+    "tests/broker/test_zap.c": ["broker/guard.c"],
+    "tests/system/test_keys.py": ["cli/keys.c"],
     "tests/lib/bus/test_service.c": ["lib/bus/call.c", "lib/bus/handover.c", "lib/bus/loop.c", "lib/bus/work_pool.c"],
     "tests/lib/bus/test_client.c": ["lib/bus/courier.c"],
+    "tests/lib/bus/test_keys.c": ["lib/bus/credentials.c", "lib/bus/key_files.c"],
     "tests/lib/bus/test_stream.c": ["lib/bus/publisher.c", "lib/bus/subscriber.c"],
     "tests/order-svc/test_handlers.c": ["lib/store/outbox.c", "order-svc/events.c"],
 }
