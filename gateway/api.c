@@ -40,11 +40,17 @@ static enum err token_check_limited(struct exchange *x, struct text token)
     return e;
 }
 
+/* Register, login and refresh prove in the body who asks: a token that has run out must not keep anybody from them. */
+static bool body_tells_who(const struct route *route)
+{
+    return route && route->is_op && op_info(route->op)->role == OP_ANYONE && op_is_secret(route->op);
+}
+
 /* Without the field nobody is signed in; with one it must be good, also where everybody may call. */
 enum err api_authenticate(struct exchange *x)
 {
     struct text token;
-    if (!x->request.headers[HEADER_AUTHORIZATION].data) {
+    if (!x->request.headers[HEADER_AUTHORIZATION].data || body_tells_who(x->route)) {
         return ERR_NONE;
     }
     enum err e = auth_bearer(x->request.headers[HEADER_AUTHORIZATION], &x->fault, &token);

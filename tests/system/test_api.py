@@ -177,6 +177,10 @@ def accounts_and_sessions():
             reply = shop.call("GET", "/api/orders", token)
             problem(reply, 401, "unauthenticated")
             assert reply.headers["WWW-Authenticate"].startswith("Bearer"), reply.headers
+        # a token that is good no more is no hindrance where the body tells who asks
+        for body in ({"email": "ada@example.com", "password": "password"}, {"refresh_token": ada["refresh_token"]}):
+            reply = shop.call("POST", "/api/auth/login" if "email" in body else "/api/auth/refresh", bad[0], body)
+            assert reply.status_code == 200, reply.text
         me = f"/api/users/{ada['user']['id']}"
         second = shop.call("POST", "/api/auth/login", body={"email": "ADA@example.com", "password": "password"}).json()
         assert shop.call("PUT", me, ada["token"], {"password": "another one"}).status_code in (400, 403)
