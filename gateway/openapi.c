@@ -168,8 +168,9 @@ static void parameter_add(json_t *parameters, const struct field *field, const c
 
 static void parameter_named_add(json_t *parameters, const char *in, const char *name, const char *prose)
 {
-    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", in, "required", 0,
-                                                "description", prose, "schema", "type", "string"));
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s, s:i}}", "name", name, "in", in,
+                                                "required", 0, "description", prose, "schema", "type", "string",
+                                                "minLength", 1));
 }
 
 static json_t *parameters_of(const struct route *route, const struct op_info *info)
@@ -289,6 +290,8 @@ static json_t *own_operation(const struct route *route)
         json_object_set_new(operation, "parameters", parameters);
         json_object_set_new(operation, "security", json_pack("[{}, {s:[]}]", "bearer"));
     }
+    json_object_set_new(json_object_get(operation, "responses"), "default",
+                        json_pack("{s:s}", "$ref", "#/components/responses/problem"));
     return operation;
 }
 
