@@ -168,9 +168,8 @@ static void parameter_add(json_t *parameters, const struct field *field, const c
 
 static void parameter_named_add(json_t *parameters, const char *in, const char *name, const char *prose)
 {
-    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s, s:i}}", "name", name, "in", in,
-                                                "required", 0, "description", prose, "schema", "type", "string",
-                                                "minLength", 1));
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:{s:s}}", "name", name, "in", in, "required", 0,
+                                                "description", prose, "schema", "type", "string"));
 }
 
 static json_t *parameters_of(const struct route *route, const struct op_info *info)
