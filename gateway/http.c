@@ -351,6 +351,14 @@ static void http_free(struct http *self)
     mem_free(self);
 }
 
+/* One address or name; civetweb would take 999.1.1.1 for another address. */
+static bool host_is_good(const char *host)
+{
+    struct in_addr address;
+    bool numeric = host[strspn(host, "0123456789.")] == '\0';
+    return numeric ? inet_pton(AF_INET, host, &address) == 1 : strpbrk(host, ":,") == NULL;
+}
+
 struct http *http_new(struct gateway *gateway, struct accept_registry *accepts, char *message, size_t message_size)
 {
     struct mg_callbacks callbacks = {.begin_request = begin_request,
@@ -359,7 +367,7 @@ struct http *http_new(struct gateway *gateway, struct accept_registry *accepts, 
                                      .connection_close = connection_end,
                                      .init_thread = thread_begin,
                                      .exit_thread = thread_end};
-    if (strchr(gateway->config->host, ':') || strchr(gateway->config->host, ',')) {
+    if (!host_is_good(gateway->config->host)) {
         snprintf(message, message_size, "--host takes one IPv4 address or a name");
         return NULL;
     }

@@ -405,11 +405,25 @@ static void test_stops_with_idle_connections(void **state)
     }
 }
 
+static void test_hosts_that_are_no_address(void **state)
+{
+    static const char *const hosts[] = {"999.1.1.1", "1.2.3", "", "::1", "127.0.0.1,localhost"};
+    struct world *w = *state;
+    char message[200];
+    for (size_t i = 0; i < ARRAY_COUNT(hosts); i++) {
+        w->config.host = hosts[i];
+        assert_null(http_new(&w->gateway, w->accepts, message, sizeof message));
+        assert_string_equal(message, "--host takes one IPv4 address or a name");
+    }
+    w->config.host = "127.0.0.1";
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_corpus, begin, end),
         cmocka_unit_test_setup_teardown(test_own_pages, begin, end),
+        cmocka_unit_test_setup_teardown(test_hosts_that_are_no_address, begin, end),
         cmocka_unit_test_setup_teardown(test_bodies, begin, end),
         cmocka_unit_test_setup_teardown(test_chunks_without_end, begin, end),
         cmocka_unit_test_setup_teardown(test_body_that_never_comes, begin, end),
