@@ -61,15 +61,15 @@ enum err api_authenticate(struct exchange *x)
     return e;
 }
 
-static enum err role_check(struct exchange *x, const struct op_info *info)
+static enum err role_check(struct exchange *x, enum op_role role)
 {
-    if (info->role == OP_ANYONE) {
+    if (role == OP_ANYONE) {
         return ERR_NONE;
     }
     if (!x->signed_in) {
         return fault_set(&x->fault, ERR_UNAUTHENTICATED, "This needs an access token in the Authorization field.");
     }
-    if (info->role == OP_SIGNED_IN || (info->role == OP_ADMIN && x->who.role == ROLE_ADMIN)) {
+    if (role == OP_SIGNED_IN || (role == OP_ADMIN && x->who.role == ROLE_ADMIN)) {
         return ERR_NONE;
     }
     return fault_set(&x->fault, ERR_FORBIDDEN, NULL);
@@ -97,6 +97,15 @@ static enum err rate_check(struct exchange *x)
     }
     x->fault.retry_after_s = state.wait_s;
     return fault_set(&x->fault, ERR_RATE_LIMITED, NULL);
+}
+
+enum err api_admit(struct exchange *x, enum op_role role)
+{
+    enum err e = api_authenticate(x);
+    if (e == ERR_NONE) {
+        e = role_check(x, role);
+    }
+    return e == ERR_NONE ? rate_check(x) : e;
 }
 
 /* ---- what ---- */
@@ -369,13 +378,7 @@ enum err api_handle(struct exchange *x)
     struct bus_answer answer;
     bool keyed = false;
     void *request = arena_alloc(&x->arena, info->request->size);
-    enum err e = api_authenticate(x);
-    if (e == ERR_NONE) {
-        e = role_check(x, info);
-    }
-    if (e == ERR_NONE) {
-        e = rate_check(x);
-    }
+    enum err e = api_admit(x, info->role);
     if (e == ERR_NONE) {
         e = request_read(x, info, request);
     }

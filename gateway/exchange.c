@@ -36,6 +36,7 @@ void exchange_reset(struct exchange *exchange)
     reply->fixed_body = (struct text){0};
     reply->close = false;
     reply->storable = false;
+    reply->stream = (struct reply_stream){0};
     exchange->request = (struct http_request){.content_length = -1};
     exchange->route = NULL;
     exchange->signed_in = false;
@@ -91,6 +92,7 @@ void reply_problem(struct exchange *exchange)
     reply->media_type = PROBLEM_MEDIA_TYPE;
     reply->policy = NULL;
     reply->storable = false;
+    reply->stream = (struct reply_stream){0};
     reply->fixed_body = (struct text){0};
     buffer_clear(&reply->body);
     int64_t retry_after_s = problem_retry_after(fault);
@@ -190,8 +192,10 @@ void reply_write_head(struct exchange *exchange, struct buffer *out)
                  buffer_add_string(out, "\r\n");
     add_date(exchange, out);
     if (status_has_body(reply->status)) {
-        added = added && buffer_add_string(out, "Content-Length: ") && buffer_add_int(out, whole_body(reply).size) &&
-                buffer_add_string(out, "\r\n");
+        if (!reply->stream.on) {
+            added = added && buffer_add_string(out, "Content-Length: ") &&
+                    buffer_add_int(out, whole_body(reply).size) && buffer_add_string(out, "\r\n");
+        }
         if (reply->media_type) {
             added = added && buffer_add_string(out, "Content-Type: ") && buffer_add_string(out, reply->media_type) &&
                     buffer_add_string(out, "\r\n");

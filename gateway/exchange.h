@@ -15,6 +15,15 @@
 
 enum { REPLY_MAX_BODY_SIZE = 16 * 1024 * 1024, REPLY_MAX_HEAD_SIZE = 16 * 1024 };
 
+/* What follows the head of an answer without an end. */
+struct reply_stream {
+    bool on;
+    bool resume;    /* begins behind after, else with what comes */
+    int64_t after;
+    uint64_t types; /* as in event_types.h */
+    int64_t checked_ms; /* clock_now_ms() before it was checked who asks */
+};
+
 struct reply {
     int status;
     const char *media_type; /* NULL: no body */
@@ -23,6 +32,7 @@ struct reply {
     struct buffer body;
     struct text fixed_body; /* used instead of body when its data is not NULL; borrowed */
     bool close;             /* the connection ends with this reply */
+    struct reply_stream stream;
     bool storable;          /* caches may keep it for some time (pages that never change while we run) */
 };
 

@@ -8,6 +8,11 @@ CONFIG_DEFINE(gateway_config, GATEWAY_CONFIG)
 
 enum { OPENAPI_MAX_SIZE = 1024 * 1024, ALLOW_SIZE = 120, MINUTE_MS = 60 * 1000 };
 
+static int64_t min_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 void gateway_init(struct gateway *self, struct env *env, const struct gateway_config *config, struct bus_client *client,
                   struct auth *auth)
 {
@@ -18,6 +23,7 @@ void gateway_init(struct gateway *self, struct env *env, const struct gateway_co
     self->bad_tokens = config->bad_tokens ? limit_new(config->bad_tokens, MINUTE_MS) : NULL;
     self->rates = config->rate ? limit_new(config->rate, MINUTE_MS) : NULL;
     self->access_log = config->access_log ? access_log_new(env->log) : NULL;
+    self->polls = long_polls_new(min_of(config->long_polls, config->workers / 4), env->metrics);
     buffer_init(&self->openapi, OPENAPI_MAX_SIZE);
     openapi_print(self->router, &self->openapi);
     docs_policy(self->docs_policy, sizeof self->docs_policy);
@@ -26,6 +32,7 @@ void gateway_init(struct gateway *self, struct env *env, const struct gateway_co
 void gateway_release(struct gateway *self)
 {
     buffer_release(&self->openapi);
+    long_polls_destroy(&self->polls);
     access_log_destroy(&self->access_log);
     limit_destroy(&self->rates);
     limit_destroy(&self->bad_tokens);

@@ -10,6 +10,7 @@
 #include "gateway/counters.h"
 #include "gateway/exchange.h"
 #include "gateway/limit.h"
+#include "gateway/long_poll.h"
 #include "gateway/router.h"
 #include "lib/base/config.h"
 #include "lib/base/process.h"
@@ -31,14 +32,19 @@
       "web origins whose pages may call, separated by commas; * for all; none by default")                             \
     X(NUMBER, bad_tokens, "bad-tokens", "600", 0, 1000000, "bad access tokens a minute from one address; 0: no limit") \
     X(NUMBER, rate, "rate-limit", "0", 0, 1000000, "requests a minute of one account or address; 0: no limit")         \
+    X(NUMBER, long_polls, "long-polls", "64", 0, 4096,                                                                 \
+      "requests that wait for events at a time, a quarter of the workers at most; others are answered at once")        \
     X(NUMBER, tokens, "token-cache", "16384", 64, 4194304, "verified access tokens that are remembered")               \
     X(NUMBER, silence_ms, "silence-ms", "3000", 100, 600000,                                                           \
       "without a beacon of the event stream for so long, every token is asked about")                                  \
     X(SWITCH, access_log, "access-log", "yes", 0, 0, "one log line a request")
 CONFIG_DECLARE(gateway_config, GATEWAY_CONFIG);
 
+struct live;
+
 struct gateway {
     struct env *env; /* borrowed, as all up to router */
+    _Atomic(struct live *) live; /* NULL until it is there, shortly after the first request may come */
     const struct gateway_config *config;
     struct bus_client *client;
     struct auth *auth;
@@ -48,6 +54,7 @@ struct gateway {
     struct limit *bad_tokens;      /* NULL: no limit */
     struct limit *rates;           /* NULL: no limit */
     struct access_log *access_log; /* NULL: not wanted */
+    struct long_polls *polls;
     struct buffer openapi;         /* printed at start */
     char docs_policy[256];         /* Content-Security-Policy of the page of /docs */
     atomic_bool draining;
@@ -66,6 +73,8 @@ void gateway_record(struct exchange *exchange);
 MUST_USE enum err api_handle(struct exchange *exchange);
 /* Who asks, by the Authorization field: signed_in and who, or nobody without the field; UNAUTHENTICATED for a bad token. */
 MUST_USE enum err api_authenticate(struct exchange *exchange);
+/* The same, then whether this role may call, and --rate-limit. */
+MUST_USE enum err api_admit(struct exchange *exchange, enum op_role role);
 /* One of the gateway's own pages; the same. */
 MUST_USE enum err own_handle(struct exchange *exchange);
 

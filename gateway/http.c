@@ -11,6 +11,7 @@
 
 #include "gateway/guard.h"
 #include "gateway/http_body.h"
+#include "gateway/http_stream.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 
@@ -105,6 +106,9 @@ static void reply_send(struct worker *worker)
     struct mg_connection *connection = worker->source.connection;
     if (x->has_body && !x->body_read) {
         http_body_skip(x);
+    }
+    if (x->reply.stream.on && http_stream_begin(x, connection, worker->source.fd, &worker->head)) {
+        return;
     }
     x->reply.close = x->reply.close || !x->request.keep_alive || atomic_load(&x->gateway->draining);
     if (x->reply.close) {

@@ -2,6 +2,7 @@
 
 #include "gateway/ws_event.h"
 #include "gateway/ws_gate.h"
+#include "gateway/ws_replay.h"
 #include "lib/base/mem.h"
 
 CONFIG_DEFINE(live_config, LIVE_CONFIG)
@@ -21,14 +22,18 @@ struct live {
     struct ws_limits limits;
     struct ws_quota *quota;
     struct ws_loop *loop;
+    struct ws_entry entry;
+    struct ws_replay *replay;
     struct ws_gate *gate;
+    struct long_polls *polls; /* NULL: nobody waits */
 };
 
-/* The access log's line of a socket. */
+/* The access log's line of a socket or stream. */
 static void on_closed(void *user, const struct ws_record *record)
 {
     struct live *self = user;
-    log_info(self->env->log, "ws.closed", KV_INT("socket", (int64_t)record->id), KV("user", record->identity->user_id),
+    log_info(self->env->log, record->kind == WS_STREAM ? "stream.closed" : "ws.closed",
+             KV_INT("socket", (int64_t)record->id), KV("user", record->identity->user_id),
              KV("session", record->identity->session_id), KV("client", record->client), KV_INT("code", record->code),
              KV_INT("events", record->events_count), KV_INT("ms", record->lived_ms));
     ws_quota_give(self->quota, text_of(record->identity->user_id));
@@ -42,19 +47,25 @@ struct live *live_new(struct env *env, const struct live_settings *settings)
     if (!settings->limits) {
         self->limits.ping_ms = settings->config->ping_s * 1000;
     }
-    struct ws_loop_settings loop = {.metrics = env->metrics, .closed = on_closed, .user = self};
+    self->polls = settings->polls;
     self->quota = ws_quota_new(settings->config->total_max, settings->config->user_max);
+    self->replay = ws_replay_new(&(struct ws_replay_settings){
+        .client = settings->client, .log = env->log, .silence_ms = settings->silence_ms, .user = settings->silence_user});
+    struct ws_loop_settings loop = {
+        .metrics = env->metrics, .closed = on_closed, .user = self, .ask = ws_replay_ask, .ask_user = self->replay};
     self->loop = ws_loop_new(&loop);
-    if (!self->loop) {
-        ws_quota_destroy(&self->quota);
-        mem_free(self);
+    if (!self->loop || !ws_replay_start(self->replay, self->loop)) {
+        live_destroy(&self);
         return NULL;
     }
+    self->entry.accepts = settings->accepts;
+    self->entry.loop = self->loop;
+    self->entry.quota = self->quota;
+    atomic_init(&self->entry.next_id, 1);
     struct ws_gate_settings gate = {
-        .accepts = settings->accepts,
+        .entry = &self->entry,
         .access = settings->access,
-        .loop = self->loop,
-        .quota = self->quota,
+        .replay = self->replay,
         .limits = &self->limits,
         .origins = settings->config->origins,
         .refuse = settings->refuse,
@@ -70,8 +81,10 @@ void live_destroy(struct live **self_p)
     if (!self) {
         return;
     }
+    ws_replay_stop(self->replay);
     ws_gate_destroy(&self->gate);
     ws_loop_destroy(&self->loop);
+    ws_replay_destroy(&self->replay);
     ws_quota_destroy(&self->quota);
     mem_free(self);
     *self_p = NULL;
@@ -82,21 +95,33 @@ void live_attach(struct live *self, struct mg_context *context)
     ws_gate_attach(self->gate, context);
 }
 
+/* Whoever waits looks at the log; whoever listens is closed, and comes back to do so. */
+static void missed(struct live *self)
+{
+    ws_loop_lag(self->loop);
+    if (self->polls) {
+        long_polls_wake_all(self->polls);
+    }
+}
+
 void live_publish(struct live *self, const struct subscriber_event *event)
 {
     struct fault fault;
     struct ws_message *message = NULL;
     fault_init(&fault, NULL);
     if (event->gap) {
-        ws_loop_lag(self->loop);
+        missed(self);
     }
     if (ws_event_make(event, &fault, &message) != ERR_NONE) {
         log_error(self->env->log, "ws.event_unreadable", KV_TEXT("event", event->meta->id),
                   KV_INT("seq", event->meta->seq), KV("detail", fault.detail), KV("cause", fault.cause));
-        ws_loop_lag(self->loop);
+        missed(self);
         return;
     }
     if (message) {
+        if (self->polls) {
+            long_polls_wake(self->polls, text_of(message->user_id), message->types);
+        }
         ws_loop_publish(self->loop, message);
     }
 }
@@ -104,6 +129,26 @@ void live_publish(struct live *self, const struct subscriber_event *event)
 void live_end_sessions(struct live *self, const struct denial *denial)
 {
     ws_loop_end_sessions(self->loop, denial);
+    if (self->polls) {
+        long_polls_wake_all(self->polls); /* each looks whether it was its session */
+    }
+}
+
+enum err live_position_check(struct live *self, bool resume, int64_t after, struct fault *fault)
+{
+    return resume ? ws_replay_check(self->replay, after, fault) : ws_replay_hear(self->replay, fault);
+}
+
+enum err live_stream_add(struct live *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
+                         struct fault *fault)
+{
+    peer->limits = &self->limits;
+    return ws_entry_add(&self->entry, civetweb_fd, client, peer, fault);
+}
+
+void live_stream_start(struct live *self, int civetweb_fd, const struct ws_peer_settings *peer)
+{
+    ws_entry_start(&self->entry, civetweb_fd, peer->fd, peer->id);
 }
 
 int64_t live_drain(struct live *self, int64_t wait_ms)

@@ -1,6 +1,6 @@
-/* Events to WebSockets: gate (handshake), loop (sockets) and quota, put together.
+/* Events to WebSockets and streams: gate (handshake), loop (sockets), replay and quota, put together.
  *
- *     GET /ws?ticket=...  or with the Authorization header, and at will &orders=ord_...,ord_...
+ *     GET /ws?ticket=...  or with the Authorization header, and at will &orders=ord_...,ord_... and &after=SEQ
  *
  * A customer gets the events of own orders, an administrator of all. Close codes: 1001 restarting; 1002, 1007, 1008, 1009
  * the client broke a rule; 4001 the session has ended; 4008 events were not delivered, the reason is "last seq N".
@@ -9,6 +9,7 @@
 #define ZMART_GATEWAY_LIVE_H
 
 #include "gateway/accept.h"
+#include "gateway/long_poll.h"
 #include "gateway/ws_access.h"
 #include "gateway/ws_peer.h"
 #include "lib/base/config.h"
@@ -16,8 +17,8 @@
 #include "lib/bus/subscriber.h"
 
 #define LIVE_CONFIG(X)                                                                                    \
-    X(NUMBER, total_max, "ws-sockets", "10000", 1, 1000000, "WebSockets open at a time")                  \
-    X(NUMBER, user_max, "ws-user-sockets", "20", 1, 100000, "WebSockets of one account at a time")        \
+    X(NUMBER, total_max, "ws-sockets", "10000", 1, 1000000, "WebSockets and streams open at a time")                  \
+    X(NUMBER, user_max, "ws-user-sockets", "20", 1, 100000, "WebSockets and streams of one account at a time")        \
     X(STRING, origins, "ws-origins", "", 0, 4000,                                                         \
       "pages that may open WebSockets: origins separated by commas; all if none")                         \
     X(NUMBER, ping_s, "ws-ping-s", "25", 1, 3600, "seconds between pings; two without answer end a socket")
@@ -33,6 +34,10 @@ struct live_settings {
     const struct live_config *config;
     struct accept_registry *accepts;
     struct ws_access access;
+    struct bus_client *client;          /* to ask the log; NULL: nobody begins in the past, and there are no streams */
+    int64_t (*silence_ms)(void *user);  /* as in ws_replay_settings */
+    void *silence_user;
+    struct long_polls *polls;           /* woken by events; may be NULL */
     const struct ws_limits *limits; /* NULL: live_limits with the config's ping_s */
     /* As in ws_gate_settings; NULL: the gate answers refused handshakes itself. */
     void (*refuse)(void *user, struct mg_connection *connection, const struct fault *fault);
@@ -52,6 +57,13 @@ void live_attach(struct live *self, struct mg_context *context);
 void live_publish(struct live *self, const struct subscriber_event *event);
 /* Closes the sockets of ended sessions with 4001. Call auth_deny first, so that nobody comes back in between. */
 void live_end_sessions(struct live *self, const struct denial *denial);
+/* Whether somebody may begin behind after (resume), or with what comes. Blocks up to a call's budget. POSITION_LOST with
+ * fault->head, or SERVICE_UNAVAILABLE. */
+MUST_USE enum err live_position_check(struct live *self, bool resume, int64_t after, struct fault *fault);
+/* A stream: as ws_entry_add and ws_entry_start. peer has its identity and what it wants; its limits are set here. */
+MUST_USE enum err live_stream_add(struct live *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
+                                  struct fault *fault);
+void live_stream_start(struct live *self, int civetweb_fd, const struct ws_peer_settings *peer);
 /* Closes all with 1001, takes no more, waits at most wait_ms; returns how many are left. Before mg_stop. */
 int64_t live_drain(struct live *self, int64_t wait_ms);
 

@@ -274,8 +274,31 @@ static json_t *operation_of(const struct route *route, json_t *schemas)
     return operation;
 }
 
-static json_t *own_operation(const struct route *route)
+/* The gateway's own pages that are described by tables: the event log. */
+static json_t *own_operation_by_table(const struct route *route, json_t *schemas)
 {
+    const char *media_type = route->own == OWN_EVENTS_STREAM ? "text/event-stream" : "application/json";
+    json_t *parameters = json_array();
+    schema_add(schemas, route->reply, 0);
+    for (uint32_t i = 0; i < route->request->field_count; i++) {
+        parameter_add(parameters, &route->request->fields[i], "query");
+    }
+    if (route->own == OWN_EVENTS_STREAM) {
+        parameter_named_add(parameters, "header", "Last-Event-ID",
+                            "as after: the seq of the last event seen; 0 for all from the start");
+    }
+    return json_pack("{s:s, s:[s], s:s, s:o, s:{s:{s:s, s:{s:{s:o}}}, s:{s:s}}, s:[{s:[]}]}", "summary", route->prose,
+                     "tags", "event", "description", "signed in: own orders' events; administrators: all",
+                     "parameters", parameters, "responses", "200", "description", "done", "content", media_type,
+                     "schema", reference(route->reply), "default", "$ref", "#/components/responses/problem",
+                     "security", "bearer");
+}
+
+static json_t *own_operation(const struct route *route, json_t *schemas)
+{
+    if (route->reply) {
+        return own_operation_by_table(route, schemas);
+    }
     bool socket = route->own == OWN_WS;
     json_t *operation =
         json_pack("{s:s, s:[s], s:{s:{s:s}}}", "summary", route->prose, "tags", "gateway", "responses",
@@ -285,6 +308,8 @@ static json_t *own_operation(const struct route *route)
         parameter_named_add(parameters, "query", "ticket",
                             "of POST /api/ws-ticket, instead of the field Authorization");
         parameter_named_add(parameters, "query", "orders", "only events of these orders; ids separated by commas");
+        parameter_named_add(parameters, "query", "after",
+                            "first what was missed since this seq; from now on without it");
         json_object_set_new(operation, "description", json_string("signed in"));
         json_object_set_new(operation, "parameters", parameters);
         json_object_set_new(operation, "security", json_pack("[{}, {s:[]}]", "bearer"));
@@ -308,7 +333,7 @@ static json_t *paths_of(const struct router *router, json_t *schemas)
             json_object_set_new(paths, route->path, item);
         }
         json_object_set_new(item, methods[route->verb],
-                            route->is_op ? operation_of(route, schemas) : own_operation(route));
+                            route->is_op ? operation_of(route, schemas) : own_operation(route, schemas));
     }
     return paths;
 }

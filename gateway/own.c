@@ -1,5 +1,6 @@
 /* The gateway's own pages. */
 #include "gateway/docs.h"
+#include "gateway/events.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics_text.h"
 
@@ -129,6 +130,8 @@ enum err own_handle(struct exchange *x)
     case OWN_LIVEZ: return text_reply(x, 200, "application/json", TEXT("{\"status\":\"alive\"}"));
     case OWN_READYZ: return readyz_handle(x);
     case OWN_METRICS: return metrics_handle(x);
+    case OWN_EVENTS: return events_handle(x);
+    case OWN_EVENTS_STREAM: return events_stream_handle(x);
     case OWN_WS: return plain_ws_handle(x);
     case OWN_ROUTE_COUNT: break;
     }

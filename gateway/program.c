@@ -168,6 +168,10 @@ static int parts_start(struct run *run)
     struct live_settings live = {.config = &config->live,
                                  .accepts = run->accepts,
                                  .access = ws_access_of(&run->access),
+                                 .client = run->client,
+                                 .silence_ms = silence_of,
+                                 .silence_user = run,
+                                 .polls = run->gateway.polls,
                                  .refuse = http_refuse,
                                  .refuse_user = run->http};
     run->live = live_new(run->env, &live);
@@ -179,6 +183,7 @@ static int parts_start(struct run *run)
         return failed(run, "events.unusable", message);
     }
     live_attach(run->live, http_context(run->http));
+    atomic_store(&run->gateway.live, run->live);
     return PROCESS_OK;
 }
 
@@ -252,6 +257,7 @@ static int gateway_run(const void *config, struct env *env)
         run_until_stop(&run);
         log_info(env->log, "gateway.draining", KV_INT("ms", run.config->gateway.drain_ms));
         atomic_store(&run.gateway.draining, true);
+        long_polls_drain(run.gateway.polls);
         (void)poll(NULL, 0, (int)run.config->gateway.drain_ms);
     }
     parts_stop(&run);

@@ -20,6 +20,7 @@
     X(IF_NONE_MATCH, "If-None-Match")                                                                                  \
     X(IDEMPOTENCY_KEY, "Idempotency-Key")                                                                              \
     X(EXPECT, "Expect")                                                                                                \
+    X(LAST_EVENT_ID, "Last-Event-ID")                                                                                  \
     X(ORIGIN, "Origin")                                                                                                \
     X(ACCESS_CONTROL_REQUEST_METHOD, "Access-Control-Request-Method")                                                  \
     X(TRACEPARENT, "traceparent")                                                                                      \

@@ -67,10 +67,22 @@ static void own_add(struct router *self)
         OWN_ROUTES(OWN_ROUTE_ROW)
 #undef OWN_ROUTE_ROW
     };
+    static const struct {
+        enum op_role role;
+        const struct record *request, *reply;
+    } more[OWN_ROUTE_COUNT] = {[OWN_EVENTS] = {OP_SIGNED_IN, &event_query_record, &event_list_record},
+                               [OWN_EVENTS_STREAM] = {OP_SIGNED_IN, &event_stream_query_record, &event_view_record},
+                               [OWN_WS] = {OP_SIGNED_IN, NULL, NULL}};
     for (int i = 0; i < OWN_ROUTE_COUNT; i++) {
         struct route *route = &self->routes[self->route_count++];
-        *route = (struct route){
-            .verb = VERB_GET, .path = own[i].path, .prose = own[i].prose, .own = (enum own_route)i, .location = -1};
+        *route = (struct route){.verb = VERB_GET,
+                                .path = own[i].path,
+                                .prose = own[i].prose,
+                                .own = (enum own_route)i,
+                                .role = more[i].role,
+                                .request = more[i].request,
+                                .reply = more[i].reply,
+                                .location = -1};
         segments_make(route, NULL);
     }
 }
@@ -233,8 +245,6 @@ void router_print(const struct router *self, FILE *to)
         const struct route *route = &self->routes[i];
         const struct op_info *info = route->is_op ? op_info(route->op) : NULL;
         fprintf(to, "%-7s %-26s %-16s %s\n", verb_name(route->verb), route->path, info ? info->route : "-",
-                info                   ? role_name(info->role)
-                : route->own == OWN_WS ? "signed in"
-                                       : "anyone");
+                role_name(info ? info->role : route->role));
     }
 }

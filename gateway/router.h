@@ -19,6 +19,9 @@
     X(OWN_LIVEZ, "/livez", "200 while the process runs")                                                               \
     X(OWN_READYZ, "/readyz", "200 while requests can be answered, else 503")                                           \
     X(OWN_METRICS, "/metrics", "Prometheus text")                                                                      \
+    X(OWN_EVENTS, "/api/events", "events, oldest first; with wait the answer is held until there is one")              \
+    X(OWN_EVENTS_STREAM, "/api/events/stream",                                                                         \
+      "events as Server-Sent Events: all since Last-Event-ID, then live; id is the seq")                               \
     X(OWN_WS, "/ws", "WebSocket of order events")
 
 enum own_route {
@@ -41,7 +44,10 @@ struct route {
     bool is_op;
     enum op op;         /* is_op */
     enum own_route own; /* else */
-    const char *prose;  /* own routes */
+    const char *prose;  /* own routes, as the three below */
+    enum op_role role;
+    const struct record *request; /* of the query; NULL: none is read by table */
+    const struct record *reply;   /* NULL: not by table */
     struct route_segment segments[ROUTE_MAX_SEGMENTS];
     uint32_t segment_count;
     uint64_t preset; /* bits of the request's fields that the path fills */

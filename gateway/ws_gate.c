@@ -1,14 +1,8 @@
 #include "gateway/ws_gate.h"
 
 #include <civetweb.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "gateway/problem.h"
 #include "gateway/query.h"
@@ -23,7 +17,8 @@ enum { PENDING_MAX_MS = 60 * 1000, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE =
 #define WS_PATH "/ws"
 #define WS_QUERY_FIELDS(F, R)                                                                                          \
     F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket")                                    \
-    F(R, TEXT, orders, OPT | LINE, 1, WS_FILTER_MAX * WS_ID_SIZE, none, "order ids, separated by commas")
+    F(R, TEXT, orders, OPT | LINE, 1, WS_FILTER_MAX * WS_ID_SIZE, none, "order ids, separated by commas") \
+    F(R, INT,  after, OPT, 0, INT64_MAX, none, "first what was missed since this seq")
 RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
 RECORD_DEFINE(ws_query, WS_QUERY_FIELDS)
 
@@ -39,7 +34,6 @@ struct pending {
 struct ws_gate {
     struct ws_gate_settings settings;
     struct mg_websocket_subprotocols subprotocols; /* none: without a list civetweb would accept any offer */
-    atomic_ullong next_id;
     pthread_mutex_t mutex; /* guards pending */
     struct pending *pending;
 };
@@ -48,7 +42,6 @@ struct ws_gate *ws_gate_new(const struct ws_gate_settings *settings)
 {
     struct ws_gate *self = mem_alloc(sizeof(*self));
     self->settings = *settings;
-    atomic_init(&self->next_id, 1);
     ASSERT(pthread_mutex_init(&self->mutex, NULL) == 0);
     return self;
 }
@@ -266,38 +259,28 @@ static enum err check_handshake(struct ws_gate *self, const struct mg_connection
     return has(ws_query, out_query, orders) ? read_filter(out_query->orders, fault, out) : ERR_NONE;
 }
 
-static enum err unavailable(struct fault *fault, const char *cause)
+/* What can go wrong with a place in the log is told before the 101. */
+static enum err check_position(struct ws_gate *self, const struct ws_query *query, struct fault *fault,
+                               struct ws_peer_settings *peer)
 {
-    fault_cause(fault, "%s", cause);
-    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
+    if (!has(ws_query, query, after)) {
+        return ERR_NONE;
+    }
+    peer->resume = true;
+    peer->after = query->after;
+    return ws_replay_check(self->settings.replay, query->after, fault);
 }
 
-/* The loop gets a descriptor of its own for the connection, before the 101 is written. */
 static enum err give_to_loop(struct ws_gate *self, const struct mg_connection *connection,
                              struct ws_peer_settings *peer, struct fault *fault, struct pending *out)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
-    struct accept_registry *accepts = self->settings.accepts;
-    out->civetweb_fd = accept_find(accepts, info->remote_addr, info->remote_port, info->server_port);
-    if (out->civetweb_fd < 0) {
-        /* On civetweb's own thread a single client that stops reading would hold a worker for ever. */
-        return unavailable(fault, "the socket of the connection cannot be found");
-    }
-    peer->fd = out->loop_fd = fcntl(out->civetweb_fd, F_DUPFD_CLOEXEC, 0);
-    if (peer->fd < 0) {
-        return unavailable(fault, "no descriptor is left");
-    }
-    peer->id = out->peer_id = atomic_fetch_add(&self->next_id, 1);
-    if (!text_to_string(text_of(info->remote_addr), peer->client, sizeof(peer->client))) {
-        peer->client[0] = '\0';
-    }
-    enum err code = ws_quota_take(self->settings.quota, text_of(peer->identity.user_id), fault);
-    if (code == ERR_NONE && !ws_loop_add(self->settings.loop, peer)) {
-        ws_quota_give(self->settings.quota, text_of(peer->identity.user_id));
-        code = unavailable(fault, "the gateway drains, or too many sockets open at once");
-    }
-    if (code != ERR_NONE) {
-        close(peer->fd);
+    struct ws_entry *entry = self->settings.entry;
+    out->civetweb_fd = accept_find(entry->accepts, info->remote_addr, info->remote_port, info->server_port);
+    enum err code = ws_entry_add(entry, out->civetweb_fd, info->remote_addr, peer, fault);
+    if (code == ERR_NONE) {
+        out->loop_fd = peer->fd;
+        out->peer_id = peer->id;
     }
     return code;
 }
@@ -310,6 +293,9 @@ static enum err admit(struct ws_gate *self, const struct mg_connection *connecti
     enum err code = check_handshake(self, connection, fault, &query, &peer.filter);
     if (code == ERR_NONE) {
         code = identify(self, connection, &query, fault, &peer.identity);
+    }
+    if (code == ERR_NONE) {
+        code = check_position(self, &query, fault, &peer);
     }
     if (code == ERR_NONE) {
         code = give_to_loop(self, connection, &peer, fault, out);
@@ -343,19 +329,6 @@ static int on_connect(const struct mg_connection *connection, void *user)
     return 0;
 }
 
-/* Puts a socket whose other end is closed in the place of fd. */
-static bool replace_by_dead(int fd)
-{
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        return false;
-    }
-    bool replaced = dup3(pair[0], fd, O_CLOEXEC) == fd;
-    close(pair[0]);
-    close(pair[1]);
-    return replaced;
-}
-
 static void on_ready(struct mg_connection *connection, void *user)
 {
     struct ws_gate *self = user;
@@ -363,15 +336,7 @@ static void on_ready(struct mg_connection *connection, void *user)
     if (!pending) {
         return; /* swept: it took longer than any write may, and the loop has dropped the socket */
     }
-    int on = 1, size = WS_SEND_BUFFER_SIZE;
-    (void)setsockopt(pending->civetweb_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(pending->civetweb_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    if (replace_by_dead(pending->civetweb_fd)) {
-        accept_moved(self->settings.accepts, pending->civetweb_fd, pending->loop_fd);
-    } else {
-        shutdown(pending->civetweb_fd, SHUT_RDWR); /* civetweb and the loop must not both read: end it */
-    }
-    ws_loop_start(self->settings.loop, pending->peer_id);
+    ws_entry_start(self->settings.entry, pending->civetweb_fd, pending->loop_fd, pending->peer_id);
     pending_put(self, pending); /* until on_close: bytes that civetweb had read already go to on_data */
 }
 
@@ -384,7 +349,7 @@ static int on_data(struct mg_connection *connection, int bits, char *data, size_
     struct ws_gate *self = user;
     struct pending *pending = pending_take(self, connection);
     if (pending) {
-        ws_loop_reject(self->settings.loop, pending->peer_id);
+        ws_loop_reject(self->settings.entry->loop, pending->peer_id);
         mem_free(pending);
     }
     return 0;

@@ -5,21 +5,17 @@
 #ifndef ZMART_GATEWAY_WS_GATE_H
 #define ZMART_GATEWAY_WS_GATE_H
 
-#include "gateway/accept.h"
 #include "gateway/ws_access.h"
-#include "gateway/ws_loop.h"
-#include "gateway/ws_quota.h"
+#include "gateway/ws_entry.h"
+#include "gateway/ws_replay.h"
 
 struct mg_connection;
 struct mg_context;
 
-enum { WS_SEND_BUFFER_SIZE = 64 * 1024 }; /* the kernel's part of a client's queue (it doubles the number) */
-
 struct ws_gate_settings {
-    struct accept_registry *accepts; /* borrowed, as everything here */
+    struct ws_entry *entry; /* borrowed, as everything here */
     struct ws_access access;
-    struct ws_loop *loop;
-    struct ws_quota *quota;
+    struct ws_replay *replay;
     const struct ws_limits *limits;
     const char *origins; /* "https://a.example,https://b.example": pages that may connect; empty: all */
     /* Answers a handshake that is refused; NULL: the gate writes a problem+json itself. */

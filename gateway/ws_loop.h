@@ -7,16 +7,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "gateway/ws_page.h"
 #include "gateway/ws_peer.h"
 #include "lib/base/metrics.h"
 
-enum { WS_LOOP_MAILBOX = 16384, WS_LOOP_DENIALS = 256, WS_TICK_MS = 1000, WS_CLOSING_TICK_MS = 50 };
+enum { WS_LOOP_MAILBOX = 16384, WS_TICK_MS = 1000, WS_CLOSING_TICK_MS = 50 };
 
 struct ws_loop_settings {
     struct metrics *metrics; /* borrowed */
     /* Called on the loop's thread when a socket is gone. */
     void (*closed)(void *user, const struct ws_record *record);
     void *user;
+    /* Asks the log for a client that resumes, on the loop's thread; must not block. Answered by ws_loop_answer, once.
+     * NULL: nobody resumes. */
+    void (*ask)(void *user, const struct ws_ask *ask);
+    void *ask_user;
 };
 
 struct ws_loop;
@@ -32,6 +37,9 @@ void ws_loop_destroy(struct ws_loop **self);
  * False when the loop drains or has no room: then fd and filter stay the caller's, and closed is not called. */
 MUST_USE bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings);
 void ws_loop_start(struct ws_loop *self, uint64_t peer_id);
+/* What the log has for an ask. Takes over the page; NULL: it could not be asked, or no longer reaches back, so that the
+ * client is closed with WS_LAGGING and asks anew. */
+void ws_loop_answer(struct ws_loop *self, const struct ws_ask *ask, struct ws_page *page);
 /* Takes over the caller's reference. */
 void ws_loop_publish(struct ws_loop *self, struct ws_message *event);
 void ws_loop_end_sessions(struct ws_loop *self, const struct denial *denial);

@@ -55,6 +55,16 @@ struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct tex
     return message;
 }
 
+void ws_message_set_plain(struct ws_message *message, struct text bytes)
+{
+    ASSERT(!message->plain && bytes.size > 0);
+    struct ws_message *plain = message_new(bytes.size);
+    memcpy(plain->bytes, bytes.data, bytes.size);
+    plain->event = true;
+    plain->seq = message->seq;
+    message->plain = plain;
+}
+
 struct ws_message *ws_message_of_frames(struct text frames)
 {
     struct ws_message *message = message_new(frames.size);
@@ -66,6 +76,19 @@ struct ws_message *ws_message_of_ping(void)
 {
     static const char ping[] = {(char)(FIN | OPCODE_PING), 0};
     return ws_message_of_frames((struct text){ping, sizeof(ping)});
+}
+
+struct ws_message *ws_message_of_comment(const char *words)
+{
+    struct text text = text_of(words);
+    uint32_t size = text.size < WS_REASON_MAX ? text.size : WS_REASON_MAX;
+    struct ws_message *message = message_new(3 + size);
+    message->bytes[0] = ':';
+    if (size > 0) {
+        memcpy(message->bytes + 1, text.data, size);
+    }
+    memcpy(message->bytes + 1 + size, "\n\n", 2);
+    return message;
 }
 
 struct ws_message *ws_message_of_close(uint16_t code, struct text reason)
@@ -92,6 +115,7 @@ void ws_message_drop(struct ws_message **message_p)
 {
     struct ws_message *message = *message_p;
     if (message && atomic_fetch_sub_explicit(&message->users, 1, memory_order_acq_rel) == 1) {
+        ws_message_drop(&message->plain);
         mem_free(message);
     }
     *message_p = NULL;

@@ -14,6 +14,8 @@ enum { WS_ID_SIZE = 41, WS_REASON_MAX = 123, WS_MESSAGE_MAX = 1024 * 1024 };
 struct ws_message {
     atomic_int users;
     bool event;               /* carries an event; otherwise ping, pong or close */
+    uint64_t types;           /* of the event, as in event_types.h */
+    struct ws_message *plain; /* the event as a stream of Server-Sent Events has it; owned, NULL if not made */
     int64_t seq;              /* of the event */
     char user_id[WS_ID_SIZE]; /* whose event it is; empty: administrators only */
     char order_id[WS_ID_SIZE];
@@ -23,9 +25,13 @@ struct ws_message {
 
 /* A text frame; json is at most WS_MESSAGE_MAX. user_id and order_id are cut at 40 bytes. */
 struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id);
+/* The same event as bytes for streams: id, event and data. message is not shared yet. */
+void ws_message_set_plain(struct ws_message *message, struct text bytes);
 /* Bytes that are frames already. */
 struct ws_message *ws_message_of_frames(struct text frames);
 struct ws_message *ws_message_of_ping(void);
+/* A comment of a stream, which clients pass over. The words are cut at WS_REASON_MAX bytes. */
+struct ws_message *ws_message_of_comment(const char *words);
 /* The reason is cut at WS_REASON_MAX bytes. */
 struct ws_message *ws_message_of_close(uint16_t code, struct text reason);
 struct ws_message *ws_message_keep(struct ws_message *message);

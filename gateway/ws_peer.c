@@ -11,7 +11,9 @@
 #include <unistd.h>
 #include <wslay/wslay.h>
 
+#include "gateway/event_types.h"
 #include "gateway/ws_queue.h"
+#include "gateway/ws_sight.h"
 #include "lib/base/buffer.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
@@ -23,7 +25,8 @@ enum {
     FRAMES_PER_MESSAGE = 8,
     MISSED_MAX = 2,
     CLOSE_PATIENCE = 10, /* times close_ms for a client that reads, but slowly */
-    MINUTE_MS = 60 * 1000
+    MINUTE_MS = 60 * 1000,
+    STREAM_PING_MS = 20 * 1000 /* proxies end what is silent for half a minute */
 };
 
 enum peer_state {
@@ -36,7 +39,7 @@ enum peer_state {
 
 struct ws_peer {
     struct ws_peer_settings settings;
-    wslay_event_context_ptr wslay;
+    wslay_event_context_ptr wslay; /* NULL for a stream */
     enum peer_state state;
     bool held;
     struct ws_queue queue;
@@ -149,16 +152,19 @@ struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t las
         .on_msg_recv_callback = on_message,
     };
     struct ws_peer *self = mem_alloc(sizeof(*self));
-    if (wslay_event_context_server_init(&self->wslay, &callbacks, self) != 0) {
-        mem_free(self);
-        return NULL;
+    if (settings->kind == WS_SOCKET) {
+        if (wslay_event_context_server_init(&self->wslay, &callbacks, self) != 0) {
+            mem_free(self);
+            return NULL;
+        }
+        wslay_event_config_set_no_buffering(self->wslay, 1);
+        wslay_event_config_set_max_recv_msg_length(self->wslay, (uint64_t)settings->limits->receive_size);
     }
-    wslay_event_config_set_no_buffering(self->wslay, 1);
-    wslay_event_config_set_max_recv_msg_length(self->wslay, (uint64_t)settings->limits->receive_size);
     self->settings = *settings;
+    self->links.resume = (struct ws_resume){.on = settings->resume, .after = settings->after};
     self->held = true;
     buffer_init(&self->output, OUTPUT_MAX_SIZE);
-    self->queue.last_seq = last_seq;
+    self->queue.last_seq = settings->resume ? settings->after : last_seq;
     self->code = WSLAY_CODE_ABNORMAL_CLOSURE;
     self->born_ms = self->ping_ms = self->minute_ms = now_ms;
     return self;
@@ -172,7 +178,9 @@ void ws_peer_destroy(struct ws_peer **self_p)
     }
     ws_queue_clear(&self->queue, false);
     buffer_release(&self->output);
-    wslay_event_context_free(self->wslay);
+    if (self->wslay) {
+        wslay_event_context_free(self->wslay);
+    }
     mem_free(self->settings.filter.order_ids);
     close(self->settings.fd);
     mem_free(self);
@@ -192,6 +200,23 @@ uint64_t ws_peer_id(const struct ws_peer *self)
 int ws_peer_fd(const struct ws_peer *self)
 {
     return self->settings.fd;
+}
+
+uint64_t ws_peer_types(const struct ws_peer *self)
+{
+    return self->settings.types ? self->settings.types : event_types_all();
+}
+
+bool ws_peer_sees(const struct ws_peer *self, const struct ws_message *event)
+{
+    return ws_settings_show(&self->settings, event);
+}
+
+bool ws_peer_has_room(const struct ws_peer *self)
+{
+    const struct ws_limits *limits = self->settings.limits;
+    return self->queue.event_count == 0 || (self->queue.event_count < limits->queue_count / 2 &&
+                                            self->queue.event_size < limits->queue_size / 2);
 }
 
 struct ws_links *ws_peer_links(struct ws_peer *self)
@@ -218,39 +243,13 @@ void ws_peer_record(const struct ws_peer *self, int64_t now_ms, struct ws_record
 {
     *out = (struct ws_record){
         .id = self->settings.id,
+        .kind = self->settings.kind,
         .identity = &self->settings.identity,
         .client = self->settings.client,
         .code = self->code,
         .events_count = self->events_total,
         .lived_ms = now_ms - self->born_ms,
     };
-}
-
-/* ---- who sees what ---- */
-
-bool ws_peer_sees(const struct ws_peer *self, const struct ws_message *event)
-{
-    const struct ws_identity *identity = &self->settings.identity;
-    if (identity->role != ROLE_ADMIN && (event->user_id[0] == '\0' || strcmp(identity->user_id, event->user_id) != 0)) {
-        return false;
-    }
-    const struct ws_filter *filter = &self->settings.filter;
-    for (uint32_t i = 0; i < filter->count; i++) {
-        if (strcmp(filter->order_ids[i], event->order_id) == 0) {
-            return true;
-        }
-    }
-    return filter->count == 0;
-}
-
-bool ws_identity_is_denied(const struct ws_identity *identity, const struct denial *denial)
-{
-    if (has(denial, denial, session_id) && text_is(denial->session_id, identity->session_id)) {
-        return true;
-    }
-    return has(denial, denial, user_id) && text_is(denial->user_id, identity->user_id) &&
-           identity->issued_at_ms <= denial->before &&
-           !(has(denial, denial, except_session_id) && text_is(denial->except_session_id, identity->session_id));
 }
 
 /* ---- sending ---- */
@@ -321,13 +320,14 @@ void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool
     if (self->state != PEER_OPEN) {
         return;
     }
-    self->state = PEER_CLOSING;
+    bool stream = self->settings.kind == WS_STREAM;
+    self->state = stream ? PEER_LEAVING : PEER_CLOSING;
     self->code = code;
     deadlines_set(self, now_ms);
     if (drop_queue) {
         ws_queue_clear(&self->queue, true);
     }
-    enqueue(self, ws_message_of_close(code, text_of(reason)));
+    enqueue(self, stream ? ws_message_of_comment(reason) : ws_message_of_close(code, text_of(reason)));
     flush(self, now_ms);
 }
 
@@ -342,9 +342,11 @@ void ws_peer_lag(struct ws_peer *self, int64_t now_ms)
     ws_peer_close(self, WS_LAGGING, reason, true, now_ms);
 }
 
-bool ws_peer_send(struct ws_peer *self, struct ws_message *event, int64_t now_ms)
+bool ws_peer_send(struct ws_peer *self, struct ws_message *shared, int64_t now_ms)
 {
     const struct ws_limits *limits = self->settings.limits;
+    struct ws_message *event = self->settings.kind == WS_STREAM ? shared->plain : shared;
+    ASSERT(event != NULL);
     if (self->state != PEER_OPEN) {
         return true;
     }
@@ -428,9 +430,9 @@ static void receive(struct ws_peer *self, int64_t now_ms)
 void ws_peer_on_io(struct ws_peer *self, bool readable, bool writable, int64_t now_ms)
 {
     ASSERT(!self->held);
-    if (readable && (self->state == PEER_OPEN || self->state == PEER_CLOSING)) {
+    if (readable && self->wslay && (self->state == PEER_OPEN || self->state == PEER_CLOSING)) {
         receive(self, now_ms);
-    } else if (readable && (self->state == PEER_LEAVING || self->state == PEER_LINGERING)) {
+    } else if (readable && self->state != PEER_DONE) { /* a stream's client has nothing to say */
         discard_input(self);
     }
     if (self->state != PEER_DONE && (writable || !ws_queue_is_empty(&self->queue) || self->state != PEER_OPEN)) {
@@ -453,6 +455,25 @@ static void tick_closing(struct ws_peer *self, int64_t now_ms)
     }
 }
 
+static int64_t ping_ms_of(const struct ws_peer *self)
+{
+    int64_t ping_ms = self->settings.limits->ping_ms;
+    return self->settings.kind == WS_STREAM && ping_ms > STREAM_PING_MS ? STREAM_PING_MS : ping_ms;
+}
+
+/* A stream's client answers nothing: who is gone is found by the kernel (TCP_USER_TIMEOUT), and to one that does not read
+ * comments would only pile up. */
+static void ping(struct ws_peer *self, int64_t now_ms)
+{
+    bool stream = self->settings.kind == WS_STREAM;
+    if (!stream && self->missed_count++ >= MISSED_MAX) {
+        fail(self);
+    } else if (!stream || ws_queue_is_empty(&self->queue)) {
+        enqueue(self, stream ? ws_message_of_comment("") : ws_message_of_ping());
+        flush(self, now_ms);
+    }
+}
+
 void ws_peer_on_tick(struct ws_peer *self, int64_t now_ms)
 {
     const struct ws_limits *limits = self->settings.limits;
@@ -472,14 +493,8 @@ void ws_peer_on_tick(struct ws_peer *self, int64_t now_ms)
     }
     if (now_ms - self->born_ms >= limits->age_ms) {
         ws_peer_close(self, WS_SESSION_ENDED, "sign in again", false, now_ms);
-    } else if (now_ms - self->ping_ms >= limits->ping_ms) {
+    } else if (now_ms - self->ping_ms >= ping_ms_of(self)) {
         self->ping_ms = now_ms;
-        if (self->missed_count >= MISSED_MAX) {
-            fail(self);
-            return;
-        }
-        self->missed_count++;
-        enqueue(self, ws_message_of_ping());
-        flush(self, now_ms);
+        ping(self, now_ms);
     }
 }

@@ -1,4 +1,6 @@
-/* One WebSocket: RFC 6455 through libwslay, a bounded queue towards the client, and the rules for ending it.
+/* One client of events: a bounded queue towards it, and the rules for ending it. A WebSocket speaks RFC 6455 through
+ * libwslay; a stream is the endless body of an answer (Server-Sent Events): plain bytes, comments instead of pings, and an
+ * end instead of a close frame.
  * Owned by one loop's thread. Never blocks; what a client sends is checked, counted and thrown away. */
 #ifndef ZMART_GATEWAY_WS_PEER_H
 #define ZMART_GATEWAY_WS_PEER_H
@@ -44,8 +46,14 @@ struct ws_filter {
     char (*order_ids)[WS_ID_SIZE];
 };
 
+enum ws_kind { WS_SOCKET, WS_STREAM };
+
 struct ws_peer_settings {
     uint64_t id; /* unique in the process */
+    enum ws_kind kind;
+    bool resume;    /* begins with what is newer than after, else with what comes */
+    int64_t after;
+    uint64_t types; /* as in event_types.h; 0: all */
     int fd;      /* connected; the peer owns it from now on */
     struct ws_identity identity;
     struct ws_filter filter;        /* its array is the peer's from now on */
@@ -56,6 +64,7 @@ struct ws_peer_settings {
 /* What the log is told about a socket. */
 struct ws_record {
     uint64_t id;
+    enum ws_kind kind;
     const struct ws_identity *identity;
     const char *client;
     uint16_t code;        /* last close code that was sent or received; 1006: none */
@@ -77,6 +86,10 @@ bool ws_peer_is_held(const struct ws_peer *self);
 const struct ws_identity *ws_peer_identity(const struct ws_peer *self);
 uint64_t ws_peer_id(const struct ws_peer *self);
 int ws_peer_fd(const struct ws_peer *self);
+/* The types it gets; never 0. */
+uint64_t ws_peer_types(const struct ws_peer *self);
+/* Whether more of the past may be queued: half of the queue is kept for what comes. */
+bool ws_peer_has_room(const struct ws_peer *self);
 void ws_peer_record(const struct ws_peer *self, int64_t now_ms, struct ws_record *out);
 /* Whether this client may see the event and asked for it. */
 bool ws_peer_sees(const struct ws_peer *self, const struct ws_message *event);
@@ -100,12 +113,25 @@ bool ws_peer_is_closing(const struct ws_peer *self);
 /* Nothing more will happen: destroy it. */
 bool ws_peer_is_done(const struct ws_peer *self);
 
+struct ws_page;
+
+/* How far a peer that began in the past has come (ws_resume.h). */
+struct ws_resume {
+    bool on;        /* not in the present yet: events that come are not for it */
+    bool asked;     /* a page is on its way */
+    bool caught_up; /* the log had no more when it was asked last */
+    int64_t after;  /* everything up to here was queued; events that come later and are older are not new */
+    struct ws_page *page;
+    uint32_t sent_count; /* of the page */
+};
+
 /* For the loop that owns the peer: its places in the loop's lists. */
 struct ws_links {
     struct ws_peer *next, *previous; /* all peers of one account, or all administrators */
     struct ws_peer *next_done, *next_held;
     bool listed_done;
     bool watched_write;
+    struct ws_resume resume;
 };
 struct ws_links *ws_peer_links(struct ws_peer *self);
 

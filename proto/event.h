@@ -8,7 +8,7 @@
 #include "proto/record.h"
 #include "proto/user.h"
 
-enum { EVENT_BATCH_MAX = 256, EVENT_PAYLOAD_MAX = 256 * 1024, EVENT_TOPIC_SIZE = 64 };
+enum { EVENT_BATCH_MAX = 256, EVENT_PAYLOAD_MAX = 256 * 1024, EVENT_TOPIC_SIZE = 64, EVENT_WAIT_MAX_S = 30 };
 
 #define ORDER_EVENT_LINE_FIELDS(F, R)                                             \
     F(R, TEXT,  product_id, REQ, 1, 40,        none, "the product")              \
@@ -80,6 +80,35 @@ RECORD_DECLARE(event_replay, EVENT_REPLAY_FIELDS);
     F(R, INT,  head,     REQ, 0, INT64_MAX, none, "the log's newest seq")                             \
     F(R, INT,  epoch,    REQ, 1, INT64_MAX, none, "changes when the log was restored")
 RECORD_DECLARE(event_page, EVENT_PAGE_FIELDS);
+
+/* What clients ask of the log, and what they get: GET /api/events. */
+#define EVENT_QUERY_FIELDS(F, R)                                                                       \
+    F(R, INT,  after, OPT, 0, INT64_MAX, none, "only what is newer than this seq; from the start if absent") \
+    F(R, TEXT, types, OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest") \
+    F(R, INT,  limit, OPT, 1, PAGE_MAX, none, "events a page; 100 if absent")                         \
+    F(R, INT,  wait,  OPT, 0, EVENT_WAIT_MAX_S, none, "with nothing there, seconds to wait for something")
+RECORD_DECLARE(event_query, EVENT_QUERY_FIELDS);
+
+/* GET /api/events/stream. */
+#define EVENT_STREAM_QUERY_FIELDS(F, R)                                                                \
+    F(R, INT,  after, OPT, 0, INT64_MAX, none, "only what is newer than this seq; the field Last-Event-ID wins; from now on without both") \
+    F(R, TEXT, types, OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest")
+RECORD_DECLARE(event_stream_query, EVENT_STREAM_QUERY_FIELDS);
+
+#define EVENT_VIEW_FIELDS(F, R)                                                                        \
+    F(R, TEXT, id,      REQ, 1, 40, none, "unique; deduplicate by it")                                \
+    F(R, TEXT, type,    REQ, 1, 60, none, "order.placed, ...")                                        \
+    F(R, INT,  seq,     REQ, 1, INT64_MAX, none, "position in the log; others' events leave holes")   \
+    F(R, TIME, time,    REQ, 0, INT64_MAX, none, "when it happened")                                  \
+    F(R, TEXT, subject, REQ, 1, 40, none, "the id of what changed")                                   \
+    F(R, REC,  data,    OPT, 0, 0, order, "as it was after this event")
+RECORD_DECLARE(event_view, EVENT_VIEW_FIELDS);
+
+#define EVENT_LIST_FIELDS(F, R)                                                                        \
+    F(R, LIST, data,     REQ, 0, EVENT_BATCH_MAX, event_view, "oldest first")                         \
+    F(R, BOOL, has_more, REQ, 0, 0, none, "whether more is there already")                            \
+    F(R, INT,  head,     REQ, 0, INT64_MAX, none, "the log's newest seq: go on from here when data is empty")
+RECORD_DECLARE(event_list, EVENT_LIST_FIELDS);
 
 /* The second frame on PUB: CloudEvents 1.0 attributes in binary mode, and the stream's position. */
 #define EVENT_META_FIELDS(F, R)                                                                        \

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "gateway/ws_ended.h"
 #include "gateway/ws_loop.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -242,7 +243,7 @@ static void a_session_that_ends_while_its_socket_opens_is_closed_too(void **stat
     struct fixture *f = *state;
     struct denial denial = denial_of_session("ses_1");
     int64_t checked_ms = clock_now_ms();
-    for (int i = 0; i < 3 * WS_LOOP_DENIALS / 2; i++) { /* the list of the newest goes round */
+    for (int i = 0; i < 3 * WS_ENDED_COUNT / 2; i++) { /* the list of the newest goes round */
         struct denial other = denial_of_session("ses_other");
         ws_loop_end_sessions(f->loop, &other);
     }

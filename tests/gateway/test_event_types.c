@@ -1,0 +1,75 @@
+#include "tests/gateway/check.h"
+
+#include "gateway/event_types.h"
+
+static uint64_t read_of(const char *list)
+{
+    struct fault fault;
+    uint64_t types = 0;
+    fault_init(&fault, NULL);
+    assert_int_equal(event_types_read(text_of(list), &fault, &types), ERR_NONE);
+    return types;
+}
+
+static void clients_get_what_has_an_order(void **state)
+{
+    (void)state;
+    assert_true(event_types_bit(TEXT("order.placed")) != 0);
+    assert_true((event_types_bit(TEXT("order.placed")) & event_types_all()) != 0);
+    assert_true(event_types_bit(TEXT("order.placed")) != event_types_bit(TEXT("order.shipped")));
+    static const char *const others[] = {"session.ended", "order.", "order.place", "order.placed.", "", "_head"};
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+        assert_true(event_types_bit(text_of(others[i])) == 0);
+    }
+}
+
+static void lists_name_types_and_beginnings(void **state)
+{
+    (void)state;
+    assert_true(read_of("*") == event_types_all());
+    assert_true(read_of("order.*") == event_types_all());
+    assert_true(read_of("order.placed") == event_types_bit(TEXT("order.placed")));
+    assert_true(read_of("order.c*,order.placed") ==
+                (event_types_bit(TEXT("order.placed")) | event_types_bit(TEXT("order.confirmed")) |
+                 event_types_bit(TEXT("order.cancelled"))));
+    assert_true(read_of("session.*") == EVENT_TYPES_NONE);
+    assert_true(read_of("session.*,order.shipped") == event_types_bit(TEXT("order.shipped")));
+}
+
+static void bad_lists_are_told(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",  ",",        "order.*,",  "Order.*",       "*.placed", "order..placed*", "order .*",
+                                      ".*", "order.**", "order.pla", "session.ended", "order.plac\xc3\xa9" "d"};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        AUTO(arena_release) struct arena arena = {0};
+        struct fault fault;
+        uint64_t types = 77;
+        fault_init(&fault, &arena);
+        if (event_types_read(text_of(bad[i]), &fault, &types) != ERR_INVALID_PARAMETER || types != 77 ||
+            fault.item_count == 0 || !text_is(fault.items[0].pointer, "/types")) {
+            fail_msg("\"%s\" is taken", bad[i]);
+        }
+    }
+}
+
+static void names_come_back(void **state)
+{
+    (void)state;
+    AUTO(arena_release) struct arena arena = {0};
+    struct text_list names = event_types_names(read_of("order.shipped,order.placed"), &arena);
+    assert_int_equal(names.count, 2);
+    assert_true(text_is(names.items[0], "order.placed") && text_is(names.items[1], "order.shipped"));
+    assert_int_equal(event_types_names(EVENT_TYPES_NONE, &arena).count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clients_get_what_has_an_order),
+        cmocka_unit_test(lists_name_types_and_beginnings),
+        cmocka_unit_test(bad_lists_are_told),
+        cmocka_unit_test(names_come_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,336 @@
+"""The event log over HTTP: pages, long polls, Server-Sent Events and WebSockets that go on where they were."""
+import contextlib
+import http.client
+import json
+import random
+import socket
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+
+from shop import Shop, problem, run, wait_for
+from sockets import Refused, Socket
+PATIENCE = 20
+
+
+class Stream(threading.Thread):
+    """A reader of Server-Sent Events that collects (id, type, object) until it is closed or the server ends."""
+
+    def __init__(self, shop, token, last=None, query=""):
+        super().__init__(daemon=True)
+        head = {"Authorization": f"Bearer {token}"}
+        if last is not None:
+            head["Last-Event-ID"] = str(last)
+        self.connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
+        self.connection.request("GET", "/api/events/stream" + query, headers=head)
+        self.socket = self.connection.sock  # the reply takes it from the connection
+        self.reply = self.connection.getresponse()
+        self.events, self.comments, self.ended = [], [], False
+        if self.reply.status == 200:
+            self.start()
+
+    def run(self):
+        fields = {}
+        try:
+            for line in iter(self.reply.readline, b""):
+                line = line.decode().rstrip("\n")
+                if line.startswith(":"):
+                    self.comments.append(line[1:])
+                elif line:
+                    name, value = line.split(": ", 1)
+                    fields[name] = value
+                elif fields:
+                    self.events.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+                    fields = {}
+        except (OSError, ValueError):
+            pass  # closed by this side
+        self.ended = True
+
+    def seqs(self):
+        return [event[0] for event in list(self.events)]
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        if self.ident:
+            self.join(10)
+        self.reply.close()
+        self.connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def closed(stream):
+    stream.close()
+    return stream.reply.status
+
+
+def events(shop, token, query="", status=200):
+    reply = shop.call("GET", "/api/events" + query, token)
+    assert reply.status_code == status, reply.text
+    return reply.json()
+
+
+def place(shop, token, product, quantity=1):
+    reply = shop.order(token, (product["id"], quantity))
+    assert reply.status_code == 201, reply.text
+    return reply.json()
+
+
+def move(shop, token, order, status):
+    reply = shop.call("PUT", f"/api/orders/{order['id']}/status", token, {"status": status})
+    assert reply.status_code == 200, reply.text
+    return reply.json()
+
+
+def log_of(shop, where="1"):
+    return shop.rows("event.db", f"SELECT seq, type, id, user_id FROM entry WHERE type LIKE 'order.%' AND {where} ORDER BY seq")
+
+
+def in_the_log(shop, count):
+    wait_for("the log", lambda: len(log_of(shop)) >= count)
+
+
+def opened(shop):
+    admin = shop.admin()
+    ada, bob = shop.register("ada@example.com", "Ada"), shop.register("bob@example.com", "Bob")
+    return admin, ada, bob, shop.product(admin, stock=1000000)
+
+
+def pages_are_the_log():
+    with Shop() as shop:
+        admin, ada, bob, product = opened(shop)
+        first = events(shop, admin)
+        assert first == {"data": [], "has_more": False, "head": first["head"]}, first
+        order = place(shop, ada["token"], product)
+        move(shop, admin, order, "confirmed")
+        place(shop, bob["token"], product)
+        shop.call("POST", "/api/auth/logout", shop.register()["token"])  # session.ended: in the log, for nobody here
+        last = move(shop, admin, order, "shipped")
+        in_the_log(shop, 4)
+        wait_for("the session's end", lambda: shop.rows("event.db", "SELECT 1 FROM entry WHERE type = 'session.ended'"))
+        page = events(shop, admin)
+        assert [(e["seq"], e["type"], e["id"]) for e in page["data"]] == [row[:3] for row in log_of(shop)], page
+        assert set(page["data"][0]) == {"id", "type", "seq", "time", "subject", "data"}, page["data"][0]
+        assert page["data"][0]["data"] == order and page["data"][0]["subject"] == order["id"], page["data"][0]
+        assert page["data"][-1]["data"] == last, page["data"][-1]
+        assert page["head"] >= page["data"][-1]["seq"] and page["has_more"] is False
+        own = events(shop, ada["token"])
+        assert [e["seq"] for e in own["data"]] == [row[0] for row in log_of(shop) if row[3] == ada["user"]["id"]], own
+        assert own["head"] == page["head"]
+        assert {e["data"]["user_id"] for e in events(shop, bob["token"])["data"]} == {bob["user"]["id"]}
+        one = events(shop, ada["token"], "?limit=1")
+        assert one["has_more"] is True and len(one["data"]) == 1
+        rest = events(shop, ada["token"], f"?limit=2&after={one['data'][0]['seq']}")
+        assert one["data"] + rest["data"] == own["data"] and rest["has_more"] is False
+        assert events(shop, ada["token"], f"?after={own['head']}")["data"] == []
+        assert events(shop, ada["token"], "?after=999999999") == {"data": [], "has_more": False, "head": own["head"]}
+        assert [e["type"] for e in events(shop, admin, "?types=order.placed")["data"]] == ["order.placed"] * 2
+        assert [e["type"] for e in events(shop, admin, "?types=order.c*,order.s*")["data"]] == ["order.confirmed", "order.shipped"]
+        for types in ("session.*", "nothing.*"):
+            assert events(shop, admin, f"?types={types}") == {"data": [], "has_more": False, "head": own["head"]}
+        assert {e["type"] for e in events(shop, admin, "?types=*")["data"]} == {"order.placed", "order.confirmed", "order.shipped"}
+        for query, pointer in (("?after=-1", "/after"), ("?after=x", "/after"), ("?after=1&after=2", "/after"), ("?limit=0", "/limit"),
+                               ("?limit=101", "/limit"), ("?wait=31", "/wait"), ("?wait=1.5", "/wait"), ("?types=", "/types"),
+                               ("?types=a,,b", "/types"), ("?types=Order.*", "/types"), ("?types=*.placed", "/types"),
+                               ("?types=session.ended", "/types"), ("?since=1", "/since")):
+            problem(shop.call("GET", "/api/events" + query, admin), 400, "invalid_parameter", pointer)
+            if not query.startswith(("?limit", "/wait")):
+                problem(shop.call("GET", "/api/events/stream" + query, admin), 400, "invalid_parameter", pointer)
+        problem(shop.call("GET", "/api/events/stream", admin, headers={"Last-Event-ID": "x"}), 400, "invalid_parameter", "/Last-Event-ID")
+        for path in ("/api/events", "/api/events/stream"):
+            problem(shop.call("GET", path), 401, "unauthenticated")
+            problem(shop.call("GET", path, "nonsense"), 401, "unauthenticated")
+            problem(shop.call("POST", path, admin, {}), 405)
+        described = shop.call("GET", "/openapi.json").json()["paths"]
+        assert {p["name"] for p in described["/api/events"]["get"]["parameters"]} == {"after", "types", "limit", "wait"}
+        assert "Last-Event-ID" in {p["name"] for p in described["/api/events/stream"]["get"]["parameters"]}
+
+
+def long_polls_wake_at_once():
+    with Shop("--long-polls", "3") as shop, ThreadPoolExecutor(8) as pool:
+        admin, ada, bob, product = opened(shop)
+
+        def poll(token, query):
+            begin = time.monotonic()
+            return events(shop, token, query), time.monotonic() - begin
+        head = events(shop, admin)["head"]
+        waiting = [pool.submit(poll, token, f"?after={head}&wait=30") for token in (ada["token"], bob["token"], admin)]
+        # Each holds a place: the next is answered at once.
+        metric = lambda: shop.call("GET", "/metrics").text
+        wait_for("three that wait", lambda: any(l.startswith("zmart_long_polls{") and l.endswith(" 3") for l in metric().splitlines()))
+        page, spent = poll(admin, f"?after={head}&wait=30")
+        assert page["data"] == [] and spent < 10, spent
+        order = place(shop, ada["token"], product)
+        for done in (waiting[0], waiting[2]):
+            page, spent = done.result(PATIENCE)
+            assert [e["data"]["id"] for e in page["data"]] == [order["id"]], page
+        assert not waiting[1].done()  # Bob's goes on
+        other = place(shop, bob["token"], product)
+        page, _ = waiting[1].result(PATIENCE)
+        assert [e["data"]["id"] for e in page["data"]] == [other["id"]], page
+        page, spent = poll(ada["token"], f"?after={events(shop, admin)['head']}&wait=1")
+        assert page["data"] == [] and 0.9 < spent < 10, spent
+        # what is not asked for wakes nobody; what is, does
+        head = events(shop, admin)["head"]
+        waiting = pool.submit(poll, ada["token"], f"?after={head}&wait=30&types=order.cancelled")
+        move(shop, admin, order, "confirmed")
+        move(shop, ada["token"], order, "cancelled")
+        page, _ = waiting.result(PATIENCE)
+        assert [e["type"] for e in page["data"]] == ["order.cancelled"], page
+        # a session that ends, and a shop that stops, let go of those that wait
+        waiting = pool.submit(shop.call, "GET", "/api/events?after=99999999&wait=30", bob["token"])
+        wait_for("one that waits", lambda: any(l.startswith("zmart_long_polls{") and l.endswith(" 1") for l in metric().splitlines()))
+        assert shop.call("POST", "/api/auth/logout", bob["token"]).status_code == 204
+        problem(waiting.result(PATIENCE), 401, "unauthenticated")
+        waiting = pool.submit(shop.call, "GET", "/api/events?after=99999999&wait=30", ada["token"])
+        wait_for("one that waits", lambda: any(l.startswith("zmart_long_polls{") and l.endswith(" 1") for l in metric().splitlines()))
+        shop.stop()
+        assert waiting.result(PATIENCE).json()["data"] == []
+
+
+def streams_go_on_where_they_were():
+    with Shop() as shop:
+        admin, ada, bob, product = opened(shop)
+        order = place(shop, ada["token"], product)
+        place(shop, bob["token"], product)
+        in_the_log(shop, 2)
+        with Stream(shop, admin, 0) as everything, Stream(shop, ada["token"]) as live, Stream(shop, ada["token"], query="?after=0") as own:
+            assert everything.reply.headers["Content-Type"] == "text/event-stream", everything.reply.headers
+            assert everything.reply.headers["Cache-Control"] == "no-store"
+            move(shop, admin, order, "confirmed")
+            wait_for("three", lambda: len(everything.events) == 3)
+            assert everything.seqs() == [row[0] for row in log_of(shop)]
+            assert [e[1] for e in everything.events] == ["order.placed", "order.placed", "order.confirmed"]
+            assert [e[2] for e in everything.events] == events(shop, admin)["data"]
+            wait_for("one", lambda: live.events)
+            assert [e[1] for e in live.events] == ["order.confirmed"], live.events
+            wait_for("two", lambda: len(own.events) == 2)
+            assert [e[2] for e in own.events] == events(shop, ada["token"])["data"]
+            with Stream(shop, admin, everything.seqs()[1], "?types=order.s*,order.confirmed&after=0") as later:
+                move(shop, admin, order, "shipped")
+                wait_for("two", lambda: len(later.events) == 2)
+                assert [e[1] for e in later.events] == ["order.confirmed", "order.shipped"], later.events
+            # the session's end is the stream's end
+            shop.call("POST", "/api/auth/logout", ada["token"])
+            wait_for("the end", lambda: live.ended and own.ended, 6)
+            assert not everything.ended
+            shop.stop()
+            wait_for("the end", lambda: everything.ended)
+            assert "restarting" in everything.comments, everything.comments
+
+
+def streams_have_limits():
+    with Shop("--ws-user-sockets", "2", "--workers", "8") as shop:
+        admin, ada, _, product = opened(shop)
+        token = ada["token"]
+        with Stream(shop, token), Stream(shop, token, 0):
+            problem(shop.call("GET", "/api/events/stream", token), 429, "rate_limited")
+        wait_for("a place", lambda: closed(Stream(shop, token)) == 200)
+        # more streams than workers: none of them keeps one
+        streams = [Stream(shop, shop.register()["token"], 0) for _ in range(20)]
+        assert all(s.reply.status == 200 for s in streams)
+        place(shop, token, product)
+        for stream in streams:
+            assert not stream.events
+            stream.close()
+
+
+def positions_get_lost():
+    with Shop("--retention-days", "1") as shop:
+        admin, ada, _, product = opened(shop)
+        for _ in range(3):
+            place(shop, ada["token"], product)
+        in_the_log(shop, 3)
+        # as if two days had passed: the first two are older than a day when the shop looks next
+        shop.stop()
+        with contextlib.closing(sqlite3.connect(shop.folder / "data" / "event.db")) as db:
+            db.execute("UPDATE entry SET time = time - 2*24*3600*1000")
+            db.commit()
+        shop.start()
+        wait_for("the purge", lambda: len(log_of(shop)) == 1, 90, 0.5)
+        left = log_of(shop)[0][0]
+        for token in (admin, ada["token"]):
+            lost = problem(shop.call("GET", "/api/events?after=0", token), 410, "position_lost")
+            assert lost["head"] >= left, lost
+            problem(shop.call("GET", "/api/events/stream", token, headers={"Last-Event-ID": "0"}), 410, "position_lost")
+            assert [e["seq"] for e in events(shop, token, f"?after={left - 1}")["data"]] == [left]
+        try:
+            Socket(shop.url.replace("http", "ws") + "/ws?after=0", {"Authorization": f"Bearer {admin}"})
+            raise AssertionError("it opened")
+        except Refused as refused:
+            assert refused.status == 410, refused
+
+
+def sockets_go_on_where_they_were():
+    with Shop() as shop:
+        admin, ada, bob, product = opened(shop)
+        orders = [place(shop, ada["token"], product) for _ in range(150)]
+        place(shop, bob["token"], product)
+        in_the_log(shop, 151)
+
+        def opened_at(after, token, more=""):
+            return Socket(shop.url.replace("http", "ws") + f"/ws?after={after}{more}",
+                          {"Authorization": f"Bearer {token}"})
+        with opened_at(0, ada["token"]) as open_socket:
+            got = [json.loads(open_socket.recv(PATIENCE)) for _ in orders]
+            assert [m["order"]["id"] for m in got] == [o["id"] for o in orders]
+            assert set(got[0]) == {"id", "type", "seq", "time", "order"}, got[0]
+            move(shop, admin, orders[7], "confirmed")
+            assert json.loads(open_socket.recv(PATIENCE))["order"]["status"] == "confirmed"
+        with opened_at(got[-1]["seq"], ada["token"]) as open_socket:
+            assert json.loads(open_socket.recv(PATIENCE))["type"] == "order.confirmed"
+        with opened_at(0, admin, f"&orders={orders[7]['id']}") as open_socket:
+            assert [json.loads(open_socket.recv(PATIENCE))["type"] for _ in range(2)] == ["order.placed", "order.confirmed"]
+
+
+def a_hundred_reconnects_under_load():
+    """Whoever comes back with the last id it has seen ends with the log: nothing twice, nothing missing, in order."""
+    with Shop(processes=True) as shop:
+        admin, ada, bob, product = opened(shop)
+        done = threading.Event()
+
+        def buy(token):
+            count = 0
+            with requests.Session() as session:
+                while not done.is_set():
+                    assert shop.order(token, (product["id"], 1), session=session).status_code == 201
+                    count += 1
+            return count
+        rolled = random.Random(7)
+        with ThreadPoolExecutor(4) as pool:
+            buyers = [pool.submit(buy, token) for token in (ada["token"], ada["token"], bob["token"])]
+            seen = {admin: [], ada["token"]: []}
+            try:
+                for turn in range(100):
+                    for token, got in seen.items():
+                        with Stream(shop, token, got[-1] if got else 0) as stream:
+                            assert stream.reply.status == 200, stream.reply.read()
+                            want = rolled.randrange(0, 30)
+                            end = time.monotonic() + 5
+                            while len(stream.events) < want and time.monotonic() < end:
+                                time.sleep(0.002)
+                        got.extend(stream.seqs())
+            finally:
+                done.set()
+            placed = sum(b.result(PATIENCE) for b in buyers)
+        in_the_log(shop, placed)
+        for token, got in seen.items():
+            whole = [row[0] for row in log_of(shop, "1" if token == admin else f"user_id = '{ada['user']['id']}'")]
+            with Stream(shop, token, got[-1]) as stream:
+                wait_for("the rest", lambda: not whole[len(got):] or stream.seqs()[-1:] == whole[-1:], 60)
+            total = got + stream.seqs()
+            assert total == whole, (len(got), len(total), len(whole), sorted(set(whole) - set(total)), sorted(set(total) - set(whole)),
+                                    [(i, s) for i, s in enumerate(total) if s in total[:i]])
+        print(f"  {placed} orders, {len(seen[admin])} events over 100 streams")
+
+
+run({f.__name__: f for f in (pages_are_the_log, long_polls_wake_at_once, streams_go_on_where_they_were, streams_have_limits,
+                            positions_get_lost, sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})
