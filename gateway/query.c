@@ -102,7 +102,7 @@ static enum err pair_read(const struct record *record, struct text pair, uint64_
     value = rest.data ? rest : value;
     if (!percent_decode(name, true, arena_alloc(arena, name.size), &name) ||
         !percent_decode(value, true, arena_alloc(arena, value.size), &value)) {
-        return refuse(fault, name, "malformed", "has a malformed percent-escape");
+        return refuse(fault, text_is_utf8(name) ? name : TEXT(""), "malformed", "has a malformed percent-escape");
     }
     if (!text_is_utf8(name)) {
         return refuse(fault, TEXT(""), "malformed", "has a name that is not valid UTF-8");

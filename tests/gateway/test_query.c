@@ -52,6 +52,9 @@ static void test_refuses_by_name(void **state)
         {"q=%FF", "/q", "out_of_range"},
         {"q=%0A", "/q", "out_of_range"},
         {"%FF=1", "/", "malformed"},
+        {"q=%zz", "/q", "malformed"},
+        {"q=%00", "/q", "out_of_range"},
+        {"\xff=%4", "/", "malformed"},
     };
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(all); i++) {

@@ -266,7 +266,8 @@ def bad_requests():
         admin = shop.admin()
         customer = shop.register()["token"]
         product = shop.product(admin)["id"]
-        for query in ("limit=0", "limit=101", "limit=x", "limit=1&limit=2", "nonsense=1", "sort=weight", "price_gte=-1", "in_stock=maybe", "q="):
+        for query in ("limit=0", "limit=101", "limit=x", "limit=1&limit=2", "nonsense=1", "sort=weight", "price_gte=-1", "in_stock=maybe", "q=",
+                      "q=%00", "limit=%00", "limit%00=1"):
             problem(shop.call("GET", f"/api/products?{query}"), 400, "invalid_parameter")
         problem(shop.call("GET", "/api/orders?created_gte=yesterday", admin), 400, "invalid_parameter", "/created_gte")
         problem(shop.call("GET", "/api/products?limit=1&limit=2", admin), 400, "invalid_parameter", "/limit")
@@ -296,6 +297,8 @@ def bad_requests():
         room = 8192 - len("/api/products?q=")
         problem(shop.call("GET", "/api/products?q=" + "x" * room), 400)
         problem(shop.call("GET", "/api/products?q=" + "x" * (room + 1)), 414)
+        got = raw(shop, b"GET /api/products?q=%zz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert got.split()[1] == b"400" and b'"pointer":"/q"' in got, got
         for count, status in ((64, b"200"), (65, b"431")):
             got = raw(shop, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" +
                       b"".join(b"X-%d: x\r\n" % i for i in range(count - 2)) + b"\r\n")
