@@ -17,11 +17,11 @@ static bool frame_write(const struct event_view *view, struct buffer *out)
            buffer_add_char(out, '}');
 }
 
-/* The type is one of ours, and JSON has no line's end: nothing can break out of its line. */
+/* No line names the event: a browser's onmessage gets only those without a name, and the type is in the data. JSON has
+ * no line's end: nothing can break out of its line. */
 static bool plain_write(const struct event_view *view, struct buffer *out)
 {
-    return buffer_add_string(out, "id: ") && buffer_add_int(out, view->seq) && buffer_add_string(out, "\nevent: ") &&
-           buffer_add_text(out, view->type) && buffer_add_string(out, "\ndata: ") &&
+    return buffer_add_string(out, "id: ") && buffer_add_int(out, view->seq) && buffer_add_string(out, "\ndata: ") &&
            json_write(&event_view_record, view, out) && buffer_add_string(out, "\n\n");
 }
 

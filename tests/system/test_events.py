@@ -138,4 +138,20 @@ def websockets_show_own_orders():
                 assert time.monotonic() - begin < 6
 
 
-run({f.__name__: f for f in (the_tap_sees_every_move, websockets_show_own_orders)})
+def streams_tell_events_without_names():
+    with Shop() as shop:
+        admin = shop.admin()
+        ada = shop.register("ada@example.com", "Ada")
+        order = placed(shop, ada["token"], shop.product(admin, stock=100))
+        reply = shop.call("GET", "/api/events/stream", ada["token"], headers={"Last-Event-ID": "0"}, stream=True)
+        assert reply.status_code == 200 and reply.headers["Content-Type"].startswith("text/event-stream"), reply.headers
+        with reply:
+            lines = [line.decode() for _, line in zip(range(2), filter(None, reply.iter_lines(chunk_size=1)))]
+        # a browser's onmessage gets events that have no name
+        assert [line.split(":")[0] for line in lines] == ["id", "data"], lines
+        event = json.loads(lines[1].removeprefix("data: "))
+        assert lines[0] == f"id: {event['seq']}" and event["type"] == "order.placed" and event["data"] == order, event
+        assert set(event) == {"id", "type", "seq", "time", "subject", "data"}, event
+
+
+run({f.__name__: f for f in (the_tap_sees_every_move, websockets_show_own_orders, streams_tell_events_without_names)})
