@@ -3,7 +3,7 @@
  * SECONDS         prints requests a second, median and 99 % latency in
  *                                                     microseconds, and how many there were, warm-up included load idle
  * MODE BASE COUNT COUNT peers that say nothing; prints "ready", ends with its input load churn MODE BASE COUNT COUNT
- * peers one after the other; every second one leaves without a word */
+ * peers one after the other; every tenth one leaves without a word */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,8 @@ enum {
     IDLE_HEARTBEAT_MS = 60000,
     SECOND_US = 1000000,
     WAIT_MS = 10,
-    START_MS = 20000
+    START_MS = 20000,
+    SILENT_EVERY = 10
 };
 
 enum mode { MODE_DIRECT, MODE_BARE, MODE_BROKER, MODE_COUNT };
@@ -294,7 +295,7 @@ static int churn_run(enum mode mode, void *context, const char *base, int count)
     for (int i = 0; i < count; i++) {
         struct line line;
         line_open(&line, mode, context, base, false, IDLE_HEARTBEAT_MS / 60);
-        if (mode == MODE_BROKER && i % 2) {
+        if (mode == MODE_BROKER && i % SILENT_EVERY) {
             peer_close(&line.peer);
         } else {
             zmq_close(line.socket);

@@ -9,7 +9,7 @@
     X(STRING, data, "data", "./data", 1, 900, "data folder of the shop to ask")                                        \
     X(STRING, bus, "bus", "", 0, 1000, "brokers to ask, separated by commas; all those of --data if none")             \
     X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys that brokers on TCP ask for (zmart keys new)")       \
-    X(STRING, key, "key", "", 0, 40, "name of the key in it that is ours; zmart if none")                              \
+    X(STRING, key, "key", "operator", 1, 40, "name of the key in it that is ours")                                     \
     X(SWITCH, insecure_loopback, "bus-insecure-loopback", "no", 0, 0,                                                  \
       "for tests: lets --bus be TCP on a loopback address without keys")                                               \
     X(NUMBER, timeout_ms, "timeout-ms", "3000", 1, 60000, "how long an answer is waited for")
