@@ -6,6 +6,7 @@
 #include "cli/keys.h"
 #include "cli/ping.h"
 #include "cli/shop.h"
+#include "cli/tail.h"
 #include "lib/bus/main.h"
 
 static int up_main(const struct words *argv)
@@ -36,6 +37,7 @@ static const struct command {
     {"up", "run the whole shop: gateway, bus, services, event log", up_main},
     {"bus", "show brokers, workers, queues and dead letters", bus_main},
     {"keys", "make CURVE keys and say who may speak on TCP", keys_main},
+    {"tail", "show the shop's events", tail_main},
     {"ping", "ask who serves a service", ping_main},
     {"version", "print the version", version_main},
     {"help", "print this", help_main},

@@ -30,7 +30,7 @@ TESTED_ELSEWHERE = {
     "tests/gateway/test_ws_loop.c": ["gateway/ws_tasks.c"],
     "tests/gateway/test_ws_peer.c": ["gateway/ws_sight.c"],
     "tests/gateway/test_ws_resume.c": ["gateway/ws_page.c"],
-    "tests/system/test_stream.py": ["gateway/event_source.c", "gateway/events.c", "gateway/http_stream.c", "gateway/ws_replay.c"],
+    "tests/system/test_stream.py": ["cli/tail.c", "gateway/event_source.c", "gateway/events.c", "gateway/http_stream.c", "gateway/ws_replay.c"],
     "tests/system/test_events.py": ["gateway/ws_access.c"],
     "tests/lib/bus/test_keys.c": ["lib/bus/credentials.c", "lib/bus/key_files.c"],
     "tests/broker/test_zap.c": ["broker/guard.c"],

@@ -5,13 +5,15 @@ import json
 import random
 import socket
 import sqlite3
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
+import zmq
 
-from shop import Shop, problem, run, wait_for
+from shop import BUILD, Shop, problem, run, wait_for
 from sockets import Refused, Socket
 PATIENCE = 20
 
@@ -332,5 +334,86 @@ def a_hundred_reconnects_under_load():
         print(f"  {placed} orders, {len(seen[admin])} events over 100 streams")
 
 
+def tail(shop, *flags, data=True):
+    where = ["--data", str(shop.folder / "data")] if data else ["--data", str(shop.folder / "nothing")]
+    events_at = [] if "--events" in flags else ["--events", shop.events]
+    return subprocess.Popen([str(BUILD / "cli" / "zmart"), "tail", *events_at, *where, *flags],
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+class Leak(threading.Thread):
+    """Hands the shop's events on, but loses two of three."""
+
+    def __init__(self, shop):
+        super().__init__(daemon=True)
+        self.source = zmq.Context.instance().socket(zmq.SUB)
+        self.source.setsockopt(zmq.SUBSCRIBE, b"")
+        self.source.connect(shop.events)
+        self.sink = zmq.Context.instance().socket(zmq.PUB)
+        self.address = f"tcp://127.0.0.1:{self.sink.bind_to_random_port('tcp://127.0.0.1')}"
+        self.ending, self.count = False, 0
+        self.start()
+
+    def run(self):
+        while not self.ending:
+            if self.source.poll(50):
+                frames = self.source.recv_multipart()
+                self.count += frames[0].startswith(b"order.")
+                if not frames[0].startswith(b"order.") or self.count % 3 == 1:
+                    self.sink.send_multipart(frames)
+        self.source.close(0)
+        self.sink.close(0)
+
+
+def the_tail_repairs_gaps():
+    with Shop() as shop:
+        _, ada, _, product = opened(shop)
+        leak = Leak(shop)
+        whole = tail(shop, "--json", "--events", leak.address, "--after", "0", "--count", "50")
+        place(shop, ada["token"], product)
+        first = json.loads(whole.stdout.readline())  # it listens
+        blind = tail(shop, "order", "--json", "--events", leak.address, data=False)
+        for _ in range(48):
+            place(shop, ada["token"], product)
+        in_the_log(shop, 49)
+        last = place(shop, ada["token"], product)
+        got = [first] + [json.loads(line) for line in whole.stdout.read().splitlines()]
+        assert whole.wait(60) == 0, whole.stderr.read()
+        assert [e["seq"] for e in got] == [row[0] for row in log_of(shop)], got
+        assert got[-1]["subject"] == last["id"]
+        wait_for("what was missed is told", lambda: "missed events between seq" in blind.stderr.readline())
+        blind.terminate()
+        blind.wait(30)
+        leak.ending = True
+        leak.join(10)
+
+
+def the_tail_shows_the_log_and_goes_on():
+    for processes in (False, True):
+        with Shop(processes=processes) as shop:
+            admin, ada, _, product = opened(shop)
+            orders = [place(shop, ada["token"], product) for _ in range(300)]
+            in_the_log(shop, 300)
+            all_of_it = tail(shop, "--json", "--after", "0", "--count", "303")
+            some = tail(shop, "order.confirmed", "order.ship", "--after", "0", "--count", "1")
+            first = json.loads(all_of_it.stdout.readline())
+            assert first["seq"] == log_of(shop)[0][0] and first["data"]["order_id"] == orders[0]["id"], first
+            for order in orders[:3]:
+                move(shop, admin, order, "confirmed")
+            lines = all_of_it.stdout.read().splitlines()
+            all_of_it.wait(60)
+            seqs = [first["seq"]] + [json.loads(line)["seq"] for line in lines]
+            assert seqs == [row[0] for row in log_of(shop)], seqs
+            assert all_of_it.returncode == 0
+            text = some.communicate(timeout=60)[0]
+            assert "order.confirmed" in text and orders[0]["id"] in text and orders[0]["number"] in text, text
+    with Shop() as shop:
+        late = tail(shop, "--after", "0", data=False)
+        assert "no shop runs" in late.communicate(timeout=30)[1] and late.returncode == 1
+        late = tail(shop, "_head")
+        assert "topics" in late.communicate(timeout=30)[1] and late.returncode == 2
+
+
 run({f.__name__: f for f in (pages_are_the_log, long_polls_wake_at_once, streams_go_on_where_they_were, streams_have_limits,
-                            positions_get_lost, sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})
+                            positions_get_lost, the_tail_shows_the_log_and_goes_on, the_tail_repairs_gaps,
+                            sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})
