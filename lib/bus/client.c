@@ -178,9 +178,14 @@ void bus_client_destroy(struct bus_client **self)
     *self = NULL;
 }
 
+int bus_client_brokers(struct bus_client *self)
+{
+    return atomic_load_explicit(&self->up_count, memory_order_relaxed);
+}
+
 bool bus_client_connected(struct bus_client *self)
 {
-    return atomic_load_explicit(&self->up_count, memory_order_relaxed) > 0;
+    return bus_client_brokers(self) > 0;
 }
 
 /* ---- a call ---- */

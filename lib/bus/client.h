@@ -66,6 +66,8 @@ struct bus_client *bus_client_new(struct env *env, const struct bus_client_setti
 void bus_client_destroy(struct bus_client **self);
 /* True when at least one broker has answered HELLO and is alive. Thread-safe. */
 bool bus_client_connected(struct bus_client *self);
+/* How many brokers that is. Thread-safe. */
+int bus_client_brokers(struct bus_client *self);
 
 /* Blocks until the call has ended, at most its budget. Thread-safe. out is untouched on failure. */
 MUST_USE enum err bus_client_call(struct bus_client *self, const struct bus_request *request, struct arena *arena,

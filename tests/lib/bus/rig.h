@@ -8,7 +8,7 @@
 #include "lib/bus/client.h"
 #include "lib/bus/service.h"
 
-enum { RIG_HEARTBEAT_MS = 100, RIG_PATIENCE_MS = 20000 };
+enum { RIG_HEARTBEAT_MS = 300, RIG_PATIENCE_MS = 60000 };
 
 /* What a program's host gives. */
 struct rig_env {

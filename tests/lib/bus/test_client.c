@@ -244,6 +244,7 @@ static void pair_open(struct scene *scene, struct pair *pair)
     for (int i = 0; i < 2; i++) {
         RIG_WAIT(tiny_broker_workers(pair->brokers[i]) == 1);
     }
+    RIG_WAIT(bus_client_brokers(scene->client) == 2);
 }
 
 static void pair_close(struct scene *scene, struct pair *pair)
