@@ -25,7 +25,7 @@ struct ws_message {
 
 /* A text frame; json is at most WS_MESSAGE_MAX. user_id and order_id are cut at 40 bytes. */
 struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id);
-/* The same event as bytes for streams: id, event and data. message is not shared yet. */
+/* The same event as bytes for streams: id and data. message is not shared yet. */
 void ws_message_set_plain(struct ws_message *message, struct text bytes);
 /* Bytes that are frames already. */
 struct ws_message *ws_message_of_frames(struct text frames);

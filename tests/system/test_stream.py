@@ -45,7 +45,8 @@ class Stream(threading.Thread):
                     name, value = line.split(": ", 1)
                     fields[name] = value
                 elif fields:
-                    self.events.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
+                    event = json.loads(fields["data"])
+                    self.events.append((int(fields["id"]), event["type"], event))
                     fields = {}
         except (OSError, ValueError):
             pass  # closed by this side
