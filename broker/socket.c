@@ -219,6 +219,12 @@ void *socket_open(const struct socket_settings *settings, const char *address, c
 
 bool socket_bind(void *socket, const char *address, char *message, size_t size)
 {
+    static const char named[] = "tcp://localhost:";
+    char numeric[BUS_ADDRESS_SIZE];
+    if (strncmp(address, named, sizeof named - 1) == 0) { /* libzmq binds to numbers and interfaces, not to names */
+        snprintf(numeric, sizeof numeric, "tcp://127.0.0.1:%.200s", address + sizeof named - 1);
+        address = numeric;
+    }
     if (zmq_bind(socket, address) != 0) {
         snprintf(message, size, "cannot bind %.200s: %s", address, zmq_strerror(zmq_errno()));
         return false;

@@ -115,6 +115,13 @@ static void test_options_and_a_taken_address(void **state)
     assert_non_null(strstr(message, "inproc://one"));
     socket_close(&socket, 0);
     assert_null(socket);
+    socket = socket_open(&settings, "tcp://localhost:*", message, sizeof message);
+    char endpoint[64];
+    size = sizeof endpoint;
+    assert_non_null(socket);
+    assert_int_equal(zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size), 0);
+    assert_memory_equal(endpoint, "tcp://127.0.0.1:", 16);
+    socket_close(&socket, 0);
     bus_context_destroy(&context);
 }
 
