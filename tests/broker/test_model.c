@@ -6,7 +6,7 @@
 #include "tests/broker/harness.h"
 
 enum {
-    MODEL_STEPS = 200000,
+    MODEL_STEPS = 2000000,
     MODEL_SEED = 20240229,
     MODEL_PEERS = 6,
     MODEL_CREDIT_MAX = 5,
