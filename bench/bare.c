@@ -1,14 +1,31 @@
 /* The floor of a broker: moves messages between two ROUTERs and does nothing else. Clients on one, one worker on the
- * other. bare BASE      binds as the broker does; ends on a signal */
+ * other. bare BASE [KEYS]      binds as the broker does, with the broker's key from the folder KEYS, but lets in
+ * everybody who knows its public half; ends on a signal */
 #include <stdio.h>
 #include <string.h>
 #include <zmq.h>
 
 #include "lib/bus/address.h"
+#include "lib/bus/key_files.h"
 
 enum { ID_MAX_SIZE = 64, MESSAGES_PER_PASS = 64, HIGH_WATER = 10000 };
 
-static void *router_open(void *context, const char *base, enum bus_socket which)
+static bool server_keys_set(void *socket, const char *keys)
+{
+    struct key_pair pair;
+    char why[256];
+    int on = 1;
+    if (!key_pair_load(keys, KEY_BROKER_NAME, &pair, why, sizeof why)) {
+        fprintf(stderr, "bare: %s\n", why);
+        return false;
+    }
+    bool set = zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) == 0 &&
+               zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, pair.secret_key, KEY_TEXT_SIZE) == 0;
+    key_pair_forget(&pair);
+    return set;
+}
+
+static void *router_open(void *context, const char *base, const char *keys, enum bus_socket which)
 {
     char address[BUS_ADDRESS_SIZE];
     int high_water = HIGH_WATER, linger = 0, backlog = 512;
@@ -17,6 +34,9 @@ static void *router_open(void *context, const char *base, enum bus_socket which)
     zmq_setsockopt(socket, ZMQ_RCVHWM, &high_water, sizeof high_water);
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt(socket, ZMQ_BACKLOG, &backlog, sizeof backlog);
+    if (keys && !server_keys_set(socket, keys)) {
+        return NULL;
+    }
     if (!bus_address(base, which, address) || zmq_bind(socket, address) != 0) {
         fprintf(stderr, "bare: cannot bind below %s\n", base);
         return NULL;
@@ -88,15 +108,16 @@ static bool reply_move(void *workers, void *clients, struct worker *worker)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2) {
-        fprintf(stderr, "usage: bare BASE\n");
+    if (argc != 2 && argc != 3) {
+        fprintf(stderr, "usage: bare BASE [KEYS]\n");
         return 2;
     }
     void *context = zmq_ctx_new();
     struct worker worker = {.size = 0};
     zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 65535);
-    void *clients = router_open(context, argv[1], BUS_CLIENTS);
-    void *workers = router_open(context, argv[1], BUS_WORKERS);
+    const char *keys = argc == 3 ? argv[2] : NULL;
+    void *clients = router_open(context, argv[1], keys, BUS_CLIENTS);
+    void *workers = router_open(context, argv[1], keys, BUS_WORKERS);
     if (!clients || !workers) {
         return 1;
     }

@@ -1,9 +1,14 @@
 /* Both ends of a way that is measured: direct (DEALER to ROUTER), bare (through the bare forwarder), broker (through
- * ours). load worker MODE BASE                           answers until it is killed load client MODE BASE IN_FLIGHT
- * SECONDS         prints requests a second, median and 99 % latency in
- *                                                     microseconds, and how many there were, warm-up included load idle
- * MODE BASE COUNT COUNT peers that say nothing; prints "ready", ends with its input load churn MODE BASE COUNT COUNT
- * peers one after the other; every tenth one leaves without a word */
+ * ours).
+ *
+ *     load worker MODE BASE [1 0 KEYS]               answers until it is killed
+ *     load client MODE BASE IN_FLIGHT SECONDS [KEYS] prints requests a second, median and 99 % latency in microseconds,
+ *                                                    and how many there were, warm-up included
+ *     load idle MODE BASE COUNT                      COUNT peers that say nothing; prints "ready", ends with its input
+ *     load churn MODE BASE COUNT                     COUNT peers one after the other; every tenth one leaves without
+ *                                                    a word
+ *
+ * KEYS is a folder with the keys of client, worker and broker: then it is CURVE. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +37,13 @@ enum {
 enum mode { MODE_DIRECT, MODE_BARE, MODE_BROKER, MODE_COUNT };
 static const char *const mode_names[MODE_COUNT] = {"direct", "bare", "broker"};
 
+struct way {
+    enum mode mode;
+    void *context;
+    const char *base;
+    struct credentials credentials; /* of this end; known with CURVE only */
+};
+
 /* One end of the way. */
 struct line {
     enum mode mode;
@@ -43,15 +55,21 @@ struct line {
 
 static const struct hello_service echo_service = {.name = {"bench", 5}, .credit = CREDIT};
 
-static void *socket_open(void *context, int type, const char *address, bool binds)
+static void *socket_open(const struct way *way, int type, const char *address, bool binds)
 {
-    int high_water = HIGH_WATER, linger = 0, immediate = 1;
-    void *socket = zmq_socket(context, type);
+    int high_water = HIGH_WATER, linger = 0, immediate = 1, on = 1;
+    void *socket = zmq_socket(way->context, type);
     ASSERT(socket != NULL);
     zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof high_water);
     zmq_setsockopt(socket, ZMQ_RCVHWM, &high_water, sizeof high_water);
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof linger);
     zmq_setsockopt(socket, ZMQ_IMMEDIATE, &immediate, sizeof immediate);
+    if (!binds) {
+        credentials_set(&way->credentials, socket, address);
+    } else if (way->credentials.known) {
+        ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &on, sizeof on) == 0);
+        ASSERT(zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, way->credentials.own.secret_key, KEY_TEXT_SIZE) == 0);
+    }
     ASSERT((binds ? zmq_bind(socket, address) : zmq_connect(socket, address)) == 0);
     return socket;
 }
@@ -65,16 +83,18 @@ static void patiently_send(void *socket, const char *bytes, size_t size)
     }
 }
 
-static void session_begin(struct line *line, void *context, const char *address, bool worker, int64_t heartbeat_ms)
+static void session_begin(struct line *line, const struct way *way, const char *address, bool worker,
+                          int64_t heartbeat_ms)
 {
     struct message message;
     int64_t until_ms = clock_now_ms() + START_MS;
-    line->settings = (struct peer_settings){.context = context,
+    line->settings = (struct peer_settings){.context = way->context,
                                             .role = worker ? "worker" : "gateway",
                                             .instance = worker ? "bench-worker" : "bench-client",
                                             .services = worker ? &echo_service : NULL,
                                             .service_count = worker,
-                                            .heartbeat_ms = heartbeat_ms};
+                                            .heartbeat_ms = heartbeat_ms,
+                                            .credentials = &way->credentials};
     peer_open(&line->peer, &line->settings, address);
     while (!line->peer.up) {
         zmq_pollitem_t item = {.socket = line->peer.socket, .events = peer_poll_events(&line->peer)};
@@ -88,18 +108,18 @@ static void session_begin(struct line *line, void *context, const char *address,
     line->socket = line->peer.socket;
 }
 
-static void line_open(struct line *line, enum mode mode, void *context, const char *base, bool worker,
-                      int64_t heartbeat_ms)
+static void line_open(struct line *line, const struct way *way, bool worker, int64_t heartbeat_ms)
 {
+    enum mode mode = way->mode;
     char address[BUS_ADDRESS_SIZE];
     *line = (struct line){.mode = mode, .with_id = worker && mode != MODE_BROKER};
-    ASSERT(bus_address(base, worker || mode == MODE_DIRECT ? BUS_WORKERS : BUS_CLIENTS, address));
+    ASSERT(bus_address(way->base, worker || mode == MODE_DIRECT ? BUS_WORKERS : BUS_CLIENTS, address));
     if (mode == MODE_BROKER) {
-        session_begin(line, context, address, worker, heartbeat_ms);
+        session_begin(line, way, address, worker, heartbeat_ms);
         return;
     }
     bool binds = worker && mode == MODE_DIRECT;
-    line->socket = socket_open(context, binds ? ZMQ_ROUTER : ZMQ_DEALER, address, binds);
+    line->socket = socket_open(way, binds ? ZMQ_ROUTER : ZMQ_DEALER, address, binds);
     if (!binds && (worker || mode == MODE_BARE)) {
         patiently_send(line->socket, "x", 1); /* I am here */
     }
@@ -278,24 +298,24 @@ static void client_run(struct line *line, int in_flight, double seconds)
 
 /* ---- many peers ---- */
 
-static int idle_run(enum mode mode, void *context, const char *base, int count)
+static int idle_run(const struct way *way, int count)
 {
     char byte;
     struct line *lines = mem_alloc_array((size_t)count, sizeof *lines);
     for (int i = 0; i < count; i++) {
-        line_open(&lines[i], mode, context, base, false, IDLE_HEARTBEAT_MS);
+        line_open(&lines[i], way, false, IDLE_HEARTBEAT_MS);
     }
     puts("ready");
     fflush(stdout);
     return read(STDIN_FILENO, &byte, 1) == 0 ? 0 : 1;
 }
 
-static int churn_run(enum mode mode, void *context, const char *base, int count)
+static int churn_run(const struct way *way, int count)
 {
     for (int i = 0; i < count; i++) {
         struct line line;
-        line_open(&line, mode, context, base, false, IDLE_HEARTBEAT_MS / 60);
-        if (mode == MODE_BROKER && i % SILENT_EVERY) {
+        line_open(&line, way, false, IDLE_HEARTBEAT_MS / 60);
+        if (way->mode == MODE_BROKER && i % SILENT_EVERY) {
             peer_close(&line.peer);
         } else {
             zmq_close(line.socket);
@@ -306,7 +326,7 @@ static int churn_run(enum mode mode, void *context, const char *base, int count)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: load worker|client|idle|churn direct|bare|broker BASE [COUNT [SECONDS]]\n");
+    fprintf(stderr, "usage: load worker|client|idle|churn direct|bare|broker BASE [COUNT [SECONDS [KEYS]]]\n");
     return 2;
 }
 
@@ -319,6 +339,20 @@ static void files_raise(void)
     }
 }
 
+/* The pair of this end, and the broker's public key. Who binds has the broker's pair. */
+static bool keys_load(struct way *way, const char *keys, bool worker)
+{
+    char why[256];
+    const char *name = !worker ? "client" : way->mode == MODE_DIRECT ? KEY_BROKER_NAME : "worker";
+    if (!key_pair_load(keys, name, &way->credentials.own, why, sizeof why) ||
+        !key_public_of(keys, KEY_BROKER_NAME, way->credentials.broker, why, sizeof why)) {
+        fprintf(stderr, "load: %s\n", why);
+        return false;
+    }
+    way->credentials.known = true;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     enum mode mode = MODE_DIRECT;
@@ -329,19 +363,21 @@ int main(int argc, char **argv)
         return usage();
     }
     files_raise();
-    void *context = bus_context_new();
+    struct way way = {.mode = mode, .context = bus_context_new(), .base = argv[3]};
     int count = argc > 4 ? atoi(argv[4]) : 1;
     bool worker = strcmp(argv[1], "worker") == 0;
     if (strcmp(argv[1], "idle") == 0 || strcmp(argv[1], "churn") == 0) {
-        int status =
-            argv[1][0] == 'i' ? idle_run(mode, context, argv[3], count) : churn_run(mode, context, argv[3], count);
+        int status = argv[1][0] == 'i' ? idle_run(&way, count) : churn_run(&way, count);
         _exit(status); /* as a crash would: nobody says goodbye */
     }
     if (!worker && strcmp(argv[1], "client") != 0) {
         return usage();
     }
+    if (argc > 6 && !keys_load(&way, argv[6], worker)) {
+        return 1;
+    }
     struct line line;
-    line_open(&line, mode, context, argv[3], worker, 1000);
+    line_open(&line, &way, worker, 1000);
     if (worker) {
         worker_run(&line);
     }
