@@ -142,7 +142,7 @@ int ws_client_read_close(struct ws_reader *reader, char *reason)
     assert_true(frame.fin && !frame.masked && frame.size <= 125 && frame.size != 1);
     int code = frame.size ? (uint8_t)frame.payload[0] << 8 | (uint8_t)frame.payload[1] : 1005;
     if (reason) {
-        strcpy(reason, frame.size ? frame.payload + 2 : "");
+        snprintf(reason, 124, "%s", frame.size ? frame.payload + 2 : "");
     }
     ws_client_frame(reader->fd, 0x88, frame.payload, frame.size);
     assert_false(ws_client_read(reader, &frame));
