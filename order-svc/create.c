@@ -162,18 +162,16 @@ static enum err place(struct call *call, struct create *create, const struct pro
         return e;
     }
     order_fill(call, create, &bill, &order);
-    e = order_store_place(store_of(call), &order, text_of(create->fingerprint), fault, &taken);
+    struct event_new event = order_event_make(&order, EVENT_ORDER_PLACED, call_meta(call), call_arena(call));
+    e = order_store_place(store_of(call), &order, text_of(create->fingerprint), &event, fault, &taken);
     if (e != ERR_NONE) {
         return e;
     }
     if (taken) {
         return answer_taken(call, create, true, out);
     }
-    e = order_event_add(call, EVENT_ORDER_PLACED, &order);
-    if (e == ERR_NONE) {
-        *out = order;
-    }
-    return e;
+    *out = order;
+    return ERR_NONE;
 }
 
 /* ---- reserving ---- */

@@ -10,7 +10,7 @@
 struct order_desk {
     struct sqlite_db *db;
     struct order_store *store;
-    struct outbox *outbox;                 /* NULL on loops that only read */
+    struct outbox *outbox;
     const struct order_settings *settings; /* borrowed */
     int64_t settle_after_ms;               /* product-svc did not answer: not before this (clock_now_ms) */
 };
@@ -37,7 +37,8 @@ enum err tombstones_purge(struct call *call, void *argument);
 
 /* ---- events.c ---- */
 
-/* Stores the event of the order's present version with the running transaction. */
-MUST_USE enum err order_event_add(struct call *call, enum event_type type, const struct order *order);
+/* The event of the order's present version; its texts lie in the order and in the arena. */
+struct event_new order_event_make(const struct order *order, enum event_type type, const struct call_meta *meta,
+                                  struct arena *arena);
 
 #endif

@@ -37,11 +37,9 @@ static struct text public_payload(const struct order *order, struct arena *arena
     return record_pack_in(&order_event_record, &event, arena);
 }
 
-enum err order_event_add(struct call *call, enum event_type type, const struct order *order)
+struct event_new order_event_make(const struct order *order, enum event_type type, const struct call_meta *meta,
+                                  struct arena *arena)
 {
-    struct order_desk *desk = call_state(call);
-    struct arena *arena = call_arena(call);
-    const struct call_meta *meta = call_meta(call);
     struct event_new event = {.id = event_id(order, arena),
                               .type = text_of(event_info(type)->type),
                               .subject = order->id,
@@ -57,5 +55,5 @@ enum err order_event_add(struct call *call, enum event_type type, const struct o
         event.traceparent = meta->traceparent;
         set_has(event_new, &event, traceparent);
     }
-    return outbox_add(desk->outbox, call, &event);
+    return event;
 }

@@ -64,8 +64,8 @@ static enum err step_store(struct call *call, const struct order *before, const 
     if (rule->settles) {
         due = rule->step == HOLD_RELEASE ? HOLDS_RELEASE_DUE : HOLDS_COMMIT_DUE;
     }
-    enum err e = order_store_change(desk->store, after, due, call_fault(call));
-    return e == ERR_NONE ? order_event_add(call, rule->event, after) : e;
+    struct event_new event = order_event_make(after, rule->event, call_meta(call), call_arena(call));
+    return order_store_change(desk->store, after, due, &event, call_fault(call));
 }
 
 /* Cancelled first, durably; then the pieces go back; then the client hears of it. */

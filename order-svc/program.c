@@ -19,7 +19,7 @@ static enum err desk_open(struct service_loop *loop, const void *config, struct 
         return e;
     }
     desk->store = order_store_sqlite_new(desk->db);
-    desk->outbox = writer ? outbox_new(desk->db) : NULL;
+    desk->outbox = outbox_new(desk->store->outbox);
     desk->settings = settings;
     *out = (struct loop_store){.state = desk, .unit = &sqlite_unit, .store = desk->db};
     return ERR_NONE;
@@ -29,9 +29,7 @@ static void desk_close(struct service_loop *loop, void *state)
 {
     struct order_desk *desk = state;
     (void)loop;
-    if (desk->outbox) {
-        outbox_destroy(&desk->outbox);
-    }
+    outbox_destroy(&desk->outbox);
     order_store_destroy(&desk->store);
     sqlite_db_destroy(&desk->db);
     mem_free(desk);
@@ -40,16 +38,14 @@ static void desk_close(struct service_loop *loop, void *state)
 static void desk_committed(struct service_loop *loop, void *state)
 {
     struct order_desk *desk = state;
-    if (desk->outbox) {
-        outbox_relay(loop, desk->outbox);
-    }
+    outbox_relay(loop, desk->outbox);
 }
 
 static enum err outbox_look(struct call *call, void *argument)
 {
     struct order_desk *desk = call_state(call);
     (void)argument;
-    outbox_relay(call_loop(call), desk->outbox);
+    outbox_sweep(call_loop(call), desk->outbox);
     return ERR_NONE;
 }
 

@@ -7,9 +7,9 @@ enum err order_store_find(struct order_store *self, struct text id, struct arena
 }
 
 enum err order_store_place(struct order_store *self, const struct order *order, struct text fingerprint,
-                           struct fault *fault, bool *out_taken)
+                           const struct event_new *event, struct fault *fault, bool *out_taken)
 {
-    return self->ops->place(self, order, fingerprint, fault, out_taken);
+    return self->ops->place(self, order, fingerprint, event, fault, out_taken);
 }
 
 enum err order_store_refuse(struct order_store *self, struct text id, const struct order_entry *tombstone,
@@ -19,9 +19,9 @@ enum err order_store_refuse(struct order_store *self, struct text id, const stru
 }
 
 enum err order_store_change(struct order_store *self, const struct order *order, enum holds_due due,
-                            struct fault *fault)
+                            const struct event_new *event, struct fault *fault)
 {
-    return self->ops->change(self, order, due, fault);
+    return self->ops->change(self, order, due, event, fault);
 }
 
 enum err order_store_release(struct order_store *self, struct text id, struct fault *fault)

@@ -1,11 +1,13 @@
 /* Where orders are kept. One document (row) an order id, and it is the only arbiter of the saga: an id is placed, or
  * refused (a tombstone with the answer), or void (a tombstone without one), and whoever inserts first decides.
  *
- * Each verb is one atomic act inside the running unit of work. There is no generic update. Texts that come out lie in
- * the arena. On failure the fault is set and out is untouched. */
+ * Each verb is one atomic act inside the running unit of work. There is no generic update. An event (NULL: none) goes
+ * into the outbox with what caused it. Texts that come out lie in the arena. On failure the fault is set and out is
+ * untouched. */
 #ifndef ZMART_ORDER_STORE_H
 #define ZMART_ORDER_STORE_H
 
+#include "lib/store/outbox.h"
 #include "proto/fault.h"
 #include "proto/order.h"
 
@@ -46,11 +48,12 @@ struct order_store;
 struct order_store_ops {
     enum err (*find)(struct order_store *self, struct text id, struct arena *arena, struct fault *fault,
                      struct order_entry *out);
-    enum err (*place)(struct order_store *self, const struct order *order, struct text fingerprint, struct fault *fault,
-                      bool *out_taken);
+    enum err (*place)(struct order_store *self, const struct order *order, struct text fingerprint,
+                      const struct event_new *event, struct fault *fault, bool *out_taken);
     enum err (*refuse)(struct order_store *self, struct text id, const struct order_entry *tombstone, int64_t now_ms,
                        struct fault *fault, bool *out_taken);
-    enum err (*change)(struct order_store *self, const struct order *order, enum holds_due due, struct fault *fault);
+    enum err (*change)(struct order_store *self, const struct order *order, enum holds_due due,
+                       const struct event_new *event, struct fault *fault);
     enum err (*release)(struct order_store *self, struct text id, struct fault *fault);
     enum err (*page)(struct order_store *self, const struct order_page_query *query, struct arena *arena,
                      struct fault *fault, struct order_row_list *out);
@@ -64,22 +67,24 @@ struct order_store_ops {
 /* The first member of every implementation. */
 struct order_store {
     const struct order_store_ops *ops;
+    struct outbox_source *outbox; /* where the events of its verbs wait; owned */
 };
 
 /* What is under this id; kind ABSENT if nothing is. */
 MUST_USE enum err order_store_find(struct order_store *self, struct text id, struct arena *arena, struct fault *fault,
                                    struct order_entry *out);
-/* Inserts a new order, whose holds are to be confirmed. taken: the id has a document already, nothing was done. */
+/* Inserts a new order, whose holds are to be confirmed, with its event. taken: the id has a document already, nothing
+ * was done. */
 MUST_USE enum err order_store_place(struct order_store *self, const struct order *order, struct text fingerprint,
-                                    struct fault *fault, bool *out_taken);
+                                    const struct event_new *event, struct fault *fault, bool *out_taken);
 /* Inserts a tombstone, so that the id can never be placed. REFUSED (fingerprint and answer) or VOID; due is NOTHING or
  * RELEASE. taken as above. */
 MUST_USE enum err order_store_refuse(struct order_store *self, struct text id, const struct order_entry *tombstone,
                                      int64_t now_ms, struct fault *fault, bool *out_taken);
-/* Puts the order's next version in the place of the one before it; CONFLICT if that is not what is there. due: what its
- * holds are to become; NOTHING leaves that as it is. */
+/* Puts the order's next version in the place of the one before it, with its event; CONFLICT if that is not what is
+ * there. due: what its holds are to become; NOTHING leaves that as it is. */
 MUST_USE enum err order_store_change(struct order_store *self, const struct order *order, enum holds_due due,
-                                     struct fault *fault);
+                                     const struct event_new *event, struct fault *fault);
 /* A tombstone's holds, if there are any, are to be released (again). Does nothing to a placed order. */
 MUST_USE enum err order_store_release(struct order_store *self, struct text id, struct fault *fault);
 /* Placed orders, newest first, ties broken by id. */

@@ -4,8 +4,7 @@
 
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
-#include "lib/store/outbox.h"
-#include "lib/store/sqlite.h"
+#include "lib/store/outbox_sqlite.h"
 #include "order-svc/store.h"
 #include "proto/fault.h"
 
@@ -132,7 +131,7 @@ static enum err insert_run(struct sqlite_db *db, sqlite3_stmt *insert, struct fa
 }
 
 static enum err sqlite_place(struct order_store *self, const struct order *order, struct text fingerprint,
-                             struct fault *fault, bool *out_taken)
+                             const struct event_new *event, struct fault *fault, bool *out_taken)
 {
     struct sqlite_db *db = db_of(self);
     AUTO(arena_release) struct arena arena = {0};
@@ -151,7 +150,15 @@ static enum err sqlite_place(struct order_store *self, const struct order *order
     sqlite_bind_int_at(insert, 5, order->created_at);
     sqlite_bind_text_at(insert, 6, fingerprint);
     sqlite_bind_blob_at(insert, 7, record_pack_in(&order_record, order, &arena));
-    return insert_run(db, insert, fault, out_taken);
+    bool taken;
+    enum err e = insert_run(db, insert, fault, &taken);
+    if (e == ERR_NONE && !taken) {
+        e = outbox_sqlite_add(self->outbox, event, &arena, fault);
+    }
+    if (e == ERR_NONE) {
+        *out_taken = taken;
+    }
+    return e;
 }
 
 static enum err sqlite_refuse(struct order_store *self, struct text id, const struct order_entry *tombstone,
@@ -178,7 +185,7 @@ static enum err sqlite_refuse(struct order_store *self, struct text id, const st
 }
 
 static enum err sqlite_change(struct order_store *self, const struct order *order, enum holds_due due,
-                              struct fault *fault)
+                              const struct event_new *event, struct fault *fault)
 {
     struct sqlite_db *db = db_of(self);
     AUTO(arena_release) struct arena arena = {0};
@@ -196,7 +203,10 @@ static enum err sqlite_change(struct order_store *self, const struct order *orde
     sqlite_bind_blob_at(update, 4, record_pack_in(&order_record, order, &arena));
     bind_due(update, 5, due);
     enum err e = sqlite_run(db, update, fault);
-    return e == ERR_NONE && sqlite_changes_of(db) == 0 ? fault_set(fault, ERR_CONFLICT, NULL) : e;
+    if (e != ERR_NONE || sqlite_changes_of(db) == 0) {
+        return e == ERR_NONE ? fault_set(fault, ERR_CONFLICT, NULL) : e;
+    }
+    return outbox_sqlite_add(self->outbox, event, &arena, fault);
 }
 
 static enum err sqlite_release(struct order_store *self, struct text id, struct fault *fault)
@@ -339,6 +349,7 @@ static enum err sqlite_purge(struct order_store *self, int64_t before_ms, int li
 
 static void sqlite_destroy(struct order_store *self)
 {
+    outbox_source_destroy(&self->outbox);
     mem_free(self);
 }
 
@@ -349,7 +360,7 @@ static const struct order_store_ops sqlite_ops = {sqlite_find,    sqlite_place, 
 struct order_store *order_store_sqlite_new(struct sqlite_db *db)
 {
     struct order_store_sqlite *self = mem_alloc(sizeof *self);
-    self->base.ops = &sqlite_ops;
+    self->base = (struct order_store){&sqlite_ops, outbox_sqlite_new(db)};
     self->db = db;
     return &self->base;
 }

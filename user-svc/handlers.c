@@ -437,15 +437,13 @@ static enum err outbox_look(struct call *call, void *argument)
 {
     const struct user_state *state = call_state(call);
     (void)argument;
-    outbox_relay(call_loop(call), state->store->outbox);
+    outbox_sweep(call_loop(call), state->outbox);
     return ERR_NONE;
 }
 
 static void committed(struct service_loop *loop, void *state)
 {
-    if (service_loop_index(loop) == 0) {
-        outbox_relay(loop, ((struct user_state *)state)->store->outbox);
-    }
+    outbox_relay(loop, ((struct user_state *)state)->outbox);
 }
 
 static const struct service_timer timers[] = {{"outbox", OUTBOX_EVERY_MS, TIMER_BUDGET_MS, outbox_look},

@@ -81,10 +81,6 @@ enum err session_deny(struct call *call, struct denial *denial, struct text subj
     const struct call_meta *meta = call_meta(call);
     char id[IDENT_SIZE];
     denial->expires_at = denial->before + state->config->token_ttl_s * 1000 + DENIAL_MARGIN_MS;
-    enum err e = user_store_denial_add(state->store, denial, call_arena(call), call_fault(call));
-    if (e != ERR_NONE) {
-        return answer(call, e);
-    }
     event_name(call, subject, id);
     struct event_new event = {.id = text_of(id),
                               .type = text_of(event_info(EVENT_SESSION_ENDED)->type),
@@ -97,7 +93,7 @@ enum err session_deny(struct call *call, struct denial *denial, struct text subj
         event.traceparent = meta->traceparent;
         set_has(event_new, &event, traceparent);
     }
-    return outbox_add(state->store->outbox, call, &event);
+    return answer(call, user_store_denial_add(state->store, denial, &event, call_arena(call), call_fault(call)));
 }
 
 enum err session_finish(struct call *call, struct text session_id, struct text user_id)

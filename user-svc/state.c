@@ -18,6 +18,7 @@ static void state_destroy(struct user_state *state)
     }
     token_signer_destroy(&state->signer);
     throttle_destroy(&state->throttle);
+    outbox_destroy(&state->outbox);
     user_store_destroy(&state->store);
     sodium_memzero(state, sizeof *state);
     mem_free(state);
@@ -136,8 +137,9 @@ enum err user_state_open(struct service_loop *loop, const void *config, struct f
     if (e == ERR_NONE) {
         e = user_store_open_sqlite(&settings->store, writer, env->metrics, fault, &state->store);
     }
-    if (e == ERR_NONE && writer) {
-        e = secrets_open(state, fault);
+    if (e == ERR_NONE) {
+        state->outbox = outbox_new(state->store->outbox);
+        e = writer ? secrets_open(state, fault) : ERR_NONE;
     }
     if (e != ERR_NONE) {
         state_destroy(state);

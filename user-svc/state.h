@@ -15,6 +15,7 @@ struct user_state {
     const struct user_config *config; /* borrowed */
     const struct log *log;            /* borrowed */
     struct user_store *store;         /* owned, as all below */
+    struct outbox *outbox;
     struct password_policy password_policy;
     struct session_policy session_policy;
     struct password_cost password_cost;

@@ -3,7 +3,8 @@
  *
  * Answers and errors: NOT_FOUND, CONFLICT, EMAIL_TAKEN and LAST_ADMIN are answers of a verb that names them below and
  * leave the fault alone; anything else is the store's own trouble and has set it. Out parameters are untouched unless
- * ERR_NONE is returned. Texts that come out are in the arena. Hashes are raw bytes in a text. */
+ * ERR_NONE is returned. Texts that come out are in the arena. Hashes are raw bytes in a text. An event (NULL: none) goes
+ * into the outbox with what caused it. */
 #ifndef ZMART_USER_STORE_H
 #define ZMART_USER_STORE_H
 
@@ -159,8 +160,8 @@ struct user_sweep {
       (self, in, fault, out))                                                                                          \
     V(token_good, (struct user_store * self, const struct token_check *in, struct fault *fault, bool *out),            \
       (self, in, fault, out))                                                                                          \
-    V(denial_add, (struct user_store * self, const struct denial *in, struct arena *arena, struct fault *fault),       \
-      (self, in, arena, fault))                                                                                        \
+    V(denial_add, (struct user_store * self, const struct denial *in, const struct event_new *event,                   \
+                   struct arena *arena, struct fault *fault), (self, in, event, arena, fault))                         \
     V(denial_list, (struct user_store * self, int64_t now_ms, struct arena *arena, struct fault *fault,                \
                     struct denial_list *out), (self, now_ms, arena, fault, out))                                       \
     V(ticket_add, (struct user_store * self, const struct ticket *in, struct fault *fault, bool *out),                 \
@@ -190,7 +191,7 @@ struct user_store {
     const struct user_store_ops *ops;
     const struct unit_of_work *unit;
     void *unit_store;      /* first argument of unit's functions */
-    struct outbox *outbox; /* events are stored with their cause */
+    struct outbox_source *outbox; /* where the events of its verbs wait; owned */
 };
 
 USER_STORE_VERBS(USER_STORE_FUNCTION)

@@ -354,7 +354,7 @@ static enum err shop_is_founded(struct user_store *self, struct fault *fault, bo
 static void store_destroy(struct user_store **self)
 {
     struct user_store_sqlite *store = (struct user_store_sqlite *)*self;
-    outbox_destroy(&store->store.outbox);
+    outbox_source_destroy(&store->store.outbox);
     sqlite_db_destroy(&store->db);
     mem_free(store);
     *self = NULL;
@@ -397,7 +397,7 @@ enum err user_store_open_sqlite(const struct store_config *config, bool writer, 
     struct user_store_sqlite *store = mem_alloc(sizeof *store);
     store->db = db;
     store->store = (struct user_store){
-        .ops = &sqlite_ops, .unit = &sqlite_unit, .unit_store = db, .outbox = outbox_new(db)};
+        .ops = &sqlite_ops, .unit = &sqlite_unit, .unit_store = db, .outbox = outbox_sqlite_new(db)};
     *out = &store->store;
     return ERR_NONE;
 }

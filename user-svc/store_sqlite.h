@@ -2,6 +2,7 @@
 #ifndef ZMART_USER_STORE_SQLITE_H
 #define ZMART_USER_STORE_SQLITE_H
 
+#include "lib/store/outbox_sqlite.h"
 #include "user-svc/store.h"
 
 struct user_store_sqlite {
@@ -24,7 +25,8 @@ enum err sqlite_session_get(struct user_store *self, struct text id, struct aren
 enum err sqlite_session_rotate(struct user_store *self, const struct session_move *in, struct fault *fault);
 enum err sqlite_session_end(struct user_store *self, const struct session_end *in, struct fault *fault, int64_t *out);
 enum err sqlite_token_good(struct user_store *self, const struct token_check *in, struct fault *fault, bool *out);
-enum err sqlite_denial_add(struct user_store *self, const struct denial *in, struct arena *arena, struct fault *fault);
+enum err sqlite_denial_add(struct user_store *self, const struct denial *in, const struct event_new *event,
+                           struct arena *arena, struct fault *fault);
 enum err sqlite_denial_list(struct user_store *self, int64_t now_ms, struct arena *arena, struct fault *fault,
                             struct denial_list *out);
 enum err sqlite_ticket_add(struct user_store *self, const struct ticket *in, struct fault *fault, bool *out);

@@ -127,7 +127,8 @@ enum err sqlite_token_good(struct user_store *self, const struct token_check *in
 
 /* ---- denials ---- */
 
-enum err sqlite_denial_add(struct user_store *self, const struct denial *in, struct arena *arena, struct fault *fault)
+enum err sqlite_denial_add(struct user_store *self, const struct denial *in, const struct event_new *event,
+                           struct arena *arena, struct fault *fault)
 {
     sqlite3_stmt *insert = sqlite_prepare(
         user_db(self),
@@ -137,7 +138,8 @@ enum err sqlite_denial_add(struct user_store *self, const struct denial *in, str
         return fault->code;
     }
     sqlite_bind_record(insert, &denial_record, in, arena);
-    return user_run(self, insert, fault, NULL);
+    enum err e = user_run(self, insert, fault, NULL);
+    return e == ERR_NONE ? outbox_sqlite_add(self->outbox, event, arena, fault) : e;
 }
 
 enum err sqlite_denial_list(struct user_store *self, int64_t now_ms, struct arena *arena, struct fault *fault,

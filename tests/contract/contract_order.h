@@ -140,7 +140,7 @@ static struct order_entry entry_found(struct contract_shop *shop, struct text id
 static bool taken_by_order(struct contract_shop *shop, const struct order *order, const char *fingerprint)
 {
     bool taken;
-    assert_int_equal(order_store_place(shop->store, order, text_of(fingerprint), &shop->fault, &taken), ERR_NONE);
+    assert_int_equal(order_store_place(shop->store, order, text_of(fingerprint), NULL, &shop->fault, &taken), ERR_NONE);
     return taken;
 }
 
@@ -245,25 +245,86 @@ static void test_change_is_compare_and_set(void **state)
     shop_begin(shop);
     assert_false(taken_by_order(shop, &order, "f-1"));
     struct order confirmed = order_moved(&order, ORDER_CONFIRMED);
-    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, &shop->fault), ERR_NONE);
+    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, NULL, &shop->fault), ERR_NONE);
     assert_int_equal(entry_found(shop, order.id).due, HOLDS_CONFIRM_DUE); /* still */
     struct order_entry entry = entry_found(shop, order.id);
     assert_same_order(shop, &entry.order, &confirmed);
     /* the same version again, one that is too new, and what is not there */
-    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_RELEASE_DUE, &shop->fault), ERR_CONFLICT);
+    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
     struct order later = order_moved(&confirmed, ORDER_SHIPPED);
     later.version++;
-    assert_int_equal(order_store_change(shop->store, &later, HOLDS_RELEASE_DUE, &shop->fault), ERR_CONFLICT);
+    assert_int_equal(order_store_change(shop->store, &later, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
     struct order absent = order_made(shop, 2, "usr_1", 1000);
     absent.version = 2;
-    assert_int_equal(order_store_change(shop->store, &absent, HOLDS_RELEASE_DUE, &shop->fault), ERR_CONFLICT);
+    assert_int_equal(order_store_change(shop->store, &absent, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
     assert_false(taken_by_tombstone(shop, absent.id, ORDER_REFUSED, HOLDS_NOTHING_DUE, 7));
-    assert_int_equal(order_store_change(shop->store, &absent, HOLDS_RELEASE_DUE, &shop->fault), ERR_CONFLICT);
+    assert_int_equal(order_store_change(shop->store, &absent, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
     later.version--;
-    assert_int_equal(order_store_change(shop->store, &later, HOLDS_COMMIT_DUE, &shop->fault), ERR_NONE);
+    assert_int_equal(order_store_change(shop->store, &later, HOLDS_COMMIT_DUE, NULL, &shop->fault), ERR_NONE);
     assert_int_equal(entry_found(shop, order.id).due, HOLDS_COMMIT_DUE);
     assert_int_equal(entry_found(shop, order.id).order.version, 3);
     assert_true(text_is(entry_found(shop, order.id).fingerprint, "f-1"));
+    shop_commit(shop);
+}
+
+static struct event_new event_made(const struct order *order, const char *id)
+{
+    return (struct event_new){.id = text_of(id),
+                              .type = TEXT("order.placed"),
+                              .subject = order->id,
+                              .source = TEXT("order-svc"),
+                              .time = order->updated_at};
+}
+
+/* Hands over what waits; it must be these events of the order, in this order. */
+static void assert_events(struct contract_shop *shop, const struct order *order, const char *const *ids, uint32_t count)
+{
+    struct outbox_source *outbox = shop->store->outbox;
+    struct outbox_page page = {0};
+    shop_begin(shop);
+    assert_int_equal(outbox->ops->look(outbox, &shop->arena, &shop->fault, &page), ERR_NONE);
+    assert_int_equal(page.append.events.count, count);
+    assert_false(page.more);
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(text_is(page.append.events.items[i].id, ids[i]));
+        assert_true(text_equal(page.append.events.items[i].subject, order->id));
+    }
+    if (count > 0) {
+        assert_int_equal(outbox->ops->clear(outbox, &page, &shop->fault), ERR_NONE);
+    }
+    shop_commit(shop);
+}
+
+/* An event is there if and only if its cause is. */
+static void test_events_lie_with_their_cause(void **state)
+{
+    struct contract_shop *shop = *state;
+    struct order order = order_made(shop, 1, "usr_1", 1000), confirmed = order_moved(&order, ORDER_CONFIRMED);
+    struct event_new placed = event_made(&order, "evt_1"), again = event_made(&order, "evt_x");
+    struct event_new moved = event_made(&confirmed, "evt_2"), shipped = event_made(&confirmed, "evt_3");
+    bool taken;
+    assert_events(shop, &order, NULL, 0);
+    shop_begin(shop);
+    assert_int_equal(order_store_place(shop->store, &order, TEXT("f-1"), &placed, &shop->fault, &taken), ERR_NONE);
+    assert_int_equal(order_store_place(shop->store, &order, TEXT("f-1"), &again, &shop->fault, &taken), ERR_NONE);
+    assert_true(taken);
+    shop_commit(shop);
+    shop_begin(shop);
+    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, &moved, &shop->fault), ERR_NONE);
+    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, &again, &shop->fault),
+                     ERR_CONFLICT);
+    shop_commit(shop);
+    assert_true(shop->store->outbox->waiting);
+    assert_events(shop, &order, (const char *const[]){"evt_1", "evt_2"}, 2);
+    assert_events(shop, &order, NULL, 0);
+    struct order last = order_moved(&confirmed, ORDER_SHIPPED);
+    shop_begin(shop);
+    assert_int_equal(order_store_change(shop->store, &last, HOLDS_COMMIT_DUE, &shipped, &shop->fault), ERR_NONE);
+    shop_commit(shop);
+    assert_events(shop, &order, (const char *const[]){"evt_3"}, 1);
+    shop_begin(shop);
+    struct order_entry entry = entry_found(shop, order.id);
+    assert_same_order(shop, &entry.order, &last);
     shop_commit(shop);
 }
 
@@ -304,7 +365,7 @@ static void test_due_until_settled(void **state)
     assert_int_equal(list.items[2].step, HOLD_RELEASE);
     /* cancelled while product-svc was being told of the confirmation: that remains to be told */
     struct order cancelled = order_moved(&older, ORDER_CANCELLED);
-    assert_int_equal(order_store_change(shop->store, &cancelled, HOLDS_RELEASE_DUE, &shop->fault), ERR_NONE);
+    assert_int_equal(order_store_change(shop->store, &cancelled, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_NONE);
     assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
     assert_int_equal(entry_found(shop, older.id).due, HOLDS_RELEASE_DUE);
     assert_int_equal(entry_found(shop, younger.id).due, HOLDS_NOTHING_DUE);
@@ -371,7 +432,7 @@ static void test_pages(void **state)
         assert_false(taken_by_order(shop, &all[i], "f-1"));
         if (i % 4 == 1) {
             all[i] = order_moved(&all[i], ORDER_CANCELLED);
-            assert_int_equal(order_store_change(shop->store, &all[i], HOLDS_RELEASE_DUE, &shop->fault), ERR_NONE);
+            assert_int_equal(order_store_change(shop->store, &all[i], HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_NONE);
         }
     }
     assert_false(taken_by_tombstone(shop, TEXT("ord_r"), ORDER_REFUSED, HOLDS_NOTHING_DUE, 1001));
@@ -443,6 +504,7 @@ static void test_rolled_back_is_gone(void **state)
 #define CONTRACT_TESTS                                                                                                 \
     CONTRACT_TEST(test_absent), CONTRACT_TEST(test_placed_is_found_whole), CONTRACT_TEST(test_tombstones_are_found),   \
         CONTRACT_TEST(test_first_insert_decides), CONTRACT_TEST(test_change_is_compare_and_set),                       \
+        CONTRACT_TEST(test_events_lie_with_their_cause),                                                               \
         CONTRACT_TEST(test_release_is_for_tombstones), CONTRACT_TEST(test_due_until_settled),                          \
         CONTRACT_TEST(test_pages), CONTRACT_TEST(test_purge_is_bounded_and_careful),                                   \
         CONTRACT_TEST(test_rolled_back_is_gone)

@@ -40,9 +40,9 @@ static enum err failing_find(struct order_store *self, struct text id, struct ar
 }
 
 static enum err failing_place(struct order_store *self, const struct order *order, struct text fingerprint,
-                              struct fault *fault, bool *out_taken)
+                              const struct event_new *event, struct fault *fault, bool *out_taken)
 {
-    FAILING_VERB(order_store_place(failing->inner, order, fingerprint, fault, out_taken));
+    FAILING_VERB(order_store_place(failing->inner, order, fingerprint, event, fault, out_taken));
 }
 
 static enum err failing_refuse(struct order_store *self, struct text id, const struct order_entry *tombstone,
@@ -52,9 +52,9 @@ static enum err failing_refuse(struct order_store *self, struct text id, const s
 }
 
 static enum err failing_change(struct order_store *self, const struct order *order, enum holds_due due,
-                               struct fault *fault)
+                               const struct event_new *event, struct fault *fault)
 {
-    FAILING_VERB(order_store_change(failing->inner, order, due, fault));
+    FAILING_VERB(order_store_change(failing->inner, order, due, event, fault));
 }
 
 static enum err failing_release(struct order_store *self, struct text id, struct fault *fault)
@@ -107,7 +107,7 @@ static enum err step_place(struct contract_shop *shop, struct order_store *store
     if (e != ERR_NONE || entry.kind == ORDER_PLACED) {
         return e;
     }
-    return order_store_place(store, &order, TEXT("f-1"), &shop->fault, &taken);
+    return order_store_place(store, &order, TEXT("f-1"), NULL, &shop->fault, &taken);
 }
 
 static enum err step_refuse(struct contract_shop *shop, struct order_store *store)
@@ -144,7 +144,7 @@ static enum err step_cancel(struct contract_shop *shop, struct order_store *stor
     history[0] = entry.order.history.items[0];
     entry.order.history.items = history;
     struct order moved = order_moved(&entry.order, ORDER_CANCELLED);
-    return order_store_change(store, &moved, HOLDS_RELEASE_DUE, &shop->fault);
+    return order_store_change(store, &moved, HOLDS_RELEASE_DUE, NULL, &shop->fault);
 }
 
 static enum err step_page(struct contract_shop *shop, struct order_store *store)

@@ -375,11 +375,11 @@ static void tokens_are_good_while_nothing_speaks_against_them(void **state)
     struct denial denial = {.user_id = TEXT("usr_1"), .except_session_id = TEXT("ses_1"), .before = NOW, .expires_at = NOW + 9};
     set_has(denial, &denial, user_id);
     set_has(denial, &denial, except_session_id);
-    WELL(user_store_denial_add(g->store, &denial, &g->arena, &g->fault));
+    WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
     assert_true(token_is_good(g, "ses_1", "usr_1", NOW)); /* the exception */
     denial = (struct denial){.user_id = TEXT("usr_1"), .before = NOW, .expires_at = NOW + 10};
     set_has(denial, &denial, user_id);
-    WELL(user_store_denial_add(g->store, &denial, &g->arena, &g->fault));
+    WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
     assert_false(token_is_good(g, "ses_1", "usr_1", NOW));
     assert_true(token_is_good(g, "ses_1", "usr_1", NOW + 1)); /* issued later */
     assert_true(token_is_good(g, "ses_3", "usr_2", NOW));
@@ -394,7 +394,7 @@ static void denials_are_listed_until_they_expire(void **state)
         snprintf(id, sizeof id, "ses_%d", i);
         struct denial denial = {.session_id = text_of(id), .before = NOW, .expires_at = NOW + i};
         set_has(denial, &denial, session_id);
-        WELL(user_store_denial_add(g->store, &denial, &g->arena, &g->fault));
+        WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
     }
     WELL(user_store_denial_list(g->store, 0, &g->arena, &g->fault, &list));
     assert_int_equal(list.denials.count, DENIAL_MAX);
@@ -461,7 +461,7 @@ static void a_ticket_ends_with_its_session_or_its_role(void **state)
     assert_int_equal(ticket_take(g, "t1", "request-1", NOW), ERR_NOT_FOUND);
     struct denial denial = {.user_id = TEXT("usr_1"), .before = NOW, .expires_at = NOW + 10};
     set_has(denial, &denial, user_id);
-    WELL(user_store_denial_add(g->store, &denial, &g->arena, &g->fault));
+    WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
     assert_int_equal(ticket_take(g, "t2", "request-2", NOW), ERR_NOT_FOUND);
 }
 
@@ -506,7 +506,7 @@ static void sweeping_takes_only_what_is_over(void **state)
     for (int i = 0; i < 2; i++) {
         struct denial denial = {.user_id = TEXT("usr_3"), .before = NOW, .expires_at = NOW + 10 * i};
         set_has(denial, &denial, user_id);
-        WELL(user_store_denial_add(g->store, &denial, &g->arena, &g->fault));
+        WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
     }
     struct user_sweep bounds = {.now_ms = NOW + 5, .sessions_before_ms = NOW + 1, .ended_before_ms = NOW, .row_count = 10};
     WELL(user_store_sweep(g->store, &bounds, &g->fault));
@@ -559,7 +559,7 @@ static enum err step_password(struct ground *g)
     if (e == ERR_NONE) {
         e = user_store_session_end(g->store, &end, &g->fault, &ended);
     }
-    return e == ERR_NONE ? user_store_denial_add(g->store, &denial, &g->arena, &g->fault) : e;
+    return e == ERR_NONE ? user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault) : e;
 }
 
 static enum err step_role(struct ground *g, const char *id, enum role role)

@@ -64,7 +64,7 @@ static enum err step_place(struct step *step)
     struct order order = order_of(step);
     bool taken;
     enum err e = order_store_place(world->orders, &order, text_of(world->requests[step->actor->request].fingerprint),
-                                   &world->fault, &taken);
+                                   NULL, &world->fault, &taken);
     if (e == ERR_NONE && taken) {
         step->actor->next = ACT_LOOK;
         e = order_store_release(world->orders, text_of(step->id), &world->fault);
@@ -118,7 +118,7 @@ static enum err step_move(struct step *step)
     enum holds_due due = !rule->settles               ? HOLDS_NOTHING_DUE
                          : rule->step == HOLD_RELEASE ? HOLDS_RELEASE_DUE
                                                       : HOLDS_COMMIT_DUE;
-    return order_store_change(world->orders, &moved, due, &world->fault);
+    return order_store_change(world->orders, &moved, due, NULL, &world->fault);
 }
 
 static void hold_add(struct product_settle *holds, struct hold_order item)
