@@ -1,12 +1,13 @@
 #include "gateway/gateway.h"
 
+#include "gateway/asyncapi.h"
 #include "gateway/docs.h"
 #include "gateway/openapi.h"
 #include "lib/base/clock.h"
 
 CONFIG_DEFINE(gateway_config, GATEWAY_CONFIG)
 
-enum { OPENAPI_MAX_SIZE = 1024 * 1024, ALLOW_SIZE = 120, MINUTE_MS = 60 * 1000 };
+enum { DOCUMENT_MAX_SIZE = 1024 * 1024, ALLOW_SIZE = 120, MINUTE_MS = 60 * 1000 };
 
 static int64_t min_of(int64_t a, int64_t b)
 {
@@ -24,13 +25,16 @@ void gateway_init(struct gateway *self, struct env *env, const struct gateway_co
     self->rates = config->rate ? limit_new(config->rate, MINUTE_MS) : NULL;
     self->access_log = config->access_log ? access_log_new(env->log) : NULL;
     self->polls = long_polls_new(min_of(config->long_polls, config->workers / 4), env->metrics);
-    buffer_init(&self->openapi, OPENAPI_MAX_SIZE);
+    buffer_init(&self->openapi, DOCUMENT_MAX_SIZE);
     openapi_print(self->router, &self->openapi);
+    buffer_init(&self->asyncapi, DOCUMENT_MAX_SIZE);
+    asyncapi_print(&self->asyncapi);
     docs_policy(self->docs_policy, sizeof self->docs_policy);
 }
 
 void gateway_release(struct gateway *self)
 {
+    buffer_release(&self->asyncapi);
     buffer_release(&self->openapi);
     long_polls_destroy(&self->polls);
     access_log_destroy(&self->access_log);

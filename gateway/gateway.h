@@ -55,7 +55,7 @@ struct gateway {
     struct limit *rates;           /* NULL: no limit */
     struct access_log *access_log; /* NULL: not wanted */
     struct long_polls *polls;
-    struct buffer openapi;         /* printed at start */
+    struct buffer openapi, asyncapi; /* printed at start */
     char docs_policy[256];         /* Content-Security-Policy of the page of /docs */
     atomic_bool draining;
 };

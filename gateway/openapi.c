@@ -1,135 +1,12 @@
 #include "gateway/openapi.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
+#include "gateway/json_schema.h"
 #include "lib/base/invariant.h"
 #include "proto/fault.h"
 
 /* ---- schemas ---- */
-
-static json_t *reference(const struct record *record)
-{
-    return json_pack("{s:s+}", "$ref", "#/components/schemas/", record->name);
-}
-
-/* "string", or ["string", "null"] for a field that may be null. */
-static void type_set(json_t *schema, const struct field *field, const char *type)
-{
-    bool never_null = field->flags & (REQ | NOT_NULL);
-    json_object_set_new(schema, "type", never_null ? json_string(type) : json_pack("[s, s]", type, "null"));
-}
-
-static void bounds_set(json_t *schema, const struct field *field, const char *min_name, const char *max_name)
-{
-    if (field->min != INT64_MIN) {
-        json_object_set_new(schema, min_name, json_integer(field->min));
-    }
-    if (field->max != INT64_MAX) {
-        json_object_set_new(schema, max_name, json_integer(field->max));
-    }
-}
-
-static void amount_set(json_t *schema, const struct field *field)
-{
-    type_set(schema, field, "number");
-    json_object_set_new(schema, "minimum", json_integer(field->min));
-    json_object_set_new(schema, "maximum", json_real(9999999999.99));
-    json_object_set_new(schema, "examples", json_pack("[f]", 29.99));
-}
-
-static void enum_set(json_t *schema, const struct field *field)
-{
-    json_t *names = json_array();
-    for (int i = 0; i < field->names->count; i++) {
-        json_array_append_new(names, json_string(enum_name(field->names, i)));
-    }
-    if (!(field->flags & REQ)) {
-        json_array_append_new(names, json_null());
-    }
-    type_set(schema, field, "string");
-    json_object_set_new(schema, "enum", names);
-}
-
-static void texts_set(json_t *schema, const struct field *field)
-{
-    json_t *items = json_pack("{s:s}", "type", "string");
-    bounds_set(items, field, "minLength", "maxLength");
-    type_set(schema, field, "array");
-    json_object_set_new(schema, "maxItems", json_integer(field->count_max));
-    json_object_set_new(schema, "items", items);
-}
-
-static json_t *field_schema(const struct field *field)
-{
-    json_t *schema = json_object();
-    switch (field->kind) {
-    case FIELD_TEXT:
-        type_set(schema, field, "string");
-        bounds_set(schema, field, "minLength", "maxLength");
-        if (field->flags & SECRET) {
-            json_object_set_new(schema, "format", json_string("password"));
-        }
-        break;
-    case FIELD_INT:
-        type_set(schema, field, "integer");
-        json_object_set_new(schema, "format", json_string("int64"));
-        bounds_set(schema, field, "minimum", "maximum");
-        break;
-    case FIELD_BOOL: type_set(schema, field, "boolean"); break;
-    case FIELD_TIME:
-        type_set(schema, field, "string");
-        json_object_set_new(schema, "format", json_string("date-time"));
-        break;
-    case FIELD_MONEY:
-    case FIELD_DECIMAL: amount_set(schema, field); break;
-    case FIELD_ENUM: enum_set(schema, field); break;
-    case FIELD_STRS: texts_set(schema, field); break;
-    case FIELD_LIST:
-        type_set(schema, field, "array");
-        bounds_set(schema, field, "minItems", "maxItems");
-        json_object_set_new(schema, "items", reference(field->record));
-        break;
-    case FIELD_REC:
-        json_object_set_new(schema, "anyOf",
-                            (field->flags & REQ) ? json_pack("[o]", reference(field->record))
-                                                 : json_pack("[o, {s:s}]", reference(field->record), "type", "null"));
-        break;
-    case FIELD_RAW: break;
-    }
-    json_object_set_new(schema, "description", json_string(field->prose));
-    return schema;
-}
-
-/* Adds the record's schema and those that it refers to; without the fields that a path fills. */
-static void schema_add(json_t *schemas, const struct record *record, uint64_t preset)
-{
-    if (json_object_get(schemas, record->name)) {
-        return;
-    }
-    json_t *properties = json_object(), *required = json_array();
-    json_t *schema =
-        json_pack("{s:s, s:o, s:b}", "type", "object", "properties", properties, "additionalProperties", 0);
-    json_object_set_new(schemas, record->name, schema);
-    for (uint32_t i = 0; i < record->field_count; i++) {
-        const struct field *field = &record->fields[i];
-        if ((preset >> i & 1) || field->kind == FIELD_RAW) {
-            continue;
-        }
-        json_object_set_new(properties, field->name, field_schema(field));
-        if (field->flags & REQ) {
-            json_array_append_new(required, json_string(field->name));
-        }
-        if (field->record) {
-            schema_add(schemas, field->record, 0);
-        }
-    }
-    if (json_array_size(required)) {
-        json_object_set_new(schema, "required", required);
-    } else {
-        json_decref(required);
-    }
-}
 
 static void problem_schema_add(json_t *schemas)
 {
@@ -137,7 +14,7 @@ static void problem_schema_add(json_t *schemas)
                                           {"title", "the code in words"},
                                           {"instance", "path of the request"},
                                           {"request_id", "as in the field X-Request-Id"}};
-    schema_add(schemas, &problem_record, 0);
+    schema_add(schemas, SCHEMA_JSON, &problem_record, 0);
     json_t *problem = json_object_get(schemas, problem_record.name);
     json_t *properties = json_object_get(problem, "properties");
     json_object_del(properties, "retry_after_s"); /* is the field Retry-After */
@@ -160,7 +37,7 @@ static void parameter_add(json_t *parameters, const struct field *field, const c
                                   (field->flags & REQ) != 0, "description", field->prose);
     struct field present = *field;
     present.flags |= REQ; /* a parameter is there or not, it is never null */
-    json_t *schema = field_schema(&present);
+    json_t *schema = schema_of_field(SCHEMA_JSON, &present);
     json_object_del(schema, "description");
     json_object_set_new(parameter, "schema", schema);
     json_array_append_new(parameters, parameter);
@@ -202,9 +79,9 @@ static json_t *success_of(const struct route *route, const struct op_info *info,
     json_t *response = json_pack("{s:s}", "description", info->status == 201 ? "created" : "done");
     json_t *headers = json_object();
     if (info->reply != &nothing_record) {
-        schema_add(schemas, info->reply, 0);
+        schema_add(schemas, SCHEMA_JSON, info->reply, 0);
         json_object_set_new(response, "content",
-                            json_pack("{s:{s:o}}", "application/json", "schema", reference(info->reply)));
+                            json_pack("{s:{s:o}}", "application/json", "schema", schema_reference(SCHEMA_JSON, info->reply)));
     }
     if (record_field(info->reply, TEXT("version"))) {
         json_object_set_new(headers, "ETag", json_pack("{s:{s:s}}", "schema", "type", "string"));
@@ -263,10 +140,10 @@ static json_t *operation_of(const struct route *route, json_t *schemas)
                   "tags", info->service, "description", who[info->role], "parameters", parameters_of(route, info),
                   "responses", responses_of(route, info, schemas));
     if ((info->method == HTTP_POST || info->method == HTTP_PUT) && info->request != &nothing_record) {
-        schema_add(schemas, info->request, route->preset);
+        schema_add(schemas, SCHEMA_JSON, info->request, route->preset);
         json_object_set_new(operation, "requestBody",
                             json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",
-                                      reference(info->request)));
+                                      schema_reference(SCHEMA_JSON, info->request)));
     }
     json_object_set_new(operation, "security",
                         info->role == OP_ANYONE ? json_pack("[{}, {s:[]}]", "bearer")
@@ -279,7 +156,7 @@ static json_t *own_operation_by_table(const struct route *route, json_t *schemas
 {
     const char *media_type = route->own == OWN_EVENTS_STREAM ? "text/event-stream" : "application/json";
     json_t *parameters = json_array();
-    schema_add(schemas, route->reply, 0);
+    schema_add(schemas, SCHEMA_JSON, route->reply, 0);
     for (uint32_t i = 0; i < route->request->field_count; i++) {
         parameter_add(parameters, &route->request->fields[i], "query");
     }
@@ -290,7 +167,7 @@ static json_t *own_operation_by_table(const struct route *route, json_t *schemas
     return json_pack("{s:s, s:[s], s:s, s:o, s:{s:{s:s, s:{s:{s:o}}}, s:{s:s}}, s:[{s:[]}]}", "summary", route->prose,
                      "tags", "event", "description", "signed in: own orders' events; administrators: all",
                      "parameters", parameters, "responses", "200", "description", "done", "content", media_type,
-                     "schema", reference(route->reply), "default", "$ref", "#/components/responses/problem",
+                     "schema", schema_reference(SCHEMA_JSON, route->reply), "default", "$ref", "#/components/responses/problem",
                      "security", "bearer");
 }
 
@@ -350,11 +227,6 @@ static json_t *errors_list(void)
     return list;
 }
 
-static int append(const char *bytes, size_t size, void *user)
-{
-    return buffer_add(user, bytes, size) ? 0 : -1;
-}
-
 void openapi_print(const struct router *router, struct buffer *out)
 {
     json_t *schemas = json_object();
@@ -369,9 +241,8 @@ void openapi_print(const struct router *router, struct buffer *out)
         "license", "name", "MPL-2.0", "identifier", "MPL-2.0", "servers", "url", "/", "paths", paths, "components",
         "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT",
         "responses", "problem", "description", "what is wrong", "content", "application/problem+json", "schema",
-        reference(&problem_record));
+        schema_reference(SCHEMA_JSON, &problem_record));
     ASSERT(root != NULL);
     json_object_set_new(root, "x-errors", errors_list());
-    ASSERT(json_dump_callback(root, append, out, JSON_COMPACT | JSON_REAL_PRECISION(15)) == 0);
-    json_decref(root);
+    schema_document_print(root, out);
 }

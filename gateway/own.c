@@ -20,7 +20,7 @@ static enum err index_handle(struct exchange *x)
     return text_reply(
         x, 200, "application/json",
         TEXT("{\"name\":\"zmart\",\"version\":\"" ZMART_VERSION
-             "\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\"products\":\"/api/products\","
+             "\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\"asyncapi\":\"/asyncapi.json\",\"products\":\"/api/products\","
              "\"health\":\"/readyz\",\"metrics\":\"/metrics\",\"events\":\"/ws\"}\n"));
 }
 
@@ -126,6 +126,9 @@ enum err own_handle(struct exchange *x)
     case OWN_OPENAPI:
         x->reply.storable = true;
         return text_reply(x, 200, "application/json", buffer_text(&x->gateway->openapi));
+    case OWN_ASYNCAPI:
+        x->reply.storable = true;
+        return text_reply(x, 200, "application/json", buffer_text(&x->gateway->asyncapi));
     case OWN_JWKS: return jwks_handle(x);
     case OWN_LIVEZ: return text_reply(x, 200, "application/json", TEXT("{\"status\":\"alive\"}"));
     case OWN_READYZ: return readyz_handle(x);

@@ -15,6 +15,7 @@
     X(OWN_INDEX, "/", "where to find what")                                                                            \
     X(OWN_DOCS, "/docs", "this interface as a page")                                                                   \
     X(OWN_OPENAPI, "/openapi.json", "this interface as OpenAPI 3.1")                                                   \
+    X(OWN_ASYNCAPI, "/asyncapi.json", "the event stream as AsyncAPI 3.0")                                              \
     X(OWN_JWKS, "/.well-known/jwks.json", "public keys of the access tokens (RFC 7517)")                               \
     X(OWN_LIVEZ, "/livez", "200 while the process runs")                                                               \
     X(OWN_READYZ, "/readyz", "200 while requests can be answered, else 503")                                           \

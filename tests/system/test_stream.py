@@ -415,6 +415,7 @@ def the_tail_shows_the_log_and_goes_on():
         assert "topics" in late.communicate(timeout=30)[1] and late.returncode == 2
 
 
-run({f.__name__: f for f in (pages_are_the_log, long_polls_wake_at_once, streams_go_on_where_they_were, streams_have_limits,
-                            positions_get_lost, the_tail_shows_the_log_and_goes_on, the_tail_repairs_gaps,
-                            sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})
+if __name__ == "__main__":
+    run({f.__name__: f for f in (pages_are_the_log, long_polls_wake_at_once, streams_go_on_where_they_were, streams_have_limits,
+                                positions_get_lost, the_tail_shows_the_log_and_goes_on, the_tail_repairs_gaps,
+                                sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})
