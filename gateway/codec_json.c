@@ -1,4 +1,3 @@
-/* Reading. Writing is in json_write.c. */
 #include "gateway/codec_json.h"
 
 #include <jansson.h>

@@ -1,5 +1,5 @@
-/* Writing records as JSON: the gateway's hottest loop, so it appends pieces and formats nothing that it need not. */
-#include "gateway/codec_json.h"
+/* The gateway's hottest loop, so it appends pieces and formats nothing that it need not. */
+#include "lib/json/json_write.h"
 
 #include "lib/base/clock.h"
 #include "proto/money.h"
