@@ -211,4 +211,5 @@ def the_command():
         assert done.returncode != 0 and "can be read by others" in done.stderr, done
 
 
-run({f.__name__: f for f in (the_command, beyond_loopback_needs_keys, a_tap_with_a_key, a_whole_shop_over_tcp)})
+if __name__ == "__main__":
+    run({f.__name__: f for f in (the_command, beyond_loopback_needs_keys, a_tap_with_a_key, a_whole_shop_over_tcp)})
