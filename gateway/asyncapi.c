@@ -86,8 +86,10 @@ static json_t *query_schema(const struct record *record)
 
 static json_t *ws_query(void)
 {
-    return json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:s}}}", "type", "object", "properties", "ticket",
+    return json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:s}}}", "type", "object", "properties", "ticket",
                      "type", "string", "description", "of POST /api/ws-ticket, instead of the field Authorization",
+                     "types", "type", "string", "description",
+                     "types of events separated by commas; a closing * matches any rest; order.* if absent",
                      "orders", "type", "string", "description", "only events of these orders; ids separated by commas",
                      "after", "type", "integer", "minimum", 0, "description",
                      "first what was missed since this seq; from now on without it");
@@ -118,7 +120,7 @@ static json_t *web_message(const char *name, const char *type, json_t *payload)
                      type);
 }
 
-/* What a WebSocket says of an event: as a list does, but the record stands under its own name. */
+/* What a WebSocket says of an order's event: as a list does, but the record stands under its own name. */
 static void ws_schema_add(struct document *document)
 {
     const struct record *view = &event_view_record;
@@ -139,14 +141,17 @@ static void ws_schema_add(struct document *document)
 
 static void web_events_add(struct document *document)
 {
-    schema_add(document->schemas, SCHEMA_JSON, &event_view_record, 0);
+    schema_add_event(document->schemas);
     ws_schema_add(document);
     for (int i = 0; i < EVENT_COUNT; i++) {
         const char *type = event_info((enum event_type)i)->type;
+        bool of_order = event_shown(event_info((enum event_type)i)) == &order_record;
         if (event_types_bit(text_of(type))) {
             json_t *ws = json_sprintf("ws.%s", type), *stream = json_sprintf("stream.%s", type);
             message_add(document, "ws", json_string_value(ws),
-                        web_message(json_string_value(ws), type, reference("components/schemas/", "ws_event")));
+                        web_message(json_string_value(ws), type,
+                                    of_order ? reference("components/schemas/", "ws_event")
+                                             : schema_reference(SCHEMA_JSON, &event_view_record)));
             message_add(document, "stream", json_string_value(stream),
                         web_message(json_string_value(stream), type, schema_reference(SCHEMA_JSON, &event_view_record)));
             json_decref(ws);

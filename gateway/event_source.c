@@ -2,13 +2,13 @@
 
 #include "gateway/event_types.h"
 
-void event_source_view(const struct event_entry *entry, struct arena *arena, struct event_view *out)
+void event_source_view(const struct event_entry *entry, struct event_view *out)
 {
-    struct order *order = arena_alloc(arena, sizeof *order);
+    const struct event_info *info = event_find(entry->type);
     *out = (struct event_view){
         .id = entry->id, .type = entry->type, .seq = entry->seq, .time = entry->time, .subject = entry->subject};
-    if (record_unpack(&order_record, entry->private_data, arena, NULL, order) == ERR_NONE) {
-        out->data = order;
+    if (event_shown(info)) {
+        out->data = event_shown_data(info, entry->data, entry->private_data);
         set_has(event_view, out, data);
     }
 }
@@ -39,7 +39,7 @@ enum err event_source_page(struct bus_client *client, const uint8_t *request_id,
         out->data.items = arena_alloc(arena, page.data.count * sizeof *out->data.items + 1);
     }
     for (uint32_t i = 0; i < out->data.count; i++) {
-        event_source_view(&page.data.items[i], arena, &out->data.items[i]);
+        event_source_view(&page.data.items[i], &out->data.items[i]);
     }
     return ERR_NONE;
 }

@@ -13,10 +13,10 @@ struct event_ask {
 };
 
 /* Blocks up to the operation's budget. request_id NULL: a fresh one. POSITION_LOST (with fault->head) when the log no longer
- * reaches back. An entry whose payload cannot be read has no data. out lives in arena, untouched on failure. */
+ * reaches back. out lives in arena, untouched on failure. */
 MUST_USE enum err event_source_page(struct bus_client *client, const uint8_t *request_id, const struct event_ask *ask,
                                     struct arena *arena, struct fault *fault, struct event_list *out);
 /* What clients see of one entry; texts are shared. */
-void event_source_view(const struct event_entry *entry, struct arena *arena, struct event_view *out);
+void event_source_view(const struct event_entry *entry, struct event_view *out);
 
 #endif

@@ -6,7 +6,7 @@ enum { TYPE_MAX_SIZE = 60 };
 
 static bool is_for_clients(const struct event_info *info)
 {
-    return info->private_payload == &order_record;
+    return event_shown(info) != NULL;
 }
 
 /* Of the types that clients get: those equal to name, or that begin with it. */
@@ -30,6 +30,20 @@ uint64_t event_types_all(void)
     return types_matching((struct text){0}, true);
 }
 
+uint64_t event_types_orders(void)
+{
+    uint64_t types = 0;
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        types |= event_shown(event_info((enum event_type)i)) == &order_record ? UINT64_C(1) << i : 0;
+    }
+    return types;
+}
+
+uint64_t event_types_of(enum role role)
+{
+    return role == ROLE_ADMIN ? event_types_all() : event_types_orders();
+}
+
 uint64_t event_types_bit(struct text type)
 {
     return type.size ? types_matching(type, false) : 0;
@@ -47,35 +61,40 @@ static bool is_beginning(struct text name)
     return name.size <= TYPE_MAX_SIZE;
 }
 
-static enum err refuse(struct fault *fault, struct text part, const char *code, const char *message)
+static enum err refuse(struct fault *fault, enum err code, const char *pointer, struct text part, const char *item,
+                       const char *message)
 {
-    fault_add(fault, "/types", code, -1, "%.*s%s%s", TEXT_ARG(part), part.size ? " " : "", message);
-    return fault_set(fault, ERR_INVALID_PARAMETER, NULL);
+    fault_add(fault, pointer, item, -1, "%.*s%s%s", TEXT_ARG(part), part.size ? " " : "", message);
+    return fault_set(fault, code, NULL);
 }
 
-static enum err part_read(struct text part, struct fault *fault, uint64_t *types)
+enum err event_types_add(struct text name, enum role role, const char *pointer, struct fault *fault, uint64_t *types)
 {
-    bool beginning = part.size > 0 && part.data[part.size - 1] == '*';
-    struct text name = {part.data, part.size - (beginning ? 1 : 0)};
-    if (part.size == 0 || !is_beginning(name)) {
-        struct text shown = {part.data, part.size > TYPE_MAX_SIZE ? TYPE_MAX_SIZE : part.size};
-        return refuse(fault, shown, "format", "is no type such as order.placed, nor a beginning of one and *");
+    bool beginning = name.size > 0 && name.data[name.size - 1] == '*';
+    struct text part = {name.data, name.size - (beginning ? 1 : 0)};
+    if (name.size == 0 || !is_beginning(part)) {
+        struct text shown = {name.data, name.size > TYPE_MAX_SIZE ? TYPE_MAX_SIZE : name.size};
+        return refuse(fault, ERR_INVALID_PARAMETER, pointer, shown, "format",
+                      "is no type such as order.placed, nor a beginning of one and *");
     }
-    uint64_t matching = beginning ? types_matching(name, true) : event_types_bit(name);
+    uint64_t matching = beginning ? types_matching(part, true) : event_types_bit(part);
     if (!beginning && matching == 0) {
-        return refuse(fault, name, "out_of_range", "is no type of events that clients get");
+        return refuse(fault, ERR_INVALID_PARAMETER, pointer, name, "out_of_range", "is no type of events that clients get");
     }
-    *types |= matching;
+    if (matching && !(matching & event_types_of(role))) {
+        return refuse(fault, ERR_FORBIDDEN, pointer, name, "forbidden", "is for administrators");
+    }
+    *types |= matching & event_types_of(role);
     return ERR_NONE;
 }
 
-enum err event_types_read(struct text list, struct fault *fault, uint64_t *out)
+enum err event_types_read(struct text list, enum role role, struct fault *fault, uint64_t *out)
 {
     struct text rest = list, part;
     uint64_t types = 0;
-    enum err e = list.size ? ERR_NONE : part_read(list, fault, &types);
+    enum err e = list.size ? ERR_NONE : event_types_add(list, role, "/types", fault, &types);
     while (text_cut(&rest, ',', &part)) {
-        enum err part_e = part_read(part, fault, &types);
+        enum err part_e = event_types_add(part, role, "/types", fault, &types);
         e = part_e != ERR_NONE ? part_e : e;
     }
     if (e == ERR_NONE) {

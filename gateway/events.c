@@ -1,6 +1,6 @@
 #include "gateway/events.h"
 
-#include "gateway/codec_json.h"
+#include "gateway/event_json.h"
 #include "gateway/event_source.h"
 #include "gateway/event_types.h"
 #include "gateway/gateway.h"
@@ -16,10 +16,11 @@ static struct text whose(const struct exchange *x)
     return x->who.role == ROLE_ADMIN ? (struct text){0} : x->who.user_id;
 }
 
-static enum err types_read(struct text list, bool given, struct fault *fault, uint64_t *out)
+/* Without a choice all that the account may see. */
+static enum err types_read(struct exchange *x, struct text list, bool given, uint64_t *out)
 {
-    *out = event_types_all();
-    return given ? event_types_read(list, fault, out) : ERR_NONE;
+    *out = event_types_of(x->who.role);
+    return given ? event_types_read(list, x->who.role, &x->fault, out) : ERR_NONE;
 }
 
 /* ---- pages ---- */
@@ -63,7 +64,7 @@ enum err events_handle(struct exchange *x)
         e = query_read(&event_query_record, x->request.query, 0, &x->arena, &x->fault, &query);
     }
     if (e == ERR_NONE) {
-        e = types_read(query.types, has(event_query, &query, types), &x->fault, &ask.types);
+        e = types_read(x, query.types, has(event_query, &query, types), &ask.types);
     }
     if (e != ERR_NONE) {
         return e;
@@ -77,7 +78,7 @@ enum err events_handle(struct exchange *x)
     }
     x->reply.status = 200;
     x->reply.media_type = "application/json";
-    return json_write(&event_list_record, &list, &x->reply.body) ? ERR_NONE
+    return event_json_list_write(&list, &x->reply.body) ? ERR_NONE
                                                                  : fault_set(&x->fault, ERR_INTERNAL, NULL);
 }
 
@@ -106,7 +107,7 @@ enum err events_stream_handle(struct exchange *x)
         e = query_read(&event_stream_query_record, x->request.query, 0, &x->arena, &x->fault, &query);
     }
     if (e == ERR_NONE) {
-        e = types_read(query.types, has(event_stream_query, &query, types), &x->fault, &stream.types);
+        e = types_read(x, query.types, has(event_stream_query, &query, types), &stream.types);
     }
     if (e == ERR_NONE) {
         e = position_read(x, &query, &stream);

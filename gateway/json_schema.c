@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/base/invariant.h"
+#include "proto/event.h"
 
 enum { SCHEMA_NAME_SIZE = 80 };
 
@@ -160,6 +161,34 @@ void schema_add(json_t *schemas, enum schema_wire wire, const struct record *rec
 static int append(const char *bytes, size_t size, void *user)
 {
     return buffer_add(user, bytes, size) ? 0 : -1;
+}
+
+/* Whether one of the references is to this record. */
+static bool is_listed(const json_t *references, const struct record *record)
+{
+    bool listed = false;
+    for (size_t i = 0; i < json_array_size(references); i++) {
+        const char *ref = json_string_value(json_object_get(json_array_get(references, i), "$ref"));
+        listed = listed || strcmp(strrchr(ref, '/') + 1, record->name) == 0;
+    }
+    return listed;
+}
+
+void schema_add_event(json_t *schemas)
+{
+    json_t *shown = json_array();
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        const struct record *record = event_shown(event_info((enum event_type)i));
+        if (record && !is_listed(shown, record)) {
+            schema_add(schemas, SCHEMA_JSON, record, 0);
+            json_array_append_new(shown, schema_reference(SCHEMA_JSON, record));
+        }
+    }
+    json_array_append_new(shown, json_pack("{s:s}", "type", "null"));
+    schema_add(schemas, SCHEMA_JSON, &event_view_record, 0);
+    json_object_set_new(json_object_get(json_object_get(schemas, event_view_record.name), "properties"), "data",
+                        json_pack("{s:o, s:s}", "anyOf", shown, "description",
+                                  "what the event is about, as it was after it; the type tells which of these it is"));
 }
 
 void schema_document_print(json_t *root, struct buffer *out)

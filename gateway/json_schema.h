@@ -17,6 +17,8 @@ json_t *schema_of_field(enum schema_wire wire, const struct field *field);
 /* Adds the record's schema and those that it refers to; without the fields whose bits are in preset. Records in JSON are
  * closed; those in msgpack are open, since a newer publisher may say more. */
 void schema_add(json_t *schemas, enum schema_wire wire, const struct record *record, uint64_t preset);
+/* event_view, whose data may be any of the records that clients are shown. */
+void schema_add_event(json_t *schemas);
 /* Takes root, which holds at most what out does. */
 void schema_document_print(json_t *root, struct buffer *out);
 

@@ -184,6 +184,8 @@ static json_t *own_operation(const struct route *route, json_t *schemas)
         json_t *parameters = json_array();
         parameter_named_add(parameters, "query", "ticket",
                             "of POST /api/ws-ticket, instead of the field Authorization");
+        parameter_named_add(parameters, "query", "types",
+                            "types of events separated by commas; a closing * matches any rest; order.* if absent");
         parameter_named_add(parameters, "query", "orders", "only events of these orders; ids separated by commas");
         parameter_named_add(parameters, "query", "after",
                             "first what was missed since this seq; from now on without it");
@@ -231,6 +233,7 @@ void openapi_print(const struct router *router, struct buffer *out)
 {
     json_t *schemas = json_object();
     problem_schema_add(schemas);
+    schema_add_event(schemas);
     json_t *paths = paths_of(router, schemas);
     json_t *root = json_pack(
         "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:o, s:{s:o, s:{s:{s:s, s:s, s:s}}, s:{s:{s:s, "

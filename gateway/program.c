@@ -7,6 +7,7 @@
 #include "gateway/http.h"
 #include "gateway/live.h"
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "lib/bus/main.h"
 #include "lib/bus/subscriber.h"
 
@@ -140,9 +141,33 @@ static int failed(struct run *run, const char *what, const char *message)
     return PROCESS_FAILED;
 }
 
+/* The families of all types there are, "order." of "order.placed"; NULL-terminated, in the arena. */
+static const char **topics_of(struct arena *arena)
+{
+    const char **topics = arena_alloc(arena, (EVENT_COUNT + 1) * sizeof *topics);
+    int count = 0;
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        const char *type = event_info((enum event_type)i)->type;
+        size_t size = strcspn(type, ".") + 1;
+        bool known = count > 0 && strncmp(topics[count - 1], type, size) == 0; /* the table keeps them together */
+        if (!known) {
+            topics[count++] = arena_copy(arena, type, size);
+        }
+    }
+    topics[count] = NULL;
+    return topics;
+}
+
+static bool subscriber_start(struct run *run, char *message, size_t message_size)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    run->subscriber =
+        subscriber_new(run->env, &run->config->bus, topics_of(&arena), event_receive, run, message, message_size);
+    return run->subscriber != NULL;
+}
+
 static int parts_start(struct run *run)
 {
-    static const char *const topics[] = {"order.", "session.", NULL};
     char message[MESSAGE_SIZE] = "";
     const struct gateway_program_config *config = run->config;
     struct bus_client_settings client = {
@@ -178,8 +203,7 @@ static int parts_start(struct run *run)
     if (!run->live) {
         return failed(run, "ws.cannot_start", "the system gives no thread or no epoll");
     }
-    run->subscriber = subscriber_new(run->env, &config->bus, topics, event_receive, run, message, sizeof message);
-    if (!run->subscriber) {
+    if (!subscriber_start(run, message, sizeof message)) {
         return failed(run, "events.unusable", message);
     }
     live_attach(run->live, http_context(run->http));
@@ -251,16 +275,18 @@ static void run_until_stop(struct run *run)
 
 static int gateway_run(const void *config, struct env *env)
 {
-    struct run run = {.env = env, .config = config};
-    int status = parts_start(&run);
+    struct run *run = mem_alloc(sizeof *run);
+    *run = (struct run){.env = env, .config = config};
+    int status = parts_start(run);
     if (status == PROCESS_OK) {
-        run_until_stop(&run);
-        log_info(env->log, "gateway.draining", KV_INT("ms", run.config->gateway.drain_ms));
-        atomic_store(&run.gateway.draining, true);
-        long_polls_drain(run.gateway.polls);
-        (void)poll(NULL, 0, (int)run.config->gateway.drain_ms);
+        run_until_stop(run);
+        log_info(env->log, "gateway.draining", KV_INT("ms", run->config->gateway.drain_ms));
+        atomic_store(&run->gateway.draining, true);
+        long_polls_drain(run->gateway.polls);
+        (void)poll(NULL, 0, (int)run->config->gateway.drain_ms);
     }
-    parts_stop(&run);
+    parts_stop(run);
+    mem_free(run);
     return status;
 }
 

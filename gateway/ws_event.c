@@ -1,11 +1,13 @@
 #include "gateway/ws_event.h"
 
-#include "gateway/codec_json.h"
+#include "gateway/event_json.h"
 #include "gateway/event_types.h"
 #include "lib/base/clock.h"
+#include "lib/json/json_write.h"
 #include "proto/order.h"
 
-static bool frame_write(const struct event_view *view, struct buffer *out)
+/* The form that was promised for orders. */
+static bool order_frame_write(const struct event_view *view, const struct order *order, struct buffer *out)
 {
     char time[CLOCK_TEXT_SIZE];
     clock_format(view->time, time);
@@ -13,8 +15,7 @@ static bool frame_write(const struct event_view *view, struct buffer *out)
            buffer_add_string(out, ",\"type\":") && buffer_add_json_string(out, view->type) &&
            buffer_add_string(out, ",\"seq\":") && buffer_add_int(out, view->seq) &&
            buffer_add_string(out, ",\"time\":") && buffer_add_json_string(out, text_of(time)) &&
-           buffer_add_string(out, ",\"order\":") && json_write(&order_record, view->data, out) &&
-           buffer_add_char(out, '}');
+           buffer_add_string(out, ",\"order\":") && json_write(&order_record, order, out) && buffer_add_char(out, '}');
 }
 
 /* No line names the event: a browser's onmessage gets only those without a name, and the type is in the data. JSON has
@@ -22,44 +23,53 @@ static bool frame_write(const struct event_view *view, struct buffer *out)
 static bool plain_write(const struct event_view *view, struct buffer *out)
 {
     return buffer_add_string(out, "id: ") && buffer_add_int(out, view->seq) && buffer_add_string(out, "\ndata: ") &&
-           json_write(&event_view_record, view, out) && buffer_add_string(out, "\n\n");
+           event_json_write(view, out) && buffer_add_string(out, "\n\n");
 }
 
-enum err ws_event_of_view(const struct event_view *view, struct fault *fault, struct ws_message **out)
+static enum err message_make(const struct event_view *view, const struct order *order, struct fault *fault,
+                             struct ws_message **out)
 {
     AUTO(buffer_release) struct buffer frame;
     AUTO(buffer_release) struct buffer plain;
     buffer_init(&frame, WS_MESSAGE_MAX);
     buffer_init(&plain, WS_MESSAGE_MAX);
-    if (!has(event_view, view, data)) {
-        fault_cause(fault, "the event has no order");
+    if (!(order ? order_frame_write(view, order, &frame) : event_json_write(view, &frame)) || !plain_write(view, &plain)) {
+        fault_cause(fault, "the event's JSON is over %d bytes", WS_MESSAGE_MAX);
         return fault_set(fault, ERR_INTERNAL, NULL);
     }
-    if (!frame_write(view, &frame) || !plain_write(view, &plain)) {
-        fault_cause(fault, "the order's JSON is over %d bytes", WS_MESSAGE_MAX);
-        return fault_set(fault, ERR_INTERNAL, NULL);
-    }
-    *out = ws_message_of_event(buffer_text(&frame), view->seq, view->data->user_id, view->data->id);
+    struct text nobody = {0};
+    *out = ws_message_of_event(buffer_text(&frame), view->seq, order ? order->user_id : nobody, order ? order->id : nobody);
     (*out)->types = event_types_bit(view->type);
     ws_message_set_plain(*out, buffer_text(&plain));
     return ERR_NONE;
 }
 
+enum err ws_event_of_view(const struct event_view *view, struct fault *fault, struct ws_message **out)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    const struct record *record = event_shown(event_find(view->type));
+    if (!record || !has(event_view, view, data)) {
+        fault_cause(fault, "the event has nothing for clients");
+        return fault_set(fault, ERR_INTERNAL, NULL);
+    }
+    void *data = arena_alloc(&arena, record->size);
+    enum err e = record_unpack(record, view->data, &arena, fault, data);
+    return e == ERR_NONE ? message_make(view, record == &order_record ? data : NULL, fault, out) : e;
+}
+
 enum err ws_event_make(const struct subscriber_event *event, struct fault *fault, struct ws_message **out)
 {
     const struct event_meta *meta = event->meta;
-    struct order order;
-    struct event_view view = {
-        .id = meta->id, .type = meta->type, .seq = meta->seq, .subject = meta->subject, .data = &order};
+    struct event_view view = {.id = meta->id, .type = meta->type, .seq = meta->seq, .subject = meta->subject};
     if (!event_types_bit(meta->type)) {
         *out = NULL;
         return ERR_NONE;
     }
-    AUTO(arena_release) struct arena arena = {0};
+    view.data = event_shown_data(event_find(meta->type), event->data, event->private_data);
     set_has(event_view, &view, data);
-    enum err code = record_unpack(&order_record, event->private_data, &arena, fault, &order);
-    if (code == ERR_NONE && !clock_parse(meta->time, &view.time)) {
-        code = fault_set(fault, ERR_INTERNAL, NULL);
+    if (!clock_parse(meta->time, &view.time)) {
+        fault_cause(fault, "the event's time cannot be read");
+        return fault_set(fault, ERR_INTERNAL, NULL);
     }
-    return code == ERR_NONE ? ws_event_of_view(&view, fault, out) : code;
+    return ws_event_of_view(&view, fault, out);
 }

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <strings.h>
 
+#include "gateway/event_types.h"
 #include "gateway/problem.h"
 #include "gateway/query.h"
 #include "lib/base/clock.h"
@@ -18,6 +19,7 @@ enum { PENDING_MAX_MS = 60 * 1000, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE =
 #define WS_QUERY_FIELDS(F, R)                                                                                          \
     F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket")                                    \
     F(R, TEXT, orders, OPT | LINE, 1, WS_FILTER_MAX * WS_ID_SIZE, none, "order ids, separated by commas") \
+    F(R, TEXT, types, OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest")             \
     F(R, INT,  after, OPT, 0, INT64_MAX, none, "first what was missed since this seq")
 RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
 RECORD_DEFINE(ws_query, WS_QUERY_FIELDS)
@@ -259,6 +261,16 @@ static enum err check_handshake(struct ws_gate *self, const struct mg_connection
     return has(ws_query, out_query, orders) ? read_filter(out_query->orders, fault, out) : ERR_NONE;
 }
 
+/* Without a choice what customers get: orders, or only the orders that are named. */
+static enum err read_types(const struct ws_query *query, struct fault *fault, struct ws_peer_settings *peer)
+{
+    if (has(ws_query, query, types)) {
+        return event_types_read(query->types, peer->identity.role, fault, &peer->types);
+    }
+    peer->types = event_types_orders();
+    return ERR_NONE;
+}
+
 /* What can go wrong with a place in the log is told before the 101. */
 static enum err check_position(struct ws_gate *self, const struct ws_query *query, struct fault *fault,
                                struct ws_peer_settings *peer)
@@ -293,6 +305,9 @@ static enum err admit(struct ws_gate *self, const struct mg_connection *connecti
     enum err code = check_handshake(self, connection, fault, &query, &peer.filter);
     if (code == ERR_NONE) {
         code = identify(self, connection, &query, fault, &peer.identity);
+    }
+    if (code == ERR_NONE) {
+        code = read_types(&query, fault, &peer);
     }
     if (code == ERR_NONE) {
         code = check_position(self, &query, fault, &peer);

@@ -161,6 +161,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t las
         wslay_event_config_set_max_recv_msg_length(self->wslay, (uint64_t)settings->limits->receive_size);
     }
     self->settings = *settings;
+    self->settings.types = settings->types ? settings->types : event_types_orders();
     self->links.resume = (struct ws_resume){.on = settings->resume, .after = settings->after};
     self->held = true;
     buffer_init(&self->output, OUTPUT_MAX_SIZE);
@@ -196,7 +197,6 @@ uint64_t ws_peer_id(const struct ws_peer *self)
 {
     return self->settings.id;
 }
-
 int ws_peer_fd(const struct ws_peer *self)
 {
     return self->settings.fd;
@@ -204,7 +204,7 @@ int ws_peer_fd(const struct ws_peer *self)
 
 uint64_t ws_peer_types(const struct ws_peer *self)
 {
-    return self->settings.types ? self->settings.types : event_types_all();
+    return self->settings.types;
 }
 
 bool ws_peer_sees(const struct ws_peer *self, const struct ws_message *event)

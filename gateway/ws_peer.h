@@ -53,7 +53,7 @@ struct ws_peer_settings {
     enum ws_kind kind;
     bool resume;    /* begins with what is newer than after, else with what comes */
     int64_t after;
-    uint64_t types; /* as in event_types.h; 0: all */
+    uint64_t types; /* as in event_types.h; 0: those of orders */
     int fd;      /* connected; the peer owns it from now on */
     struct ws_identity identity;
     struct ws_filter filter;        /* its array is the peer's from now on */

@@ -3,7 +3,7 @@
 bool ws_settings_show(const struct ws_peer_settings *settings, const struct ws_message *event)
 {
     const struct ws_identity *identity = &settings->identity;
-    if (settings->types && !(settings->types & event->types)) {
+    if (!(settings->types & event->types)) {
         return false;
     }
     if (identity->role != ROLE_ADMIN && (event->user_id[0] == '\0' || strcmp(identity->user_id, event->user_id) != 0)) {

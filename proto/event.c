@@ -18,6 +18,8 @@ RECORD_DEFINE(event_meta, EVENT_META_FIELDS)
 RECORD_DEFINE(topic_head, TOPIC_HEAD_FIELDS)
 RECORD_DEFINE(stream_head, STREAM_HEAD_FIELDS)
 
+_Static_assert((int)EVENT_COUNT < (int)EVENT_TYPE_MAX, "a question for all types names each");
+
 static const struct event_info infos[] = {
 #define EVENT(name, type, payload, private_payload) \
     [EVENT_##name] = {type, &payload##_record, &private_payload##_record},
@@ -28,6 +30,19 @@ const struct event_info *event_info(enum event_type event)
 {
     ASSERT((unsigned)event < EVENT_COUNT);
     return &infos[event];
+}
+
+const struct record *event_shown(const struct event_info *info)
+{
+    if (!info || info->payload == &nothing_record) {
+        return NULL;
+    }
+    return info->private_payload == &nothing_record ? info->payload : info->private_payload;
+}
+
+struct text event_shown_data(const struct event_info *info, struct text data, struct text private_data)
+{
+    return info->private_payload == &nothing_record ? data : private_data;
 }
 
 const struct event_info *event_find(struct text type)

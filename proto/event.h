@@ -8,7 +8,7 @@
 #include "proto/record.h"
 #include "proto/user.h"
 
-enum { EVENT_BATCH_MAX = 256, EVENT_PAYLOAD_MAX = 256 * 1024, EVENT_TOPIC_SIZE = 64, EVENT_WAIT_MAX_S = 30 };
+enum { EVENT_BATCH_MAX = 256, EVENT_PAYLOAD_MAX = 256 * 1024, EVENT_TOPIC_SIZE = 64, EVENT_WAIT_MAX_S = 30, EVENT_TYPE_MAX = 64 };
 
 #define ORDER_EVENT_LINE_FIELDS(F, R)                                             \
     F(R, TEXT,  product_id, REQ, 1, 40,        none, "the product")              \
@@ -70,7 +70,7 @@ RECORD_DECLARE(event_entry, EVENT_ENTRY_FIELDS);
 #define EVENT_REPLAY_FIELDS(F, R)                                                                      \
     F(R, INT,  after,   REQ, 0, INT64_MAX, none, "only what is newer than this seq")                  \
     F(R, INT,  limit,   OPT, 1, EVENT_BATCH_MAX, none, "entries a page; 100 if absent")               \
-    F(R, STRS, types,   OPT, 1, 60, 32, "only these types; a closing * matches any rest")             \
+    F(R, STRS, types,   OPT, 1, 60, EVENT_TYPE_MAX, "only these types; a closing * matches any rest")             \
     F(R, TEXT, user_id, OPT, 1, 40, none, "only this account's")
 RECORD_DECLARE(event_replay, EVENT_REPLAY_FIELDS);
 
@@ -101,7 +101,7 @@ RECORD_DECLARE(event_stream_query, EVENT_STREAM_QUERY_FIELDS);
     F(R, INT,  seq,     REQ, 1, INT64_MAX, none, "position in the log; others' events leave holes")   \
     F(R, TIME, time,    REQ, 0, INT64_MAX, none, "when it happened")                                  \
     F(R, TEXT, subject, REQ, 1, 40, none, "the id of what changed")                                   \
-    F(R, REC,  data,    OPT, 0, 0, order, "as it was after this event")
+    F(R, RAW,  data,    OPT, 0, EVENT_PAYLOAD_MAX, none, "the record of its type (event_shown), which JSON has too")
 RECORD_DECLARE(event_view, EVENT_VIEW_FIELDS);
 
 #define EVENT_LIST_FIELDS(F, R)                                                                        \
@@ -154,5 +154,10 @@ struct event_info {
 const struct event_info *event_info(enum event_type event);
 /* NULL for an unknown type. */
 const struct event_info *event_find(struct text type);
+/* What the shop's own accounts are shown of an event: its private payload, or its public one where there is no private.
+ * NULL for events that are for gateways alone (without a public payload), and for NULL. */
+const struct record *event_shown(const struct event_info *info);
+/* Which of an event's two payloads that is. */
+struct text event_shown_data(const struct event_info *info, struct text data, struct text private_data);
 
 #endif

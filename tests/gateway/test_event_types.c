@@ -7,7 +7,7 @@ static uint64_t read_of(const char *list)
     struct fault fault;
     uint64_t types = 0;
     fault_init(&fault, NULL);
-    assert_int_equal(event_types_read(text_of(list), &fault, &types), ERR_NONE);
+    assert_int_equal(event_types_read(text_of(list), ROLE_ADMIN, &fault, &types), ERR_NONE);
     return types;
 }
 
@@ -46,11 +46,37 @@ static void bad_lists_are_told(void **state)
         struct fault fault;
         uint64_t types = 77;
         fault_init(&fault, &arena);
-        if (event_types_read(text_of(bad[i]), &fault, &types) != ERR_INVALID_PARAMETER || types != 77 ||
+        if (event_types_read(text_of(bad[i]), ROLE_ADMIN, &fault, &types) != ERR_INVALID_PARAMETER || types != 77 ||
             fault.item_count == 0 || !text_is(fault.items[0].pointer, "/types")) {
             fail_msg("\"%s\" is taken", bad[i]);
         }
     }
+}
+
+static void customers_get_orders_alone(void **state)
+{
+    (void)state;
+    AUTO(arena_release) struct arena arena = {0};
+    struct fault fault;
+    uint64_t types = 0;
+    assert_true(event_types_of(ROLE_CUSTOMER) == event_types_orders());
+    assert_true(event_types_of(ROLE_ADMIN) == event_types_all());
+    assert_true((event_types_orders() & ~event_types_all()) == 0);
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        const char *type = event_info((enum event_type)i)->type;
+        uint64_t bit = event_types_bit(text_of(type));
+        fault_init(&fault, &arena);
+        if (!bit || (bit & event_types_orders())) {
+            continue;
+        }
+        assert_int_equal(event_types_read(text_of(type), ROLE_CUSTOMER, &fault, &types), ERR_FORBIDDEN);
+        assert_item(fault, "/types", "forbidden");
+        assert_int_equal(event_types_read(text_of(type), ROLE_ADMIN, &fault, &types), ERR_NONE);
+        assert_true(types == bit);
+    }
+    fault_init(&fault, &arena);
+    assert_int_equal(event_types_read(TEXT("*"), ROLE_CUSTOMER, &fault, &types), ERR_NONE);
+    assert_true(types == event_types_orders());
 }
 
 static void names_come_back(void **state)
@@ -69,6 +95,7 @@ int main(void)
         cmocka_unit_test(clients_get_what_has_an_order),
         cmocka_unit_test(lists_name_types_and_beginnings),
         cmocka_unit_test(bad_lists_are_told),
+        cmocka_unit_test(customers_get_orders_alone),
         cmocka_unit_test(names_come_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

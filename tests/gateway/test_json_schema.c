@@ -106,9 +106,24 @@ static void test_prints(void **state)
     assert_true(text_is(buffer_text(&out), "{\"price\":29.99}"));
 }
 
+static void an_event_has_one_of_the_records_shown(void **state)
+{
+    (void)state;
+    json_t *schemas = json_object();
+    schema_add_event(schemas);
+    json_t *data = json_object_get(json_object_get(json_object_get(schemas, "event_view"), "properties"), "data");
+    json_t *shown = json_object_get(data, "anyOf"), *first = json_object_get(json_array_get(shown, 0), "$ref");
+    assert_string_equal(json_string_value(first), "#/components/schemas/order");
+    assert_non_null(json_object_get(schemas, "order"));
+    assert_null(json_object_get(schemas, "denial"));
+    assert_true(json_array_size(shown) >= 2);
+    json_decref(schemas);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_in_json), cmocka_unit_test(test_in_msgpack),
-                                       cmocka_unit_test(test_leaves_out_what_is_preset), cmocka_unit_test(test_prints)};
+                                       cmocka_unit_test(test_leaves_out_what_is_preset), cmocka_unit_test(test_prints),
+                                       cmocka_unit_test(an_event_has_one_of_the_records_shown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "gateway/ws_ended.h"
+#include "gateway/event_types.h"
 #include "gateway/ws_loop.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -130,7 +131,9 @@ static void publish(struct fixture *f, int64_t seq, const char *user, uint32_t s
     memset(json, 'j', size);
     int used = snprintf(json, sizeof(json), "%lld", (long long)seq);
     json[used] = ' ';
-    ws_loop_publish(f->loop, ws_message_of_event((struct text){json, size}, seq, text_of(user), TEXT("ord_1")));
+    struct ws_message *message = ws_message_of_event((struct text){json, size}, seq, text_of(user), TEXT("ord_1"));
+    message->types = event_types_bit(TEXT("order.placed"));
+    ws_loop_publish(f->loop, message);
 }
 
 static int64_t read_seq(struct fixture *f, int fd)

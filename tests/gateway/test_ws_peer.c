@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/event_types.h"
 #include "gateway/ws_peer.h"
 #include "lib/base/mem.h"
 #include "tests/gateway/ws_client.h"
@@ -102,7 +103,9 @@ static struct ws_message *event_of(int64_t seq, const char *user, const char *or
 {
     static char json[256 * 1024];
     memset(json, 'j', sizeof(json));
-    return ws_message_of_event((struct text){json, size}, seq, text_of(user), text_of(order));
+    struct ws_message *message = ws_message_of_event((struct text){json, size}, seq, text_of(user), text_of(order));
+    message->types = event_types_bit(TEXT("order.placed"));
+    return message;
 }
 
 static bool send_event(struct fixture *f, int64_t seq, uint32_t size)
