@@ -121,6 +121,13 @@ RECORD_DECLARE(denial, DENIAL_FIELDS);
     F(R, LIST, denials, REQ, 0, DENIAL_MAX, denial, "those not expired, newest first")
 RECORD_DECLARE(denial_list, DENIAL_LIST_FIELDS);
 
+/* What events tell of an account: nothing about the person. */
+#define USER_EVENT_FIELDS(F, R)                                                             \
+    F(R, TEXT, user_id, REQ, 1, 40, none, "the account")                                   \
+    F(R, ENUM, role,    REQ, 0, 0, role, "what it may do after this event")                \
+    F(R, INT,  version, REQ, 1, INT64_MAX, none, "the account's version after this event")
+RECORD_DECLARE(user_event, USER_EVENT_FIELDS);
+
 #define TOKEN_CHECK_FIELDS(F, R)                                                            \
     F(R, TEXT, session_id, REQ | LINE, 1, 40, none, "sid of the token")                    \
     F(R, TEXT, user_id,    REQ | LINE, 1, 40, none, "sub of the token")                    \

@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "tests/lib/bus/test_keys.c": ["lib/bus/credentials.c", "lib/bus/key_files.c"],
     "tests/lib/bus/test_stream.c": ["lib/bus/publisher.c", "lib/bus/subscriber.c"],
     "tests/order-svc/test_handlers.c": ["lib/store/outbox.c", "order-svc/events.c"],
+    "tests/user-svc/test_session.c": ["user-svc/events.c"],
 }
 
 

@@ -4,6 +4,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
+#include "user-svc/events.h"
 
 /* One edit on its way through the pool. Lives in the call's arena. */
 struct edit {
@@ -75,20 +76,33 @@ static enum err fields_check(struct call *call, struct edit *edit)
 }
 
 /* A new password leaves only the session that asked for it. */
-static enum err others_end(struct call *call, struct text user_id, int64_t now_ms)
+static struct denial others_denied(struct call *call, struct text user_id, int64_t now_ms)
+{
+    const struct call_meta *meta = call_meta(call);
+    struct denial denial = {.user_id = user_id, .before = now_ms, .expires_at = denial_ends(call_state(call), now_ms)};
+    set_has(denial, &denial, user_id);
+    if (has(call_meta, meta, session_id)) {
+        denial.except_session_id = meta->session_id;
+        set_has(denial, &denial, except_session_id);
+    }
+    return denial;
+}
+
+/* Only a session that goes on may be the one that stays: else a stolen, ended one would come to life again. Whoever ends
+ * it from here on changes the password first, and then this edit finds another hash. */
+static enum err session_check(struct call *call, struct text user_id, int64_t now_ms)
 {
     const struct user_state *state = call_state(call);
     const struct call_meta *meta = call_meta(call);
-    struct session_end end = {.user_id = user_id, .now_ms = now_ms};
-    struct denial denial = {.user_id = user_id, .before = now_ms};
-    int64_t ended_count = 0;
-    set_has(denial, &denial, user_id);
-    if (has(call_meta, meta, session_id)) {
-        end.except = denial.except_session_id = meta->session_id;
-        set_has(denial, &denial, except_session_id);
+    bool good = true;
+    if (!has(call_meta, meta, session_id)) {
+        return ERR_NONE;
     }
-    enum err e = user_store_session_end(state->store, &end, call_fault(call), &ended_count);
-    return e == ERR_NONE ? session_deny(call, &denial, user_id) : e;
+    struct token_check check = {.session_id = meta->session_id,
+                                .user_id = user_id,
+                                .issued_at = has(call_meta, meta, token_at) ? meta->token_at : now_ms};
+    enum err e = user_store_token_good(state->store, &check, call_fault(call), &good);
+    return e == ERR_NONE && !good ? ERR_UNAUTHENTICATED : e;
 }
 
 /* Why the edit found another account than it began with. */
@@ -100,27 +114,35 @@ static enum err moved_on(struct call *call, bool if_match)
 static enum err edit_apply(struct call *call, struct edit *edit, struct user *out)
 {
     const struct user_state *state = call_state(call);
+    struct text user_id = edit->account.user.id;
     bool if_match = has(call_meta, call_meta(call), if_match);
     bool verified = edit->job.verify, new_password = edit->job.hash;
+    int64_t now_ms = clock_wall_ms();
+    struct denial denial = others_denied(call, user_id, now_ms);
+    struct event_new updated = user_event_make(call, EVENT_USER_UPDATED, user_id);
+    struct event_new ended = session_ended_make(call, &denial, user_id);
     struct account now;
+    enum err e = new_password ? session_check(call, user_id, now_ms) : ERR_NONE;
+    if (e != ERR_NONE) {
+        return answer(call, e);
+    }
     struct account_edit change = {
         .edit = edit->in,
         .email_folded = edit->email_folded,
         .password_hash = new_password ? text_of(edit->job.fresh_hash) : (struct text){0},
         .verified_hash = verified ? edit->account.password_hash : (struct text){0},
         .version = if_match ? edit->account.user.version : 0,
-        .now_ms = clock_wall_ms(),
-        .deny = new_password,
-        .request_id = {(const char *)call_request_id(call), ID_SIZE}};
-    enum err e = user_store_account_edit(state->store, &change, call_arena(call), call_fault(call));
+        .now_ms = now_ms,
+        .request_id = {(const char *)call_request_id(call), ID_SIZE},
+        .denial = new_password ? &denial : NULL,
+        .updated = &updated,
+        .ended = new_password ? &ended : NULL};
+    e = user_store_account_edit(state->store, &change, call_arena(call), call_fault(call));
     if (e == ERR_CONFLICT) {
         return moved_on(call, if_match);
     }
-    if (e == ERR_NONE && new_password) {
-        e = others_end(call, edit->account.user.id, change.now_ms);
-    }
     if (e == ERR_NONE) {
-        e = user_store_account_get(state->store, edit->account.user.id, call_arena(call), call_fault(call), &now);
+        e = user_store_account_get(state->store, user_id, call_arena(call), call_fault(call), &now);
     }
     if (e == ERR_NONE) {
         *out = now.user;

@@ -3,6 +3,7 @@
 #include "lib/base/invariant.h"
 #include "lib/store/cursor.h"
 #include "user-svc/edit.h"
+#include "user-svc/events.h"
 #include "user-svc/refresh.h"
 
 #define BIND_OPS "proto/ops/user.def"
@@ -49,7 +50,9 @@ static enum err registered(struct call *call, enum err status, const void *reply
     if (sign_in->job.outcome != ERR_NONE) {
         return job_failed(call, &sign_in->job);
     }
-    struct account_new new = {.account = sign_in->account, .first_role = registration->roles.first};
+    struct event_new created = user_event_make(call, EVENT_USER_CREATED, sign_in->account.user.id);
+    struct account_new new = {
+        .account = sign_in->account, .first_role = registration->roles.first, .created = &created};
     new.account.password_hash = text_of(sign_in->job.fresh_hash);
     new.account.user.role = registration->roles.later;
     enum role role;
@@ -283,6 +286,24 @@ static enum err user_update(struct call *call, const struct user_edit *in, struc
     return edit_begin(call, in, out);
 }
 
+static enum err role_apply(struct call *call, struct text user_id, enum role role)
+{
+    const struct user_state *state = call_state(call);
+    int64_t now_ms = clock_wall_ms();
+    struct denial denial = {.user_id = user_id, .before = now_ms, .expires_at = denial_ends(state, now_ms)};
+    set_has(denial, &denial, user_id);
+    struct event_new changed = user_event_make(call, EVENT_USER_ROLE_CHANGED, user_id);
+    struct event_new ended = session_ended_make(call, &denial, user_id);
+    struct role_change change = {.id = user_id,
+                                 .role = role,
+                                 .now_ms = now_ms,
+                                 .request_id = {(const char *)call_request_id(call), ID_SIZE},
+                                 .denial = &denial,
+                                 .changed = &changed,
+                                 .ended = &ended};
+    return user_store_account_set_role(state->store, &change, call_arena(call), call_fault(call));
+}
+
 static enum err user_set_role(struct call *call, const struct user_role_set *in, struct user *out)
 {
     const struct user_state *state = call_state(call);
@@ -292,14 +313,7 @@ static enum err user_set_role(struct call *call, const struct user_role_set *in,
     }
     enum err e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
     if (e == ERR_NONE && account.user.role != in->role) {
-        struct role_change change = {.id = account.user.id,
-                                     .role = in->role,
-                                     .now_ms = clock_wall_ms(),
-                                     .request_id = {(const char *)call_request_id(call), ID_SIZE}};
-        struct denial denial = {.user_id = account.user.id, .before = change.now_ms};
-        set_has(denial, &denial, user_id);
-        e = user_store_account_set_role(state->store, &change, call_fault(call));
-        e = e == ERR_NONE ? session_deny(call, &denial, account.user.id) : e;
+        e = role_apply(call, account.user.id, in->role);
         if (e == ERR_NONE) {
             e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
         }

@@ -1,9 +1,8 @@
 #include "user-svc/session.h"
 
-#include <stdio.h>
-
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
+#include "user-svc/events.h"
 
 enum { DENIAL_MARGIN_MS = 300 * 1000 }; /* gateways' clocks may differ, and they forgive some seconds */
 
@@ -52,6 +51,7 @@ enum err session_begin(struct call *call, const struct sign_in *sign_in, int tok
     refresh_token_first(state->secret, call_request_id(call), &refresh);
     struct session session = {.id = text_of(sign_in->session_id),
                               .user_id = sign_in->account.user.id,
+                              .generation = sign_in->account.generation,
                               .refresh_hash = {(const char *)refresh.hash, sizeof refresh.hash},
                               .created_ms = now_ms,
                               .used_ms = now_ms};
@@ -64,48 +64,21 @@ enum err session_begin(struct call *call, const struct sign_in *sign_in, int tok
     return ERR_NONE;
 }
 
-/* The event's id follows from the request and whom it is about: a request that is sent again makes the same one. */
-static void event_name(struct call *call, struct text subject, char out[IDENT_SIZE])
+int64_t denial_ends(const struct user_state *state, int64_t before_ms)
 {
-    char hex[ID_HEX_SIZE], step[64];
-    uint8_t id[ID_SIZE];
-    id_to_hex(call_request_id(call), hex);
-    snprintf(step, sizeof step, "session.ended:%s", hex);
-    request_id_of_step(subject, text_of(step), id);
-    ident_make("evt", id, 0, out);
-}
-
-enum err session_deny(struct call *call, struct denial *denial, struct text subject)
-{
-    const struct user_state *state = call_state(call);
-    const struct call_meta *meta = call_meta(call);
-    char id[IDENT_SIZE];
-    denial->expires_at = denial->before + state->config->token_ttl_s * 1000 + DENIAL_MARGIN_MS;
-    event_name(call, subject, id);
-    struct event_new event = {.id = text_of(id),
-                              .type = text_of(event_info(EVENT_SESSION_ENDED)->type),
-                              .subject = subject,
-                              .source = TEXT("user-svc"),
-                              .time = clock_wall_ms(),
-                              .private_data = record_pack_in(&denial_record, denial, call_arena(call))};
-    set_has(event_new, &event, private_data);
-    if (has(call_meta, meta, traceparent)) {
-        event.traceparent = meta->traceparent;
-        set_has(event_new, &event, traceparent);
-    }
-    return answer(call, user_store_denial_add(state->store, denial, &event, call_arena(call), call_fault(call)));
+    return before_ms + state->config->token_ttl_s * 1000 + DENIAL_MARGIN_MS;
 }
 
 enum err session_finish(struct call *call, struct text session_id, struct text user_id)
 {
     const struct user_state *state = call_state(call);
-    int64_t now_ms = clock_wall_ms(), ended_count = 0;
-    struct session_end end = {.id = session_id, .now_ms = now_ms};
-    enum err e = user_store_session_end(state->store, &end, call_fault(call), &ended_count);
-    if (e != ERR_NONE || ended_count == 0) {
-        return answer(call, e);
-    }
-    struct denial denial = {.session_id = session_id, .before = now_ms};
+    int64_t now_ms = clock_wall_ms();
+    struct denial denial = {
+        .session_id = session_id, .before = now_ms, .expires_at = denial_ends(state, now_ms)};
     set_has(denial, &denial, session_id);
-    return session_deny(call, &denial, user_id);
+    struct event_new ended = session_ended_make(call, &denial, user_id);
+    struct session_end end = {
+        .id = session_id, .now_ms = now_ms, .denial_ends_ms = denial.expires_at, .ended = &ended};
+    bool went_on;
+    return answer(call, user_store_session_end(state->store, &end, call_arena(call), call_fault(call), &went_on));
 }

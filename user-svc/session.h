@@ -21,9 +21,9 @@ MUST_USE enum err session_begin(struct call *call, const struct sign_in *sign_in
 void session_reply(struct call *call, const struct sign_in *sign_in, const char *token, const char *refresh_token,
                    struct user_session *out);
 
-/* Stores the denial and tells the gateways. Its expires_at is filled in. */
-MUST_USE enum err session_deny(struct call *call, struct denial *denial, struct text subject);
-/* Ends one session with its access tokens, once. */
+/* When a denial of what was issued up to before_ms may be forgotten: every such token has expired by then. */
+int64_t denial_ends(const struct user_state *state, int64_t before_ms);
+/* Ends one session with its access tokens, once, and tells the gateways. */
 MUST_USE enum err session_finish(struct call *call, struct text session_id, struct text user_id);
 
 /* Sets the fault for an answer that a store verb gave without one; returns e. */

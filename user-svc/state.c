@@ -46,14 +46,16 @@ static enum err secrets_settle(struct user_state *state, struct fault *fault)
         fault_cause(fault, "OpenSSL made no P-256 key");
         return fault_set(fault, ERR_INTERNAL, "no signing key could be made");
     }
-    struct key_row row = {.shown = {.kid = text_of(key.kid),
+    struct key_row row = {.generation = 1,
+                          .created_ms = clock_wall_ms(),
+                          .shown = {.kid = text_of(key.kid),
                                     .public_pem = text_of(key.public_pem),
                                     .x = text_of(key.x),
                                     .y = text_of(key.y)},
                           .private_pem = text_of(key.private_pem)};
     struct secret_row secret = {.name = secret_name, .value = {(const char *)random, sizeof random}};
     randombytes_buf(random, sizeof random);
-    enum err e = user_store_key_add(state->store, &row, clock_wall_ms(), fault);
+    enum err e = user_store_key_add(state->store, &row, fault);
     if (e == ERR_NONE) {
         e = user_store_secret_add(state->store, &secret, fault);
     }

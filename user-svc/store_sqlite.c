@@ -58,7 +58,24 @@ static const char schema_1[] =
     "  created_at INTEGER NOT NULL) STRICT;"
     "CREATE TABLE secrets(name TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) STRICT;" OUTBOX_SQL;
 
-static const char *const migrations[] = {schema_1};
+/* What ends an account's sessions stands in its row, as on a store that changes one document at a time. Denials that
+ * were going on are taken over without their exceptions: at worst one session refreshes early. */
+static const char schema_2[] =
+    "ALTER TABLE users ADD COLUMN denied_all INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE users ADD COLUMN denial_ends INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE users ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE users ADD COLUMN kept_session TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE sessions ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE sessions ADD COLUMN denial_ends INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE users SET denied_all = denied_until, denial_ends = (SELECT max(expires_at) FROM denials WHERE user_id = users.id)"
+    " WHERE id IN (SELECT user_id FROM denials);"
+    "UPDATE sessions SET denial_ends = (SELECT max(expires_at) FROM denials WHERE session_id = sessions.id)"
+    " WHERE id IN (SELECT session_id FROM denials);"
+    "DROP TABLE denials;"
+    "CREATE INDEX users_by_denial ON users(denial_ends) WHERE denial_ends > 0;"
+    "CREATE INDEX sessions_by_denial ON sessions(denial_ends) WHERE denial_ends > 0;";
+
+static const char *const migrations[] = {schema_1, schema_2};
 static const struct sqlite_schema schema = {"user.db", migrations, ARRAY_COUNT(migrations)};
 
 struct sqlite_db *user_db(struct user_store *self)
@@ -96,12 +113,12 @@ enum err user_run(struct user_store *self, sqlite3_stmt *statement, struct fault
 static const char insert_first[] =
     "INSERT INTO users(id, email, email_folded, name, role, addresses, password_hash, founder, denied_until,"
     " changed_by, created_at, updated_at, version) VALUES(:id, :email, :email_folded, :name, :role, :addresses,"
-    " :password_hash, 1, :denied_until, :changed_by, :created_at, :updated_at, :version)"
+    " :password_hash, 1, 0, :changed_by, :created_at, :updated_at, :version)"
     " ON CONFLICT(founder) DO NOTHING";
 static const char insert_later[] =
     "INSERT INTO users(id, email, email_folded, name, role, addresses, password_hash, founder, denied_until,"
     " changed_by, created_at, updated_at, version) VALUES(:id, :email, :email_folded, :name, :role, :addresses,"
-    " :password_hash, NULL, :denied_until, :changed_by, :created_at, :updated_at, :version)";
+    " :password_hash, NULL, 0, :changed_by, :created_at, :updated_at, :version)";
 
 static enum err id_exists(struct user_store *self, struct text id, struct fault *fault, bool *out)
 {
@@ -131,7 +148,6 @@ static enum err insert_as(struct user_store *self, const char *sql, const struct
     sqlite_bind_record(insert, &user_record, &user, arena);
     sqlite_bind_text_at(insert, user_at(insert, ":email_folded"), account->email_folded);
     sqlite_bind_text_at(insert, user_at(insert, ":password_hash"), account->password_hash);
-    sqlite_bind_int_at(insert, user_at(insert, ":denied_until"), account->denied_until_ms);
     sqlite_bind_blob_at(insert, user_at(insert, ":changed_by"), account->changed_by);
     enum err e = user_run(self, insert, fault, out_changes);
     if (e != ERR_CONFLICT) {
@@ -142,36 +158,63 @@ static enum err insert_as(struct user_store *self, const char *sql, const struct
     return e != ERR_NONE ? e : same_id ? ERR_CONFLICT : ERR_EMAIL_TAKEN;
 }
 
+/* The event of what was done to an account, with the rest of the transaction. */
+static enum err user_event_add(struct user_store *self, const struct event_new *event, const struct user_event *data,
+                               struct arena *arena, struct fault *fault)
+{
+    if (!event) {
+        return ERR_NONE;
+    }
+    struct event_new complete = user_event_complete(event, data, arena);
+    return outbox_sqlite_add(self->outbox, &complete, arena, fault);
+}
+
 static enum err account_insert(struct user_store *self, const struct account_new *in, struct arena *arena,
                                struct fault *fault, enum role *out)
 {
+    const struct user *user = &in->account.user;
+    struct user_event data = {.user_id = user->id, .role = in->first_role, .version = user->version};
     int64_t changes = 0;
-    enum err e = insert_as(self, insert_first, &in->account, in->first_role, arena, fault, &changes);
-    if (e != ERR_NONE || changes == 1) {
-        *out = e == ERR_NONE ? in->first_role : *out;
-        return e;
+    enum err e = insert_as(self, insert_first, &in->account, data.role, arena, fault, &changes);
+    if (e == ERR_NONE && changes == 0) {
+        data.role = user->role;
+        e = insert_as(self, insert_later, &in->account, data.role, arena, fault, &changes);
     }
-    e = insert_as(self, insert_later, &in->account, in->account.user.role, arena, fault, &changes);
-    *out = e == ERR_NONE ? in->account.user.role : *out;
+    if (e == ERR_NONE) {
+        e = user_event_add(self, in->created, &data, arena, fault);
+    }
+    if (e == ERR_NONE) {
+        *out = data.role;
+    }
     return e;
 }
 
-static enum err account_edit(struct user_store *self, const struct account_edit *in, struct arena *arena,
-                             struct fault *fault)
+/* Runs an update that returns role and version. False with *out_error NONE when it found no row. */
+static bool account_change(struct user_store *self, sqlite3_stmt *update, struct fault *fault, enum err *out_error,
+                           struct user_event *out)
 {
-    static const char sql[] =
-        "UPDATE users SET email = coalesce(:email, email), email_folded = coalesce(:email_folded, email_folded),"
-        " name = coalesce(:name, name), addresses = coalesce(:addresses, addresses),"
-        " password_hash = coalesce(:password_hash, password_hash),"
-        " denied_until = CASE WHEN :deny THEN max(denied_until, :now) ELSE denied_until END,"
-        " changed_by = :changed_by, updated_at = max(updated_at, :now), version = version + 1"
-        " WHERE id = :id AND (:verified_hash IS NULL OR password_hash = :verified_hash)"
-        " AND (:version = 0 OR version = :version)";
-    int64_t changes = 0;
-    sqlite3_stmt *update = sqlite_prepare(user_db(self), sql, fault);
-    if (!update) {
-        return fault->code;
+    int role;
+    if (!user_row(self, update, fault, out_error)) {
+        return false;
     }
+    ASSERT(enum_find(&role_names, sqlite_text_at(update, 0, NULL), &role));
+    out->role = (enum role)role;
+    out->version = sqlite_int_at(update, 1);
+    return !user_row(self, update, fault, out_error) && *out_error == ERR_NONE;
+}
+
+static void denial_bind(sqlite3_stmt *update, const struct denial *denial)
+{
+    if (denial) {
+        sqlite_bind_int_at(update, user_at(update, ":denied"), denial->before);
+        sqlite_bind_int_at(update, user_at(update, ":denial_ends"), denial->expires_at);
+        bool kept = has(denial, denial, except_session_id);
+        sqlite_bind_text_at(update, user_at(update, ":kept_session"), kept ? denial->except_session_id : TEXT(""));
+    }
+}
+
+static void edit_bind(sqlite3_stmt *update, const struct account_edit *in, struct arena *arena)
+{
     sqlite_bind_record(update, &user_edit_record, in->edit, arena);
     if (has(user_edit, in->edit, email)) {
         sqlite_bind_text_at(update, user_at(update, ":email_folded"), in->email_folded);
@@ -182,25 +225,67 @@ static enum err account_edit(struct user_store *self, const struct account_edit 
     if (in->verified_hash.size > 0) {
         sqlite_bind_text_at(update, user_at(update, ":verified_hash"), in->verified_hash);
     }
-    sqlite_bind_int_at(update, user_at(update, ":deny"), in->deny);
+    denial_bind(update, in->denial);
     sqlite_bind_int_at(update, user_at(update, ":now"), in->now_ms);
     sqlite_bind_int_at(update, user_at(update, ":version"), in->version);
     sqlite_bind_blob_at(update, user_at(update, ":changed_by"), in->request_id);
-    enum err e = user_run(self, update, fault, &changes);
-    if (e == ERR_CONFLICT) {
-        return ERR_EMAIL_TAKEN; /* the only index that an edit can break */
-    }
-    return e == ERR_NONE && changes == 0 ? ERR_CONFLICT : e;
 }
 
-static enum err account_set_role(struct user_store *self, const struct role_change *in, struct fault *fault)
+static enum err account_edit(struct user_store *self, const struct account_edit *in, struct arena *arena,
+                             struct fault *fault)
 {
     static const char sql[] =
-        "UPDATE users SET role = :role, denied_until = max(denied_until, :now), changed_by = :changed_by,"
-        " updated_at = max(updated_at, :now), version = version + 1 WHERE id = :id AND (:role = 'admin'"
-        " OR role <> 'admin' OR EXISTS(SELECT 1 FROM users WHERE role = 'admin' AND id <> :id))";
-    int64_t changes = 0;
-    bool found = false;
+        "UPDATE users SET email = coalesce(:email, email), email_folded = coalesce(:email_folded, email_folded),"
+        " name = coalesce(:name, name), addresses = coalesce(:addresses, addresses),"
+        " password_hash = coalesce(:password_hash, password_hash),"
+        " denied_until = max(denied_until, coalesce(:denied, 0)),"
+        " denied_all = max(denied_all, CASE WHEN :kept_session = '' THEN :denied ELSE 0 END),"
+        " denial_ends = max(denial_ends, coalesce(:denial_ends, 0)),"
+        " kept_session = coalesce(:kept_session, kept_session), generation = generation + (:kept_session IS NOT NULL),"
+        " changed_by = :changed_by, updated_at = max(updated_at, :now), version = version + 1"
+        " WHERE id = :id AND (:verified_hash IS NULL OR password_hash = :verified_hash)"
+        " AND (:version = 0 OR version = :version) RETURNING role, version";
+    struct user_event data = {.user_id = in->edit->id};
+    enum err e;
+    sqlite3_stmt *update = sqlite_prepare(user_db(self), sql, fault);
+    if (!update) {
+        return fault->code;
+    }
+    edit_bind(update, in, arena);
+    if (!account_change(self, update, fault, &e, &data)) {
+        /* the only index that an edit can break is the address's */
+        return e == ERR_CONFLICT ? ERR_EMAIL_TAKEN : e == ERR_NONE ? ERR_CONFLICT : e;
+    }
+    e = user_event_add(self, in->updated, &data, arena, fault);
+    return e == ERR_NONE ? outbox_sqlite_add(self->outbox, in->ended, arena, fault) : e;
+}
+
+/* Why a change of role found nothing to change. */
+static enum err role_kept(struct user_store *self, const struct role_change *in, struct fault *fault)
+{
+    enum err e;
+    sqlite3_stmt *select = sqlite_prepare(user_db(self), "SELECT role = ?2 FROM users WHERE id = ?1", fault);
+    if (!select) {
+        return fault->code;
+    }
+    sqlite_bind_text_at(select, 1, in->id);
+    sqlite_bind_text_at(select, 2, text_of(enum_name(&role_names, (int)in->role)));
+    bool found = user_row(self, select, fault, &e);
+    bool same = found && sqlite_int_at(select, 0) != 0;
+    (void)sqlite3_reset(select);
+    return e != ERR_NONE || same ? e : found ? ERR_LAST_ADMIN : ERR_NOT_FOUND;
+}
+
+static enum err account_set_role(struct user_store *self, const struct role_change *in, struct arena *arena,
+                                 struct fault *fault)
+{
+    static const char sql[] =
+        "UPDATE users SET role = :role, denied_until = max(denied_until, :denied), denied_all = max(denied_all, :denied),"
+        " denial_ends = max(denial_ends, :denial_ends), changed_by = :changed_by, updated_at = max(updated_at, :now),"
+        " version = version + 1 WHERE id = :id AND role <> :role AND (:role = 'admin'"
+        " OR EXISTS(SELECT 1 FROM users WHERE role = 'admin' AND id <> :id)) RETURNING role, version";
+    struct user_event data = {.user_id = in->id};
+    enum err e;
     sqlite3_stmt *update = sqlite_prepare(user_db(self), sql, fault);
     if (!update) {
         return fault->code;
@@ -208,13 +293,14 @@ static enum err account_set_role(struct user_store *self, const struct role_chan
     sqlite_bind_text_at(update, user_at(update, ":id"), in->id);
     sqlite_bind_text_at(update, user_at(update, ":role"), text_of(enum_name(&role_names, (int)in->role)));
     sqlite_bind_int_at(update, user_at(update, ":now"), in->now_ms);
+    sqlite_bind_int_at(update, user_at(update, ":denied"), in->denial->before);
+    sqlite_bind_int_at(update, user_at(update, ":denial_ends"), in->denial->expires_at);
     sqlite_bind_blob_at(update, user_at(update, ":changed_by"), in->request_id);
-    enum err e = user_run(self, update, fault, &changes);
-    if (e == ERR_NONE && changes == 0) {
-        e = id_exists(self, in->id, fault, &found);
-        e = e != ERR_NONE ? e : found ? ERR_LAST_ADMIN : ERR_NOT_FOUND;
+    if (!account_change(self, update, fault, &e, &data)) {
+        return e == ERR_NONE ? role_kept(self, in, fault) : e;
     }
-    return e;
+    e = user_event_add(self, in->changed, &data, arena, fault);
+    return e == ERR_NONE ? outbox_sqlite_add(self->outbox, in->ended, arena, fault) : e;
 }
 
 static enum err account_rehash(struct user_store *self, const struct hash_change *in, struct fault *fault)
@@ -232,6 +318,9 @@ static enum err account_rehash(struct user_store *self, const struct hash_change
 
 /* ---- reading accounts ---- */
 
+#define ACCOUNT_SELECT \
+    "SELECT email_folded, password_hash, denied_until, changed_by, denied_all, generation, kept_session, * FROM users"
+
 static enum err account_read(struct user_store *self, sqlite3_stmt *select, struct arena *arena, struct fault *fault,
                              struct account *out)
 {
@@ -242,7 +331,10 @@ static enum err account_read(struct user_store *self, sqlite3_stmt *select, stru
     struct account account = {.email_folded = sqlite_text_at(select, 0, arena),
                               .password_hash = sqlite_text_at(select, 1, arena),
                               .denied_until_ms = sqlite_int_at(select, 2),
-                              .changed_by = sqlite_text_at(select, 3, arena)};
+                              .changed_by = sqlite_text_at(select, 3, arena),
+                              .denied_all_ms = sqlite_int_at(select, 4),
+                              .generation = sqlite_int_at(select, 5),
+                              .kept_session = sqlite_text_at(select, 6, arena)};
     e = sqlite_read_record(select, &user_record, arena, fault, &account.user);
     (void)sqlite3_reset(select);
     if (e == ERR_NONE) {
@@ -254,8 +346,7 @@ static enum err account_read(struct user_store *self, sqlite3_stmt *select, stru
 static enum err account_get(struct user_store *self, struct text id, struct arena *arena, struct fault *fault,
                             struct account *out)
 {
-    sqlite3_stmt *select = sqlite_prepare(
-        user_db(self), "SELECT email_folded, password_hash, denied_until, changed_by, * FROM users WHERE id = ?1", fault);
+    sqlite3_stmt *select = sqlite_prepare(user_db(self), ACCOUNT_SELECT " WHERE id = ?1", fault);
     if (!select) {
         return fault->code;
     }
@@ -266,9 +357,7 @@ static enum err account_get(struct user_store *self, struct text id, struct aren
 static enum err account_find(struct user_store *self, struct text email_folded, struct arena *arena,
                              struct fault *fault, struct account *out)
 {
-    sqlite3_stmt *select = sqlite_prepare(
-        user_db(self), "SELECT email_folded, password_hash, denied_until, changed_by, * FROM users WHERE email_folded = ?1",
-        fault);
+    sqlite3_stmt *select = sqlite_prepare(user_db(self), ACCOUNT_SELECT " WHERE email_folded = ?1", fault);
     if (!select) {
         return fault->code;
     }
@@ -374,12 +463,12 @@ static const struct user_store_ops sqlite_ops = {
     .session_rotate = sqlite_session_rotate,
     .session_end = sqlite_session_end,
     .token_good = sqlite_token_good,
-    .denial_add = sqlite_denial_add,
     .denial_list = sqlite_denial_list,
     .ticket_add = sqlite_ticket_add,
     .ticket_spend = sqlite_ticket_spend,
     .key_add = sqlite_key_add,
     .key_list = sqlite_key_list,
+    .key_drop = sqlite_key_drop,
     .secret_add = sqlite_secret_add,
     .secret_get = sqlite_secret_get,
     .sweep = sqlite_sweep,

@@ -23,17 +23,17 @@ enum err sqlite_session_insert(struct user_store *self, const struct session *in
 enum err sqlite_session_get(struct user_store *self, struct text id, struct arena *arena, struct fault *fault,
                             struct session *out);
 enum err sqlite_session_rotate(struct user_store *self, const struct session_move *in, struct fault *fault);
-enum err sqlite_session_end(struct user_store *self, const struct session_end *in, struct fault *fault, int64_t *out);
+enum err sqlite_session_end(struct user_store *self, const struct session_end *in, struct arena *arena,
+                            struct fault *fault, bool *out);
 enum err sqlite_token_good(struct user_store *self, const struct token_check *in, struct fault *fault, bool *out);
-enum err sqlite_denial_add(struct user_store *self, const struct denial *in, const struct event_new *event,
-                           struct arena *arena, struct fault *fault);
 enum err sqlite_denial_list(struct user_store *self, int64_t now_ms, struct arena *arena, struct fault *fault,
                             struct denial_list *out);
 enum err sqlite_ticket_add(struct user_store *self, const struct ticket *in, struct fault *fault, bool *out);
 enum err sqlite_ticket_spend(struct user_store *self, const struct ticket_use *in, struct arena *arena,
                              struct fault *fault, struct identity *out);
-enum err sqlite_key_add(struct user_store *self, const struct key_row *in, int64_t now_ms, struct fault *fault);
+enum err sqlite_key_add(struct user_store *self, const struct key_row *in, struct fault *fault);
 enum err sqlite_key_list(struct user_store *self, struct arena *arena, struct fault *fault, struct key_rows *out);
+enum err sqlite_key_drop(struct user_store *self, int64_t below_generation, struct fault *fault);
 enum err sqlite_secret_add(struct user_store *self, const struct secret_row *in, struct fault *fault);
 enum err sqlite_secret_get(struct user_store *self, const char *name, struct arena *arena, struct fault *fault,
                            struct text *out);

@@ -8,9 +8,13 @@ enum err sqlite_session_get(struct user_store *self, struct text id, struct aren
                             struct session *out)
 {
     enum err e;
-    sqlite3_stmt *select = sqlite_prepare(
-        user_db(self),
-        "SELECT id, user_id, refresh_hash, created_at, used_at, coalesce(ended_at, 0) FROM sessions WHERE id = ?1", fault);
+    /* a session that its account has left behind ended at the latest new password */
+    static const char sql[] =
+        "SELECT s.id, s.user_id, s.refresh_hash, s.created_at, s.used_at,"
+        " coalesce(s.ended_at, CASE WHEN s.generation < u.generation AND s.id <> u.kept_session"
+        "                      THEN max(u.denied_until, 1) END, 0), s.generation"
+        " FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.id = ?1";
+    sqlite3_stmt *select = sqlite_prepare(user_db(self), sql, fault);
     if (!select) {
         return fault->code;
     }
@@ -23,7 +27,8 @@ enum err sqlite_session_get(struct user_store *self, struct text id, struct aren
                             .refresh_hash = sqlite_text_at(select, 2, arena),
                             .created_ms = sqlite_int_at(select, 3),
                             .used_ms = sqlite_int_at(select, 4),
-                            .ended_ms = sqlite_int_at(select, 5)};
+                            .ended_ms = sqlite_int_at(select, 5),
+                            .generation = sqlite_int_at(select, 6)};
     (void)sqlite3_reset(select);
     return ERR_NONE;
 }
@@ -52,7 +57,7 @@ enum err sqlite_session_insert(struct user_store *self, const struct session *in
     bool same = true;
     sqlite3_stmt *insert = sqlite_prepare(
         user_db(self),
-        "INSERT INTO sessions(id, user_id, refresh_hash, created_at, used_at) VALUES(?1, ?2, ?3, ?4, ?5)"
+        "INSERT INTO sessions(id, user_id, refresh_hash, created_at, used_at, generation) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
         " ON CONFLICT(id) DO NOTHING", fault);
     if (!insert) {
         return fault->code;
@@ -62,6 +67,7 @@ enum err sqlite_session_insert(struct user_store *self, const struct session *in
     sqlite_bind_blob_at(insert, 3, in->refresh_hash);
     sqlite_bind_int_at(insert, 4, in->created_ms);
     sqlite_bind_int_at(insert, 5, in->used_ms);
+    sqlite_bind_int_at(insert, 6, in->generation);
     enum err e = user_run(self, insert, fault, &changes);
     if (e == ERR_NONE && changes == 0) {
         e = session_is_same(self, in, fault, &same);
@@ -75,7 +81,8 @@ enum err sqlite_session_rotate(struct user_store *self, const struct session_mov
     sqlite3_stmt *update = sqlite_prepare(
         user_db(self),
         "UPDATE sessions SET refresh_hash = ?3, used_at = max(used_at, ?4)"
-        " WHERE id = ?1 AND refresh_hash = ?2 AND ended_at IS NULL", fault);
+        " WHERE id = ?1 AND refresh_hash = ?2 AND ended_at IS NULL AND NOT EXISTS(SELECT 1 FROM users u"
+        " WHERE u.id = sessions.user_id AND sessions.generation < u.generation AND sessions.id <> u.kept_session)", fault);
     if (!update) {
         return fault->code;
     }
@@ -87,30 +94,42 @@ enum err sqlite_session_rotate(struct user_store *self, const struct session_mov
     return e == ERR_NONE && changes == 0 ? ERR_CONFLICT : e;
 }
 
-enum err sqlite_session_end(struct user_store *self, const struct session_end *in, struct fault *fault, int64_t *out)
+enum err sqlite_session_end(struct user_store *self, const struct session_end *in, struct arena *arena,
+                            struct fault *fault, bool *out)
 {
-    static const char one[] = "UPDATE sessions SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL";
-    static const char all_but[] = "UPDATE sessions SET ended_at = ?2 WHERE user_id = ?1 AND id <> ?3 AND ended_at IS NULL";
-    bool by_id = in->id.size > 0;
-    sqlite3_stmt *update = sqlite_prepare(user_db(self), by_id ? one : all_but, fault);
+    static const char sql[] =
+        "UPDATE sessions SET ended_at = ?2, denial_ends = ?3 WHERE id = ?1 AND ended_at IS NULL AND NOT EXISTS("
+        "SELECT 1 FROM users u WHERE u.id = sessions.user_id AND sessions.generation < u.generation"
+        " AND sessions.id <> u.kept_session)";
+    int64_t changes = 0;
+    sqlite3_stmt *update = sqlite_prepare(user_db(self), sql, fault);
     if (!update) {
         return fault->code;
     }
-    sqlite_bind_text_at(update, 1, by_id ? in->id : in->user_id);
+    sqlite_bind_text_at(update, 1, in->id);
     sqlite_bind_int_at(update, 2, in->now_ms);
-    if (!by_id) {
-        sqlite_bind_text_at(update, 3, in->except);
+    sqlite_bind_int_at(update, 3, in->denial_ends_ms);
+    enum err e = user_run(self, update, fault, &changes);
+    if (e == ERR_NONE && changes > 0) {
+        e = outbox_sqlite_add(self->outbox, in->ended, arena, fault);
     }
-    return user_run(self, update, fault, out);
+    if (e == ERR_NONE) {
+        *out = changes > 0;
+    }
+    return e;
 }
+
+/* A session whose account nobody has heard of is one all the same: only what stands in either speaks against it. */
+#define SESSION_GOOD(session_id, user_id, issued_at)                                                                    \
+    "EXISTS(SELECT 1 FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.id = " session_id                    \
+    " AND s.user_id = " user_id " AND s.ended_at IS NULL"                                                               \
+    " AND (u.id IS NULL OR ((s.generation >= u.generation OR s.id = u.kept_session)"                                    \
+    "      AND " issued_at " > u.denied_all AND (" issued_at " > u.denied_until OR s.id = u.kept_session))))"
 
 enum err sqlite_token_good(struct user_store *self, const struct token_check *in, struct fault *fault, bool *out)
 {
-    static const char sql[] =
-        "SELECT 1 FROM sessions WHERE id = ?1 AND user_id = ?2 AND ended_at IS NULL AND NOT EXISTS("
-        " SELECT 1 FROM denials WHERE user_id = ?2 AND \"before\" >= ?3 AND coalesce(except_session_id, '') <> ?1)";
     enum err e;
-    sqlite3_stmt *select = sqlite_prepare(user_db(self), sql, fault);
+    sqlite3_stmt *select = sqlite_prepare(user_db(self), "SELECT 1 WHERE " SESSION_GOOD("?1", "?2", "?3"), fault);
     if (!select) {
         return fault->code;
     }
@@ -127,28 +146,36 @@ enum err sqlite_token_good(struct user_store *self, const struct token_check *in
 
 /* ---- denials ---- */
 
-enum err sqlite_denial_add(struct user_store *self, const struct denial *in, const struct event_new *event,
-                           struct arena *arena, struct fault *fault)
+/* One row of the list below: an account's one or two, or a session's one. */
+static uint32_t denials_read(sqlite3_stmt *select, struct arena *arena, struct denial out[2])
 {
-    sqlite3_stmt *insert = sqlite_prepare(
-        user_db(self),
-        "INSERT INTO denials(session_id, user_id, except_session_id, \"before\", expires_at)"
-        " VALUES(:session_id, :user_id, :except_session_id, :before, :expires_at)", fault);
-    if (!insert) {
-        return fault->code;
+    int64_t ends_ms = sqlite_int_at(select, 5);
+    if (sqlite_is_null_at(select, 0)) {
+        out[0] = (struct denial){
+            .session_id = sqlite_text_at(select, 1, arena), .before = sqlite_int_at(select, 2), .expires_at = ends_ms};
+        set_has(denial, &out[0], session_id);
+        return 1;
     }
-    sqlite_bind_record(insert, &denial_record, in, arena);
-    enum err e = user_run(self, insert, fault, NULL);
-    return e == ERR_NONE ? outbox_sqlite_add(self->outbox, event, arena, fault) : e;
+    struct account account = {.user = {.id = sqlite_text_at(select, 0, arena)},
+                              .denied_until_ms = sqlite_int_at(select, 2),
+                              .denied_all_ms = sqlite_int_at(select, 3),
+                              .kept_session = sqlite_text_at(select, 4, arena)};
+    return account_denials(&account, ends_ms, out);
 }
 
 enum err sqlite_denial_list(struct user_store *self, int64_t now_ms, struct arena *arena, struct fault *fault,
                             struct denial_list *out)
 {
+    static const char sql[] =
+        "SELECT * FROM (SELECT id AS user_id, '' AS session_id, denied_until AS denied, denied_all, kept_session, denial_ends"
+        " FROM users WHERE denial_ends > ?1 AND denial_ends > 0 ORDER BY denial_ends DESC LIMIT ?2)"
+        " UNION ALL SELECT * FROM (SELECT NULL, id, ended_at, 0, '', denial_ends"
+        " FROM sessions WHERE denial_ends > ?1 AND denial_ends > 0 ORDER BY denial_ends DESC LIMIT ?2)"
+        " ORDER BY denial_ends DESC, denied DESC LIMIT ?2";
     enum err e;
     struct denial_list list = {0};
-    sqlite3_stmt *select = sqlite_prepare(
-        user_db(self), "SELECT * FROM denials WHERE expires_at > ?1 ORDER BY position DESC LIMIT ?2", fault);
+    struct denial read[2];
+    sqlite3_stmt *select = sqlite_prepare(user_db(self), sql, fault);
     if (!select) {
         return fault->code;
     }
@@ -156,13 +183,11 @@ enum err sqlite_denial_list(struct user_store *self, int64_t now_ms, struct aren
     sqlite_bind_int_at(select, 2, DENIAL_MAX);
     list.denials.items = arena_alloc(arena, DENIAL_MAX * sizeof *list.denials.items);
     while (user_row(self, select, fault, &e)) {
-        e = sqlite_read_record(select, &denial_record, arena, fault, &list.denials.items[list.denials.count]);
-        if (e != ERR_NONE) {
-            break;
+        uint32_t count = denials_read(select, arena, read);
+        for (uint32_t i = 0; i < count && list.denials.count < DENIAL_MAX; i++) {
+            list.denials.items[list.denials.count++] = read[i];
         }
-        list.denials.count++;
     }
-    (void)sqlite3_reset(select);
     if (e == ERR_NONE) {
         *out = list;
     }
@@ -196,9 +221,7 @@ enum err sqlite_ticket_spend(struct user_store *self, const struct ticket_use *i
 {
     static const char sql[] =
         "UPDATE tickets SET spent_by = ?2 WHERE hash = ?1 AND (spent_by IS NULL OR spent_by = ?2) AND expires_at > ?3"
-        " AND EXISTS(SELECT 1 FROM sessions WHERE id = tickets.session_id AND ended_at IS NULL)"
-        " AND NOT EXISTS(SELECT 1 FROM denials WHERE user_id = tickets.user_id AND \"before\" >= tickets.issued_at"
-        "                AND coalesce(except_session_id, '') <> tickets.session_id)"
+        " AND " SESSION_GOOD("tickets.session_id", "tickets.user_id", "tickets.issued_at")
         " RETURNING user_id, role, session_id, issued_at";
     enum err e;
     sqlite3_stmt *update = sqlite_prepare(user_db(self), sql, fault);
@@ -218,28 +241,28 @@ enum err sqlite_ticket_spend(struct user_store *self, const struct ticket_use *i
 
 /* ---- keys and secrets ---- */
 
-enum err sqlite_key_add(struct user_store *self, const struct key_row *in, int64_t now_ms, struct fault *fault)
+enum err sqlite_key_add(struct user_store *self, const struct key_row *in, struct fault *fault)
 {
     sqlite3_stmt *insert = sqlite_prepare(
         user_db(self),
         "INSERT INTO signing_keys(generation, kid, public_pem, x, y, private_pem, created_at)"
-        " VALUES(1, :kid, :public_pem, :x, :y, :private_pem, :now) ON CONFLICT(generation) DO NOTHING", fault);
+        " VALUES(:generation, :kid, :public_pem, :x, :y, :private_pem, :now) ON CONFLICT(generation) DO NOTHING", fault);
     if (!insert) {
         return fault->code;
     }
     sqlite_bind_record(insert, &signing_key_record, &in->shown, NULL);
     sqlite_bind_text_at(insert, user_at(insert, ":private_pem"), in->private_pem);
-    sqlite_bind_int_at(insert, user_at(insert, ":now"), now_ms);
+    sqlite_bind_int_at(insert, user_at(insert, ":generation"), in->generation);
+    sqlite_bind_int_at(insert, user_at(insert, ":now"), in->created_ms);
     return user_run(self, insert, fault, NULL);
 }
 
 enum err sqlite_key_list(struct user_store *self, struct arena *arena, struct fault *fault, struct key_rows *out)
 {
-    enum { KEYS_MAX = 16 };
     enum err e;
     struct key_rows rows = {.items = arena_alloc(arena, KEYS_MAX * sizeof *rows.items)};
     sqlite3_stmt *select = sqlite_prepare(
-        user_db(self), "SELECT private_pem, kid, public_pem, x, y FROM signing_keys ORDER BY generation DESC LIMIT ?1",
+        user_db(self), "SELECT private_pem, generation, created_at, kid, public_pem, x, y FROM signing_keys ORDER BY generation DESC LIMIT ?1",
         fault);
     if (!select) {
         return fault->code;
@@ -252,6 +275,8 @@ enum err sqlite_key_list(struct user_store *self, struct arena *arena, struct fa
             break;
         }
         row->private_pem = sqlite_text_at(select, 0, arena);
+        row->generation = sqlite_int_at(select, 1);
+        row->created_ms = sqlite_int_at(select, 2);
         rows.count++;
     }
     (void)sqlite3_reset(select);
@@ -259,6 +284,16 @@ enum err sqlite_key_list(struct user_store *self, struct arena *arena, struct fa
         *out = rows;
     }
     return e;
+}
+
+enum err sqlite_key_drop(struct user_store *self, int64_t below_generation, struct fault *fault)
+{
+    sqlite3_stmt *erase = sqlite_prepare(user_db(self), "DELETE FROM signing_keys WHERE generation < ?1", fault);
+    if (!erase) {
+        return fault->code;
+    }
+    sqlite_bind_int_at(erase, 1, below_generation);
+    return user_run(self, erase, fault, NULL);
 }
 
 enum err sqlite_secret_add(struct user_store *self, const struct secret_row *in, struct fault *fault)
@@ -295,7 +330,6 @@ enum err sqlite_secret_get(struct user_store *self, const char *name, struct are
 enum err sqlite_sweep(struct user_store *self, const struct user_sweep *in, struct fault *fault)
 {
     static const char *const statements[] = {
-        "DELETE FROM denials WHERE position IN (SELECT position FROM denials WHERE expires_at <= ?1 LIMIT ?4)",
         "DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE expires_at <= ?1 LIMIT ?4)",
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE used_at < ?2 LIMIT ?4)",
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ?3 LIMIT ?4)"};

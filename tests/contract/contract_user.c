@@ -89,6 +89,24 @@ static struct account_new account_of(const char *id, const char *email, int64_t 
                                 .first_role = ROLE_ADMIN};
 }
 
+/* except: a session's id, or NULL. */
+static struct denial account_denial(const char *user_id, const char *except, int64_t before)
+{
+    struct denial denial = {.user_id = text_of(user_id), .before = before, .expires_at = before + 10};
+    set_has(denial, &denial, user_id);
+    if (except) {
+        denial.except_session_id = text_of(except);
+        set_has(denial, &denial, except_session_id);
+    }
+    return denial;
+}
+
+static struct event_new event_of(const char *id, const char *type, const char *subject)
+{
+    return (struct event_new){
+        .id = text_of(id), .type = text_of(type), .subject = text_of(subject), .source = TEXT("user-svc"), .time = NOW};
+}
+
 static enum role account_put(struct ground *g, const char *id, const char *email, int64_t at)
 {
     struct account_new account = account_of(id, email, at);
@@ -177,13 +195,13 @@ static void accounts_come_back_whole(void **state)
     in.account.user.addresses.items = &address;
     in.account.user.addresses.count = 1;
     in.account.changed_by = TEXT("0123456789abcdef");
-    in.account.denied_until_ms = 5;
     WELL(user_store_account_insert(g->store, &in, &g->arena, &g->fault, &role));
     WELL(user_store_account_find(g->store, TEXT("a@b"), &g->arena, &g->fault, &out));
     assert_true(text_is(out.user.id, "usr_1"));
     assert_true(text_is(out.password_hash, "hash of the first password"));
     assert_true(text_is(out.changed_by, "0123456789abcdef"));
-    assert_int_equal(out.denied_until_ms, 5);
+    assert_int_equal(out.denied_until_ms, 0);
+    assert_int_equal(out.generation, 0);
     assert_int_equal(out.user.addresses.count, 1);
     assert_true(text_is(out.user.addresses.items[0].country, "DE"));
     assert_int_equal(ACT(user_store_account_find(g->store, TEXT("x@y"), &g->arena, &g->fault, &out)), ERR_NOT_FOUND);
@@ -216,11 +234,15 @@ static void edits_change_only_what_is_given(void **state)
     assert_int_equal(ACT(user_store_account_edit(g->store, &change, &g->arena, &g->fault)), ERR_CONFLICT);
     change.verified_hash = now.password_hash;
     change.password_hash = TEXT("hash of the second password");
-    change.deny = true;
+    struct denial denial = account_denial("usr_1", "ses_1", NOW);
+    change.denial = &denial;
     WELL(user_store_account_edit(g->store, &change, &g->arena, &g->fault));
     now = account_now(g, "usr_1");
     assert_true(text_is(now.password_hash, "hash of the second password"));
     assert_int_equal(now.denied_until_ms, NOW);
+    assert_int_equal(now.denied_all_ms, 0);
+    assert_int_equal(now.generation, 1);
+    assert_true(text_is(now.kept_session, "ses_1"));
     edit.id = TEXT("usr_9");
     change = (struct account_edit){.edit = &edit, .now_ms = NOW};
     assert_int_equal(ACT(user_store_account_edit(g->store, &change, &g->arena, &g->fault)), ERR_CONFLICT);
@@ -239,10 +261,34 @@ static void a_hash_is_renewed_only_from_the_one_that_was_verified(void **state)
     assert_int_equal(account_now(g, "usr_1").user.version, 1);
 }
 
+static enum err role_put_at(struct ground *g, const char *id, enum role role, int64_t at)
+{
+    struct denial denial = account_denial(id, NULL, at);
+    struct event_new changed = event_of(id, "user.role_changed", id), ended = event_of(id, "session.ended", id);
+    struct role_change change = {
+        .id = text_of(id), .role = role, .now_ms = at, .denial = &denial, .changed = &changed, .ended = &ended};
+    return ACT(user_store_account_set_role(g->store, &change, &g->arena, &g->fault));
+}
+
 static enum err role_put(struct ground *g, const char *id, enum role role)
 {
-    struct role_change change = {.id = text_of(id), .role = role, .now_ms = NOW};
-    return ACT(user_store_account_set_role(g->store, &change, &g->fault));
+    return role_put_at(g, id, role, NOW);
+}
+
+static void password_put(struct ground *g, const char *id, const char *kept, int64_t at)
+{
+    struct user_edit edit = {.id = text_of(id)};
+    struct denial denial = account_denial(id, kept, at);
+    struct account_edit change = {.edit = &edit, .password_hash = TEXT("another hash"), .now_ms = at, .denial = &denial};
+    WELL(user_store_account_edit(g->store, &change, &g->arena, &g->fault));
+}
+
+static bool session_end(struct ground *g, const char *id, int64_t at)
+{
+    struct session_end end = {.id = text_of(id), .now_ms = at, .denial_ends_ms = at + 10};
+    bool went_on = false;
+    WELL(user_store_session_end(g->store, &end, &g->arena, &g->fault, &went_on));
+    return went_on;
 }
 
 static void the_last_administrator_stays(void **state)
@@ -253,7 +299,8 @@ static void the_last_administrator_stays(void **state)
     assert_int_equal(role_put(g, "usr_9", ROLE_ADMIN), ERR_NOT_FOUND);
     assert_int_equal(role_put(g, "usr_1", ROLE_CUSTOMER), ERR_LAST_ADMIN);
     assert_int_equal(account_now(g, "usr_1").user.role, ROLE_ADMIN);
-    assert_int_equal(role_put(g, "usr_2", ROLE_CUSTOMER), ERR_NONE); /* already one: nothing to refuse */
+    assert_int_equal(role_put(g, "usr_2", ROLE_CUSTOMER), ERR_NONE); /* already one: nothing to refuse, or to do */
+    assert_int_equal(account_now(g, "usr_2").user.version, 1);
     assert_int_equal(role_put(g, "usr_2", ROLE_ADMIN), ERR_NONE);
     assert_int_equal(role_put(g, "usr_1", ROLE_CUSTOMER), ERR_NONE);
     assert_int_equal(account_now(g, "usr_1").denied_until_ms, NOW);
@@ -338,7 +385,6 @@ static void a_refresh_token_moves_once(void **state)
 {
     struct ground *g = *state;
     struct session found;
-    int64_t ended = 0;
     session_put(g, "ses_1", "usr_1");
     struct session_move move = {TEXT("ses_1"), TEXT("first"), TEXT("second"), NOW + 5};
     WELL(user_store_session_rotate(g->store, &move, &g->fault));
@@ -347,11 +393,8 @@ static void a_refresh_token_moves_once(void **state)
     assert_true(text_is(found.refresh_hash, "second"));
     assert_int_equal(found.used_ms, NOW + 5);
     assert_int_equal(found.ended_ms, 0);
-    struct session_end end = {.id = TEXT("ses_1"), .now_ms = NOW + 6};
-    WELL(user_store_session_end(g->store, &end, &g->fault, &ended));
-    assert_int_equal(ended, 1);
-    WELL(user_store_session_end(g->store, &end, &g->fault, &ended));
-    assert_int_equal(ended, 0);
+    assert_true(session_end(g, "ses_1", NOW + 6));
+    assert_false(session_end(g, "ses_1", NOW + 6));
     move = (struct session_move){TEXT("ses_1"), TEXT("second"), TEXT("third"), NOW + 7};
     assert_int_equal(ACT(user_store_session_rotate(g->store, &move, &g->fault)), ERR_CONFLICT);
     assert_int_equal(ACT(user_store_session_get(g->store, TEXT("ses_9"), &g->arena, &g->fault, &found)), ERR_NOT_FOUND);
@@ -360,50 +403,98 @@ static void a_refresh_token_moves_once(void **state)
 static void tokens_are_good_while_nothing_speaks_against_them(void **state)
 {
     struct ground *g = *state;
-    int64_t ended = 0;
+    account_put(g, "usr_1", "a@b", 10);
+    account_put(g, "usr_2", "c@d", 11);
     session_put(g, "ses_1", "usr_1");
     session_put(g, "ses_2", "usr_1");
     session_put(g, "ses_3", "usr_2");
     assert_true(token_is_good(g, "ses_1", "usr_1", NOW));
     assert_false(token_is_good(g, "ses_1", "usr_2", NOW));
     assert_false(token_is_good(g, "ses_9", "usr_1", NOW));
-    struct session_end end = {.user_id = TEXT("usr_1"), .except = TEXT("ses_1"), .now_ms = NOW};
-    WELL(user_store_session_end(g->store, &end, &g->fault, &ended));
-    assert_int_equal(ended, 1);
-    assert_true(token_is_good(g, "ses_1", "usr_1", NOW));
-    assert_false(token_is_good(g, "ses_2", "usr_1", NOW));
-    struct denial denial = {.user_id = TEXT("usr_1"), .except_session_id = TEXT("ses_1"), .before = NOW, .expires_at = NOW + 9};
-    set_has(denial, &denial, user_id);
-    set_has(denial, &denial, except_session_id);
-    WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
+    password_put(g, "usr_1", "ses_1", NOW);
     assert_true(token_is_good(g, "ses_1", "usr_1", NOW)); /* the exception */
-    denial = (struct denial){.user_id = TEXT("usr_1"), .before = NOW, .expires_at = NOW + 10};
-    set_has(denial, &denial, user_id);
-    WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
-    assert_false(token_is_good(g, "ses_1", "usr_1", NOW));
-    assert_true(token_is_good(g, "ses_1", "usr_1", NOW + 1)); /* issued later */
-    assert_true(token_is_good(g, "ses_3", "usr_2", NOW));
+    assert_false(token_is_good(g, "ses_2", "usr_1", NOW + 1));
+    assert_int_equal(role_put(g, "usr_2", ROLE_ADMIN), ERR_NONE);
+    assert_false(token_is_good(g, "ses_3", "usr_2", NOW));
+    assert_true(token_is_good(g, "ses_3", "usr_2", NOW + 1)); /* issued later */
+    assert_int_equal(role_put_at(g, "usr_1", ROLE_CUSTOMER, NOW + 5), ERR_NONE);
+    assert_false(token_is_good(g, "ses_1", "usr_1", NOW + 5)); /* the exception was not from that */
+    assert_true(token_is_good(g, "ses_1", "usr_1", NOW + 6));
+}
+
+static void a_new_password_leaves_one_session(void **state)
+{
+    struct ground *g = *state;
+    struct session found;
+    account_put(g, "usr_1", "a@b", 10);
+    session_put(g, "ses_1", "usr_1");
+    session_put(g, "ses_2", "usr_1");
+    password_put(g, "usr_1", "ses_1", NOW);
+    WELL(user_store_session_get(g->store, TEXT("ses_1"), &g->arena, &g->fault, &found));
+    assert_int_equal(found.ended_ms, 0);
+    WELL(user_store_session_get(g->store, TEXT("ses_2"), &g->arena, &g->fault, &found));
+    assert_int_not_equal(found.ended_ms, 0);
+    struct session_move move = {TEXT("ses_2"), TEXT("first"), TEXT("second"), NOW + 1};
+    assert_int_equal(ACT(user_store_session_rotate(g->store, &move, &g->fault)), ERR_CONFLICT);
+    move.id = TEXT("ses_1");
+    WELL(user_store_session_rotate(g->store, &move, &g->fault));
+    session_put(g, "ses_3", "usr_1"); /* its password was verified before the new one came */
+    assert_false(token_is_good(g, "ses_3", "usr_1", NOW + 1));
+    struct session later = {.id = TEXT("ses_4"), .user_id = TEXT("usr_1"), .generation = 1, .refresh_hash = TEXT("first"),
+                            .created_ms = NOW + 1, .used_ms = NOW + 1};
+    WELL(user_store_session_insert(g->store, &later, &g->fault));
+    assert_true(token_is_good(g, "ses_4", "usr_1", NOW + 1));
+    assert_false(session_end(g, "ses_2", NOW + 2)); /* over already: nothing to end */
+    password_put(g, "usr_1", NULL, NOW + 5);
+    assert_false(token_is_good(g, "ses_1", "usr_1", NOW + 6));
+    assert_false(token_is_good(g, "ses_4", "usr_1", NOW + 6));
+}
+
+static struct denial_list denials_at(struct ground *g, int64_t now)
+{
+    struct denial_list list;
+    WELL(user_store_denial_list(g->store, now, &g->arena, &g->fault, &list));
+    return list;
 }
 
 static void denials_are_listed_until_they_expire(void **state)
 {
     struct ground *g = *state;
-    struct denial_list list;
-    for (int i = 0; i < DENIAL_MAX + 5; i++) {
-        char id[16];
-        snprintf(id, sizeof id, "ses_%d", i);
-        struct denial denial = {.session_id = text_of(id), .before = NOW, .expires_at = NOW + i};
-        set_has(denial, &denial, session_id);
-        WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
-    }
-    WELL(user_store_denial_list(g->store, 0, &g->arena, &g->fault, &list));
-    assert_int_equal(list.denials.count, DENIAL_MAX);
-    char newest[16];
-    snprintf(newest, sizeof newest, "ses_%d", DENIAL_MAX + 4);
-    assert_true(text_is(list.denials.items[0].session_id, newest));
+    account_put(g, "usr_1", "a@b", 10);
+    account_put(g, "usr_2", "c@d", 11);
+    session_put(g, "ses_1", "usr_1");
+    assert_int_equal(denials_at(g, 0).denials.count, 0);
+    assert_int_equal(role_put_at(g, "usr_2", ROLE_ADMIN, NOW), ERR_NONE);
+    password_put(g, "usr_2", "ses_9", NOW + 2);
+    assert_true(session_end(g, "ses_1", NOW + 3));
+    struct denial_list list = denials_at(g, 0);
+    assert_int_equal(list.denials.count, 3);
+    assert_true(text_is(list.denials.items[0].session_id, "ses_1"));
     assert_false(has(denial, &list.denials.items[0], user_id));
-    WELL(user_store_denial_list(g->store, NOW + DENIAL_MAX + 3, &g->arena, &g->fault, &list));
-    assert_int_equal(list.denials.count, 1);
+    assert_int_equal(list.denials.items[0].before, NOW + 3);
+    assert_true(text_is(list.denials.items[1].user_id, "usr_2"));
+    assert_int_equal(list.denials.items[1].before, NOW);
+    assert_false(has(denial, &list.denials.items[1], except_session_id));
+    assert_int_equal(list.denials.items[2].before, NOW + 2);
+    assert_true(text_is(list.denials.items[2].except_session_id, "ses_9"));
+    assert_int_equal(denials_at(g, NOW + 11).denials.count, 3);
+    assert_int_equal(denials_at(g, NOW + 12).denials.count, 1);
+    assert_int_equal(denials_at(g, NOW + 13).denials.count, 0);
+}
+
+static void denials_are_listed_up_to_a_number(void **state)
+{
+    struct ground *g = *state;
+    char newest[16];
+    for (int i = 0; i < DENIAL_MAX + 5; i++) {
+        snprintf(newest, sizeof newest, "ses_%d", i);
+        session_put(g, newest, "usr_1");
+        assert_true(session_end(g, newest, NOW + i));
+    }
+    struct denial_list list = denials_at(g, 0);
+    assert_int_equal(list.denials.count, DENIAL_MAX);
+    assert_true(text_is(list.denials.items[0].session_id, newest));
+    assert_int_equal(denials_at(g, NOW + DENIAL_MAX + 3 + 10).denials.count, 1);
 }
 
 /* ---- tickets, keys, secrets ---- */
@@ -450,18 +541,17 @@ static void a_ticket_ends_with_its_session_or_its_role(void **state)
 {
     struct ground *g = *state;
     bool fresh;
-    int64_t ended;
+    account_put(g, "usr_1", "a@b", 10);
+    account_put(g, "usr_2", "c@d", 10);
+    assert_int_equal(role_put_at(g, "usr_2", ROLE_ADMIN, NOW - 5), ERR_NONE);
     session_put(g, "ses_1", "usr_1");
     session_put(g, "ses_2", "usr_1");
     struct ticket first = ticket_of("t1", "ses_1"), second = ticket_of("t2", "ses_2");
     WELL(user_store_ticket_add(g->store, &first, &g->fault, &fresh));
     WELL(user_store_ticket_add(g->store, &second, &g->fault, &fresh));
-    struct session_end end = {.id = TEXT("ses_1"), .now_ms = NOW};
-    WELL(user_store_session_end(g->store, &end, &g->fault, &ended));
+    assert_true(session_end(g, "ses_1", NOW));
     assert_int_equal(ticket_take(g, "t1", "request-1", NOW), ERR_NOT_FOUND);
-    struct denial denial = {.user_id = TEXT("usr_1"), .before = NOW, .expires_at = NOW + 10};
-    set_has(denial, &denial, user_id);
-    WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
+    assert_int_equal(role_put(g, "usr_1", ROLE_CUSTOMER), ERR_NONE);
     assert_int_equal(ticket_take(g, "t2", "request-2", NOW), ERR_NOT_FOUND);
 }
 
@@ -469,60 +559,159 @@ static void the_first_key_and_secret_stay(void **state)
 {
     struct ground *g = *state;
     static const char point[] = "0123456789012345678901234567890123456789012";
-    struct key_row row = {.shown = {.kid = TEXT("kid 1"), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)},
+    struct key_row row = {.generation = 1, .created_ms = NOW, .shown = {.kid = TEXT("kid 1"), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)},
                           .private_pem = TEXT("private 1")};
     struct key_rows rows;
     struct text secret;
     assert_int_equal(ACT(user_store_secret_get(g->store, "server", &g->arena, &g->fault, &secret)), ERR_NOT_FOUND);
     WELL(user_store_key_list(g->store, &g->arena, &g->fault, &rows));
     assert_int_equal(rows.count, 0);
-    WELL(user_store_key_add(g->store, &row, NOW, &g->fault));
+    WELL(user_store_key_add(g->store, &row, &g->fault));
     row.shown.kid = TEXT("kid 2");
     row.private_pem = TEXT("private 2");
-    WELL(user_store_key_add(g->store, &row, NOW, &g->fault));
+    WELL(user_store_key_add(g->store, &row, &g->fault));
     WELL(user_store_key_list(g->store, &g->arena, &g->fault, &rows));
     assert_int_equal(rows.count, 1);
     assert_true(text_is(rows.items[0].shown.kid, "kid 1"));
     assert_true(text_is(rows.items[0].private_pem, "private 1"));
+    assert_int_equal(rows.items[0].generation, 1);
+    assert_int_equal(rows.items[0].created_ms, NOW);
     WELL(user_store_secret_add(g->store, &(struct secret_row){"server", TEXT("one")}, &g->fault));
     WELL(user_store_secret_add(g->store, &(struct secret_row){"server", TEXT("two")}, &g->fault));
     WELL(user_store_secret_get(g->store, "server", &g->arena, &g->fault, &secret));
     assert_true(text_is(secret, "one"));
 }
 
+static void keys_follow_one_another(void **state)
+{
+    struct ground *g = *state;
+    static const char point[] = "0123456789012345678901234567890123456789012";
+    struct key_rows rows;
+    for (int i = 1; i <= 3; i++) {
+        char kid[16];
+        snprintf(kid, sizeof kid, "kid %d", i);
+        struct signing_key shown = {
+            .kid = text_of(kid), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)};
+        struct key_row row = {
+            .generation = i, .created_ms = NOW + i, .private_pem = TEXT("private"), .shown = shown};
+        WELL(user_store_key_add(g->store, &row, &g->fault));
+    }
+    WELL(user_store_key_drop(g->store, 2, &g->fault));
+    WELL(user_store_key_list(g->store, &g->arena, &g->fault, &rows));
+    assert_int_equal(rows.count, 2);
+    assert_true(text_is(rows.items[0].shown.kid, "kid 3"));
+    assert_true(text_is(rows.items[1].shown.kid, "kid 2"));
+}
+
 static void sweeping_takes_only_what_is_over(void **state)
 {
     struct ground *g = *state;
     bool fresh;
-    int64_t ended;
     struct session found;
-    struct denial_list list;
     session_put(g, "ses_1", "usr_1");
     session_put(g, "ses_2", "usr_1");
     struct session_move move = {TEXT("ses_1"), TEXT("first"), TEXT("second"), NOW + 100};
     WELL(user_store_session_rotate(g->store, &move, &g->fault));
-    struct ticket ticket = ticket_of("t1", "ses_1");
+    struct ticket ticket = ticket_of("t1", "ses_1"), old = ticket_of("t2", "ses_1");
+    old.expires_ms = NOW + 4;
     WELL(user_store_ticket_add(g->store, &ticket, &g->fault, &fresh));
-    for (int i = 0; i < 2; i++) {
-        struct denial denial = {.user_id = TEXT("usr_3"), .before = NOW, .expires_at = NOW + 10 * i};
-        set_has(denial, &denial, user_id);
-        WELL(user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault));
-    }
+    WELL(user_store_ticket_add(g->store, &old, &g->fault, &fresh));
     struct user_sweep bounds = {.now_ms = NOW + 5, .sessions_before_ms = NOW + 1, .ended_before_ms = NOW, .row_count = 10};
     WELL(user_store_sweep(g->store, &bounds, &g->fault));
-    WELL(user_store_denial_list(g->store, 0, &g->arena, &g->fault, &list));
-    assert_int_equal(list.denials.count, 1);
+    WELL(user_store_ticket_add(g->store, &old, &g->fault, &fresh));
+    assert_true(fresh);
     assert_int_equal(ACT(user_store_session_get(g->store, TEXT("ses_2"), &g->arena, &g->fault, &found)), ERR_NOT_FOUND);
     WELL(user_store_session_get(g->store, TEXT("ses_1"), &g->arena, &g->fault, &found));
     assert_int_equal(ticket_take(g, "t1", "request-1", NOW + 5), ERR_NONE);
-    struct session_end end = {.id = TEXT("ses_1"), .now_ms = NOW + 200};
-    WELL(user_store_session_end(g->store, &end, &g->fault, &ended));
+    assert_true(session_end(g, "ses_1", NOW + 200));
     bounds.ended_before_ms = NOW + 200;
     WELL(user_store_sweep(g->store, &bounds, &g->fault));
     WELL(user_store_session_get(g->store, TEXT("ses_1"), &g->arena, &g->fault, &found));
     bounds.ended_before_ms = NOW + 201;
     WELL(user_store_sweep(g->store, &bounds, &g->fault));
     assert_int_equal(ACT(user_store_session_get(g->store, TEXT("ses_1"), &g->arena, &g->fault, &found)), ERR_NOT_FOUND);
+}
+
+/* ---- events ---- */
+
+/* What waits in the outbox, and is then handed over. */
+static struct outbox_page events_take(struct ground *g)
+{
+    struct outbox_page page = {0};
+    struct outbox_source *outbox = g->store->outbox;
+    if (outbox->ops->sweep) {
+        outbox->ops->sweep(outbox);
+    }
+    WELL(outbox->ops->look(outbox, &g->arena, &g->fault, &page));
+    if (page.append.events.count > 0) {
+        WELL(outbox->ops->clear(outbox, &page, &g->fault));
+    }
+    return page;
+}
+
+static void event_check(struct ground *g, const struct event_new *event, const char *id, enum role role, int64_t version)
+{
+    struct user_event data;
+    assert_true(text_is(event->id, id));
+    assert_false(has(event_new, event, user_id)); /* administrators only */
+    assert_int_equal(record_unpack(&user_event_record, event->data, &g->arena, &g->fault, &data), ERR_NONE);
+    assert_true(text_equal(data.user_id, event->subject));
+    assert_int_equal(data.role, role);
+    assert_int_equal(data.version, version);
+}
+
+static void what_is_done_to_an_account_is_told(void **state)
+{
+    struct ground *g = *state;
+    enum role role;
+    struct account_new first = account_of("usr_1", "a@b", 10), second = account_of("usr_2", "c@d", 11);
+    struct event_new created = event_of("evt_1", "user.created", "usr_1");
+    first.created = &created;
+    WELL(user_store_account_insert(g->store, &first, &g->arena, &g->fault, &role));
+    struct outbox_page page = events_take(g);
+    assert_int_equal(page.append.events.count, 1);
+    event_check(g, &page.append.events.items[0], "evt_1", ROLE_ADMIN, 1);
+    created = event_of("evt_2", "user.created", "usr_2");
+    second.created = &created;
+    WELL(user_store_account_insert(g->store, &second, &g->arena, &g->fault, &role));
+    assert_int_equal(role_put(g, "usr_1", ROLE_CUSTOMER), ERR_LAST_ADMIN); /* refused: nothing to tell */
+    page = events_take(g);
+    assert_int_equal(page.append.events.count, 1);
+    event_check(g, &page.append.events.items[0], "evt_2", ROLE_CUSTOMER, 1);
+    assert_int_equal(role_put(g, "usr_2", ROLE_ADMIN), ERR_NONE);
+    assert_int_equal(role_put(g, "usr_2", ROLE_ADMIN), ERR_NONE); /* no change, no event */
+    page = events_take(g);
+    assert_int_equal(page.append.events.count, 2);
+    event_check(g, &page.append.events.items[0], "usr_2", ROLE_ADMIN, 2);
+    assert_true(text_is(page.append.events.items[1].type, "session.ended"));
+    struct user_edit edit = {.id = TEXT("usr_2"), .name = TEXT("Other")};
+    set_has(user_edit, &edit, name);
+    struct event_new updated = event_of("evt_3", "user.updated", "usr_2");
+    struct account_edit change = {.edit = &edit, .version = 1, .now_ms = NOW, .updated = &updated};
+    assert_int_equal(ACT(user_store_account_edit(g->store, &change, &g->arena, &g->fault)), ERR_CONFLICT);
+    change.version = 2;
+    WELL(user_store_account_edit(g->store, &change, &g->arena, &g->fault));
+    page = events_take(g);
+    assert_int_equal(page.append.events.count, 1);
+    event_check(g, &page.append.events.items[0], "evt_3", ROLE_ADMIN, 3);
+    assert_int_equal(events_take(g).append.events.count, 0);
+}
+
+static void a_session_that_ends_is_told_once(void **state)
+{
+    struct ground *g = *state;
+    bool went_on;
+    session_put(g, "ses_1", "usr_1");
+    struct event_new ended = event_of("evt_1", "session.ended", "usr_1");
+    ended.private_data = TEXT("\x80");
+    set_has(event_new, &ended, private_data);
+    struct session_end end = {.id = TEXT("ses_1"), .now_ms = NOW, .denial_ends_ms = NOW + 10, .ended = &ended};
+    WELL(user_store_session_end(g->store, &end, &g->arena, &g->fault, &went_on));
+    struct outbox_page page = events_take(g);
+    assert_int_equal(page.append.events.count, 1);
+    assert_true(text_is(page.append.events.items[0].private_data, "\x80"));
+    WELL(user_store_session_end(g->store, &end, &g->arena, &g->fault, &went_on));
+    assert_int_equal(events_take(g).append.events.count, 0);
 }
 
 /* ---- every call may fail: what was begun is done once when it is tried again ---- */
@@ -545,32 +734,29 @@ static enum err step_password(struct ground *g)
 {
     struct account account;
     struct user_edit edit = {.id = TEXT("usr_1")};
-    struct denial denial = {.user_id = TEXT("usr_1"), .before = NOW, .expires_at = NOW + 10};
-    struct session_end end = {.user_id = TEXT("usr_1"), .except = TEXT("ses_1"), .now_ms = NOW};
-    int64_t ended;
-    set_has(denial, &denial, user_id);
+    struct denial denial = account_denial("usr_1", "ses_1", NOW);
     enum err e = user_store_account_get(g->store, TEXT("usr_1"), &g->arena, &g->fault, &account);
     if (e != ERR_NONE || text_is(account.changed_by, "password-request")) {
         return e;
     }
+    struct event_new updated = event_of("evt_password", "user.updated", "usr_1");
     struct account_edit change = {.edit = &edit, .password_hash = TEXT("second"), .verified_hash = account.password_hash,
-                                  .now_ms = NOW, .deny = true, .request_id = TEXT("password-request")};
-    e = user_store_account_edit(g->store, &change, &g->arena, &g->fault);
-    if (e == ERR_NONE) {
-        e = user_store_session_end(g->store, &end, &g->fault, &ended);
-    }
-    return e == ERR_NONE ? user_store_denial_add(g->store, &denial, NULL, &g->arena, &g->fault) : e;
+                                  .now_ms = NOW, .request_id = TEXT("password-request"), .denial = &denial,
+                                  .updated = &updated};
+    return user_store_account_edit(g->store, &change, &g->arena, &g->fault);
 }
 
 static enum err step_role(struct ground *g, const char *id, enum role role)
 {
     struct account account;
-    struct role_change change = {.id = text_of(id), .role = role, .now_ms = NOW};
+    struct denial denial = account_denial(id, NULL, NOW);
+    struct event_new changed = event_of(role == ROLE_ADMIN ? "evt_up" : "evt_down", "user.role_changed", id);
+    struct role_change change = {.id = text_of(id), .role = role, .now_ms = NOW, .denial = &denial, .changed = &changed};
     enum err e = user_store_account_get(g->store, change.id, &g->arena, &g->fault, &account);
     if (e != ERR_NONE || account.user.role == role) {
         return e;
     }
-    return user_store_account_set_role(g->store, &change, &g->fault);
+    return user_store_account_set_role(g->store, &change, &g->arena, &g->fault);
 }
 
 static enum err step_ticket(struct ground *g)
@@ -596,14 +782,21 @@ static enum err scenario(struct ground *g)
 
 static void scenario_check(struct ground *g)
 {
-    struct denial_list list;
     struct account first = account_now(g, "usr_1"), second = account_now(g, "usr_2");
     assert_int_equal(first.user.role, ROLE_CUSTOMER);
     assert_int_equal(second.user.role, ROLE_ADMIN);
     assert_true(text_is(first.password_hash, "second"));
-    WELL(user_store_denial_list(g->store, 0, &g->arena, &g->fault, &list));
-    assert_int_equal(list.denials.count, 1);
+    assert_int_equal(denials_at(g, 0).denials.count, 2); /* one for each account that has lost something */
     assert_int_equal(ticket_take(g, "t1", "another-request", NOW), ERR_NOT_FOUND);
+    struct outbox_page page = events_take(g);
+    uint32_t count = 0;
+    static const char *const ids[] = {"evt_up", "evt_down", "evt_password"};
+    for (uint32_t i = 0; i < page.append.events.count; i++) {
+        for (size_t j = 0; j < ARRAY_COUNT(ids); j++) {
+            count += text_is(page.append.events.items[i].id, ids[j]);
+        }
+    }
+    assert_int_equal(count, ARRAY_COUNT(ids)); /* each once: what was done twice would be told twice */
 }
 
 /* True if a call failed. */
@@ -657,11 +850,16 @@ int contract_user_run(const struct user_place *place)
         CONTRACT(a_session_begins_once),
         CONTRACT(a_refresh_token_moves_once),
         CONTRACT(tokens_are_good_while_nothing_speaks_against_them),
+        CONTRACT(a_new_password_leaves_one_session),
         CONTRACT(denials_are_listed_until_they_expire),
+        CONTRACT(denials_are_listed_up_to_a_number),
         CONTRACT(a_ticket_is_good_once),
         CONTRACT(a_ticket_ends_with_its_session_or_its_role),
         CONTRACT(the_first_key_and_secret_stay),
+        CONTRACT(keys_follow_one_another),
         CONTRACT(sweeping_takes_only_what_is_over),
+        CONTRACT(what_is_done_to_an_account_is_told),
+        CONTRACT(a_session_that_ends_is_told_once),
         {"any_call_may_fail", any_call_may_fail, NULL, NULL, (void *)(uintptr_t)place},
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,8 +144,24 @@ static void a_new_password_leaves_only_this_session(void **state)
     assert_int_equal(shop_try_login(shop, "a@b.de", "password"), ERR_BAD_CREDENTIALS);
     struct who again = signed_in(shop, "a@b.de", "password2");
     assert_true(shop_token_good(shop, &again)); /* later than what was denied */
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 1);
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM denials WHERE except_session_id IS NOT NULL"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 3); /* user.created, user.updated, session.ended */
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM users WHERE kept_session <> '' AND denial_ends > 0"), 1);
+}
+
+/* A gateway that has not heard yet lets a session of before in: it must not become the one that stays. */
+static void an_ended_session_cannot_stay(void **state)
+{
+    struct shop *shop = *state;
+    struct user_session first = shop_register(shop, "a@b.de", "password"), second = shop_login(shop, "a@b.de", "password");
+    struct who who = who_of(shop, &first), stale = who_of(shop, &second);
+    struct user user;
+    struct user_edit edit = password_edit(&who, "password", "password2");
+    assert_int_equal(shop_do(shop, OP_user_update, &who, NULL, &edit, &user), ERR_NONE);
+    edit = password_edit(&stale, "password2", "password3");
+    assert_int_equal(shop_do(shop, OP_user_update, &stale, NULL, &edit, &user), ERR_UNAUTHENTICATED);
+    assert_false(shop_token_good(shop, &stale));
+    assert_true(shop_token_good(shop, &who));
+    assert_int_equal(shop_try_login(shop, "a@b.de", "password2"), ERR_NONE);
 }
 
 static void a_new_address_is_checked_and_unique(void **state)
@@ -198,7 +214,8 @@ static void a_request_sent_again_changes_nothing(void **state)
     assert_int_equal(shop_do(shop, OP_user_update, &who, request_id, &edit, &user), ERR_NONE);
     assert_int_equal(shop_do(shop, OP_user_update, &who, request_id, &edit, &again), ERR_NONE);
     assert_int_equal(again.version, user.version);
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM denials"), 1);
+    assert_int_equal(shop_query(shop, "SELECT generation FROM users"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 3);
 }
 
 #define IN_SHOP(name) cmocka_unit_test_setup_teardown(name, shop_open, shop_close)
@@ -212,7 +229,7 @@ int main(void)
         IN_SHOP(a_new_password_needs_the_old_one),
         IN_SHOP(wrong_old_passwords_delay_as_wrong_logins_do),
         IN_SHOP(a_new_password_leaves_only_this_session),
-        IN_SHOP(a_new_address_is_checked_and_unique),
+        IN_SHOP(an_ended_session_cannot_stay), IN_SHOP(a_new_address_is_checked_and_unique),
         IN_SHOP(versions_are_honoured),
         IN_SHOP(a_request_sent_again_changes_nothing),
     };

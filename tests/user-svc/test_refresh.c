@@ -49,8 +49,8 @@ static void a_spent_token_ends_the_session_for_all(void **state)
     assert_false(shop_token_good(shop, &who));
     assert_int_equal(refresh(shop, second.refresh_token, NULL, &third), ERR_UNAUTHENTICATED);
     assert_true(shop_token_good(shop, &bystander)); /* the account's other session goes on */
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM denials WHERE session_id IS NOT NULL"), 1);
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM sessions WHERE denial_ends > 0"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 2); /* user.created, session.ended */
 }
 
 static void an_old_token_of_the_family_ends_it_too(void **state)

@@ -53,8 +53,8 @@ static void logout_ends_one_session(void **state)
     struct user_refresh refresh = {.refresh_token = first.refresh_token};
     assert_int_equal(shop_do(shop, OP_user_refresh, &nobody, NULL, &refresh, &none), ERR_UNAUTHENTICATED);
     assert_int_equal(shop_do(shop, OP_user_logout, &who, NULL, &nothing, &nothing), ERR_NONE); /* sent again */
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM denials"), 1);
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM sessions WHERE denial_ends > 0"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 2); /* user.created, session.ended */
 }
 
 static void gateways_can_ask_for_all_denials(void **state)
@@ -80,8 +80,26 @@ static void gateways_can_ask_for_all_denials(void **state)
 /* What event-svc would be handed. */
 static enum err event_stored(struct shop *shop, struct event_new *out)
 {
-    struct text packed = shop_blob(shop, "SELECT event FROM outbox");
+    struct text packed = shop_blob(shop, "SELECT event FROM outbox ORDER BY position DESC");
     return record_unpack(&event_new_record, packed, &shop->arena, &shop->fault, out);
+}
+
+static void a_new_account_is_told_without_its_person(void **state)
+{
+    struct shop *shop = *state;
+    struct user_session session = shop_register(shop, "a@b.de", "password");
+    struct event_new event;
+    struct user_event data;
+    assert_int_equal(event_stored(shop, &event), ERR_NONE);
+    assert_true(text_is(event.type, "user.created"));
+    assert_true(text_equal(event.subject, session.user->id));
+    assert_false(has(event_new, &event, user_id)); /* administrators only */
+    assert_false(has(event_new, &event, private_data));
+    assert_int_equal(record_unpack(&user_event_record, event.data, &shop->arena, &shop->fault, &data), ERR_NONE);
+    assert_true(text_equal(data.user_id, session.user->id));
+    assert_int_equal(data.role, ROLE_ADMIN);
+    assert_null(memmem(event.data.data, event.data.size, "a@b", 3));
+    assert_null(memmem(event.data.data, event.data.size, "Test", 4));
 }
 
 static void the_event_is_for_gateways_only(void **state)
@@ -112,6 +130,7 @@ int main(void)
         IN_SHOP(a_login_sent_again_is_the_same_session),
         IN_SHOP(logout_ends_one_session),
         IN_SHOP(gateways_can_ask_for_all_denials),
+        IN_SHOP(a_new_account_is_told_without_its_person),
         IN_SHOP(the_event_is_for_gateways_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ static bool reader_lets_in(struct pair *pair)
 static void readers_see_what_is_committed(void **state)
 {
     struct pair *pair = *state;
-    int64_t ended = 0;
+    bool went_on = false;
     begin(pair);
     session_put(pair, "ses_1");
     assert_false(reader_lets_in(pair));
@@ -84,7 +84,7 @@ static void readers_see_what_is_committed(void **state)
     assert_true(reader_lets_in(pair));
     begin(pair);
     struct session_end end = {.id = TEXT("ses_1"), .now_ms = NOW};
-    assert_int_equal(user_store_session_end(pair->writer, &end, &pair->fault, &ended), ERR_NONE);
+    assert_int_equal(user_store_session_end(pair->writer, &end, &pair->arena, &pair->fault, &went_on), ERR_NONE);
     assert_true(reader_lets_in(pair));
     commit(pair);
     assert_false(reader_lets_in(pair));
