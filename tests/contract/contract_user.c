@@ -559,8 +559,9 @@ static void the_first_key_and_secret_stay(void **state)
 {
     struct ground *g = *state;
     static const char point[] = "0123456789012345678901234567890123456789012";
-    struct key_row row = {.generation = 1, .created_ms = NOW, .shown = {.kid = TEXT("kid 1"), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)},
-                          .private_pem = TEXT("private 1")};
+    struct signing_key shown = {
+        .kid = TEXT("kid 1"), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)};
+    struct key_row row = {.generation = 1, .created_ms = NOW, .shown = shown, .private_pem = TEXT("private 1")};
     struct key_rows rows;
     struct text secret;
     assert_int_equal(ACT(user_store_secret_get(g->store, "server", &g->arena, &g->fault, &secret)), ERR_NOT_FOUND);
