@@ -8,12 +8,13 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 COPY . /src
 RUN meson setup /build /src && ninja -C /build \
       cli/zmart broker/broker gateway/gateway product-svc/product-svc order-svc/order-svc user-svc/user-svc event-svc/event-svc \
+      webhook-svc/webhook-svc \
     && install -D -t /out /build/cli/zmart /build/broker/broker /build/gateway/gateway /build/product-svc/product-svc \
-      /build/order-svc/order-svc /build/user-svc/user-svc /build/event-svc/event-svc
+      /build/order-svc/order-svc /build/user-svc/user-svc /build/event-svc/event-svc /build/webhook-svc/webhook-svc
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
-      libzmq5 libmsgpackc2 libcivetweb1 libjwt0 libjansson4 libsqlite3-0 libsodium23 libssl3 libwslay1 libutf8proc2 curl \
+      libzmq5 libmsgpackc2 libcivetweb1 libjwt0 libjansson4 libsqlite3-0 libsodium23 libssl3 libwslay1 libutf8proc2 libcurl4 ca-certificates curl \
     && rm -rf /var/lib/apt/lists/* && useradd --system --home /var/lib/zmart zmart && install -d -o zmart -m 0700 /var/lib/zmart
 COPY --from=build /out/ /usr/local/bin/
 USER zmart

@@ -6,6 +6,7 @@
 #include "order-svc/program.h"
 #include "product-svc/program.h"
 #include "user-svc/program.h"
+#include "webhook-svc/program.h"
 
 const struct room rooms[ROOM_COUNT] = {
     [ROOM_BROKER] = {.program = &broker_program, .start_stage = 0, .stop_stage = 3},
@@ -13,6 +14,7 @@ const struct room rooms[ROOM_COUNT] = {
     [ROOM_PRODUCT] = {.program = &product_program, .start_stage = 1, .stop_stage = 1, .stores = true},
     [ROOM_ORDER] = {.program = &order_program, .start_stage = 1, .stop_stage = 1, .stores = true},
     [ROOM_USER] = {.program = &user_program, .start_stage = 1, .stop_stage = 1, .stores = true},
+    [ROOM_WEBHOOK] = {.program = &webhook_program, .start_stage = 1, .stop_stage = 1, .stores = true},
     [ROOM_GATEWAY] = {.program = &gateway_program, .start_stage = 2, .stop_stage = 0},
 };
 

@@ -21,7 +21,8 @@
     X(NUMBER, product_svc, "product-svc", "1", 1, 64, "processes of product-svc (more than one on MongoDB)")        \
     X(NUMBER, order_svc, "order-svc", "1", 1, 64, "processes of order-svc (more than one on MongoDB)")              \
     X(NUMBER, user_svc, "user-svc", "1", 1, 64, "processes of user-svc (more than one on MongoDB)")                 \
-    X(NUMBER, event_svc, "event-svc", "1", 1, 64, "processes of event-svc (more than one on MongoDB)")
+    X(NUMBER, event_svc, "event-svc", "1", 1, 64, "processes of event-svc (more than one on MongoDB)")              \
+    X(NUMBER, webhook_svc, "webhook-svc", "1", 0, 64, "processes of webhook-svc (more than one on MongoDB); 0: no webhooks")
 CONFIG_DECLARE(up_config, UP_CONFIG);
 
 struct up_settings {

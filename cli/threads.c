@@ -157,7 +157,7 @@ static bool stage_start(struct threads *all, int stage, int64_t deadline_ms)
 {
     struct room_thread *room;
     for (enum room_id id = 0; id < ROOM_COUNT; id++) {
-        if (rooms[id].start_stage == stage) {
+        if (rooms[id].start_stage == stage && settings_room_count(&all->shop->settings, id) > 0) {
             room_start(all, id);
         }
     }

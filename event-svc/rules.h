@@ -1,10 +1,11 @@
-/* What event-svc decides, without doing anything: which types are well-formed and wanted, which positions the log can
- * still serve, what is published again after a start, and what an entry looks like on PUB. */
+/* What event-svc decides, without doing anything: which positions the log can still serve, what is published again after a
+ * start, and what an entry looks like on PUB. */
 #ifndef ZMART_EVENT_RULES_H
 #define ZMART_EVENT_RULES_H
 
 #include "lib/base/clock.h"
 #include "proto/event.h"
+#include "proto/pattern.h"
 
 enum {
     EVENT_TOPIC_MAX = 64,         /* types that a stream tells in its beacon */
@@ -13,16 +14,6 @@ enum {
     EVENT_REPUBLISH_MAX = 1000,   /* entries published again after a start; older ones are asked for */
     EVENT_PURGE_STEP = 500        /* entries that one purge drops at most */
 };
-
-/* Lower case letters, digits, '-' and '_' in parts with single dots between, at most 60; no leading '_': such topics are the
- * stream's own. */
-bool type_is_valid(struct text type);
-/* The same, or with a closing '*' after any beginning of it. */
-bool pattern_is_valid(struct text pattern);
-/* A closing '*' matches any rest; otherwise both are equal. */
-bool pattern_matches(struct text pattern, struct text type);
-/* True if one of the patterns does; no patterns match everything. */
-bool patterns_match(const struct text_list *patterns, struct text type);
 
 enum position { POSITION_SERVED, POSITION_AT_END, POSITION_BEFORE_LOG };
 /* oldest: seq of the oldest entry kept, head + 1 when there is none. AT_END: nothing is newer than after. */

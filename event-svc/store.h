@@ -4,7 +4,6 @@
 #ifndef ZMART_EVENT_STORE_H
 #define ZMART_EVENT_STORE_H
 
-#include "event-svc/letters.h"
 #include "lib/bus/service.h"
 #include "lib/store/sqlite.h"
 #include "proto/event.h"
@@ -57,8 +56,7 @@ struct event_store_ops {
 struct event_store {
     const struct event_store_ops *ops;
     const struct unit_of_work *unit;
-    void *handle; /* first argument of unit's functions and of letters' */
-    const struct letter_store_ops *letters;
+    void *handle; /* unit's first argument */
 };
 
 /* Opens the log of a store URL. epoch is what a log gets that has none yet (writer only). metrics may be NULL. */

@@ -280,7 +280,8 @@ enum err json_read(const struct record *record, struct text body, uint64_t prese
     }
     struct reader reader = {.arena = arena, .fault = fault};
     object_read(&reader, record, json, preset, out);
-    if (empty && !reader.refused && record != &nothing_record) {
+    bool all_preset = record->field_count < 64 && preset == (UINT64_C(1) << record->field_count) - 1;
+    if (empty && !reader.refused && record != &nothing_record && !all_preset) {
         refuse(&reader, "required", "is needed: a JSON object");
     }
     return reader.refused ? fault_set(fault, ERR_INVALID_BODY, NULL) : ERR_NONE;

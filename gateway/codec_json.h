@@ -9,7 +9,7 @@
 
 /* Reads one JSON object into a record. Every problem is listed, each with its JSON pointer: unknown and duplicate
  * fields, wrong types, values out of bounds, missing REQ fields. preset: bits of the top record's fields that are
- * filled already (from the path); in the body they are unknown. An empty body is refused where the record has fields.
+ * filled already (from the path); in the body they are unknown. An empty body is refused where the record has others.
  * INVALID_BODY on failure; out may then be half filled. Texts, lists and nested records of out live in arena. */
 MUST_USE enum err json_read(const struct record *record, struct text body, uint64_t preset, struct arena *arena,
                             struct fault *fault, void *out);

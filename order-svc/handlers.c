@@ -5,6 +5,7 @@
 #include "lib/store/cursor.h"
 #include "order-svc/desk.h"
 #include "order-svc/rules.h"
+#include "proto/tag.h"
 
 #define BIND_OPS "proto/ops/order.def"
 #include "lib/bus/bind_ops.h"
@@ -50,7 +51,7 @@ static enum err order_get(struct call *call, const struct order_ref *in, struct 
 static enum err precondition_check(struct call *call, const struct order *order)
 {
     const struct call_meta *meta = call_meta(call);
-    if (has(call_meta, meta, if_match) && !order_tag_matches(meta->if_match, order->version)) {
+    if (has(call_meta, meta, if_match) && !version_tag_matches(meta->if_match, order->version)) {
         return fault_set(call_fault(call), ERR_PRECONDITION_FAILED, NULL);
     }
     return ERR_NONE;

@@ -36,8 +36,6 @@ MUST_USE enum err order_apply(const struct order *order, const struct order_step
                               struct order *out);
 /* The order as it was when it was placed. */
 void order_as_placed(const struct order *order, struct order *out);
-/* True if a header If-Match names the version: "3", a list, or *. Weak tags never match. */
-bool order_tag_matches(struct text if_match, int64_t version);
 
 /* ---- placing ---- */
 

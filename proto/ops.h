@@ -5,10 +5,10 @@
 
 #include "proto/event.h"
 #include "proto/frame.h"
-#include "proto/letter.h"
 #include "proto/order.h"
 #include "proto/product.h"
 #include "proto/user.h"
+#include "proto/webhook.h"
 
 enum op {
 #define OP(service, name, method, path, role, key, access, priority, budget_ms, request, reply, status) \

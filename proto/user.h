@@ -85,6 +85,12 @@ RECORD_DECLARE(ws_ticket, WS_TICKET_FIELDS);
 
 /* ---- between services ---- */
 
+/* Where an account gets its mail. */
+#define USER_CONTACT_FIELDS(F, R)                                                           \
+    F(R, TEXT, email, REQ, 3, 254, none, "the account's address")                          \
+    F(R, TEXT, name,  REQ, 1, 200, none, "what to call them")
+RECORD_DECLARE(user_contact, USER_CONTACT_FIELDS);
+
 #define TICKET_REF_FIELDS(F, R) \
     F(R, TEXT, ticket, REQ | SECRET | LINE, 1, 100, none, "spent by this call")
 RECORD_DECLARE(ticket_ref, TICKET_REF_FIELDS);

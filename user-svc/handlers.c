@@ -227,6 +227,18 @@ static enum err user_get(struct call *call, const struct user_ref *in, struct us
     return answer(call, e);
 }
 
+static enum err user_contact(struct call *call, const struct user_ref *in, struct user_contact *out)
+{
+    const struct user_state *state = call_state(call);
+    struct account account;
+    enum err e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
+    if (e == ERR_NONE) {
+        out->email = account.user.email;
+        out->name = account.user.name;
+    }
+    return answer(call, e);
+}
+
 static enum err page_read(struct call *call, const struct user_query *in, struct user_query *query,
                           struct account_page *out)
 {

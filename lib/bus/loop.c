@@ -74,6 +74,14 @@ static size_t inbox_take(struct service_loop *loop, struct call **calls, size_t 
     return count;
 }
 
+static void woken_tell(struct service_loop *loop)
+{
+    const struct service *service = loop->host->service;
+    if (atomic_exchange(&loop->woken, false) && service->woken && !atomic_load(&loop->host->draining)) {
+        service->woken(loop, loop->store.state);
+    }
+}
+
 static void loop_work(struct service_loop *loop)
 {
     struct call *calls[SERVICE_MAX_BATCH];
@@ -83,6 +91,7 @@ static void loop_work(struct service_loop *loop)
     }
     while (!atomic_load(&loop->host->stopping)) {
         int64_t now_ms = clock_now_ms();
+        woken_tell(loop);
         timers_start(loop, now_ms);
         size_t count = own_take(loop, calls, max);
         int wait_ms = count > 0 ? 0 : timers_wait_ms(loop, now_ms);
@@ -177,6 +186,12 @@ void loop_start(struct service_loop *loop)
         pthread_cond_wait(&host->changed, &host->lock);
     }
     ASSERT(pthread_mutex_unlock(&host->lock) == 0);
+}
+
+void service_wake(struct service_loop *loop)
+{
+    atomic_store(&loop->woken, true);
+    mailbox_wake(loop->inbox);
 }
 
 void loop_wake(struct service_loop *loop)

@@ -80,6 +80,8 @@ MUST_USE enum err call_offload(struct call *call, struct work_pool *pool, void (
 typedef enum err call_run(struct call *call, void *argument);
 /* Queues one for the loop's next batch. Only from the loop's own thread (handlers, continuations, committed). */
 void service_start(struct service_loop *loop, const char *name, uint32_t budget_ms, call_run *run, void *argument);
+/* Has service.woken called on the loop's thread, once for any number of wakes before. Thread-safe; not after close. */
+void service_wake(struct service_loop *loop);
 struct env *service_env(struct service_loop *loop);
 const void *service_config_of(struct service_loop *loop); /* the struct that --help's table filled */
 int service_loop_index(const struct service_loop *loop);
@@ -129,6 +131,8 @@ struct service {
     void (*close)(struct service_loop *loop, void *state);
     /* After a commit and after everything was released; may be NULL. */
     void (*committed)(struct service_loop *loop, void *state);
+    /* Soon after service_wake, between two batches, unless the service is being stopped; may be NULL. */
+    void (*woken)(struct service_loop *loop, void *state);
 };
 
 /* Runs until env->stop_fd is readable, then drains: no new work, finish (--service-drain-ms at most; what is left is

@@ -105,6 +105,7 @@ struct service_loop {
     pthread_t thread;
     bool started;
     atomic_int load; /* calls given to it and not ended; the I/O thread reads it */
+    atomic_bool woken; /* service.woken is to be called */
     struct mailbox *inbox; /* struct call */
     struct loop_store store;
     struct call *own;   /* calls without a client, not yet begun */

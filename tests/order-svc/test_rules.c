@@ -167,23 +167,6 @@ static void test_as_placed(void **state)
     assert_int_equal(out.updated_at, 1000);
 }
 
-static void test_tags(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *header;
-        bool matches;
-    } cases[] = {{"*", true},        {"\"3\"", true},          {"\"2\", \"3\"", true}, {"\"2\" ,\t\"3\"", true},
-                 {"W/\"3\"", false}, {"\"33\"", false},        {"\"2\"", false},       {"", false},
-                 {"3", false},       {"\"3", false},           {"W/", false},          {"\"", false},
-                 {"\"2,3\"", false}, {"W/\"3\", \"3\"", true}, {"\"\", \"3\"", true},  {"\"03\"", false}};
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
-        if (order_tag_matches(text_of(cases[i].header), 3) != cases[i].matches) {
-            fail_msg("If-Match: %s", cases[i].header);
-        }
-    }
-}
-
 /* ---- placing ---- */
 
 static void test_lines_are_summed(void **state)
@@ -347,7 +330,6 @@ int main(void)
         TEST(test_refusal_says_what_is_allowed),
         TEST(test_history_never_runs_backwards),
         TEST(test_as_placed),
-        TEST(test_tags),
         TEST(test_lines_are_summed),
         TEST(test_country),
         TEST(test_bill),

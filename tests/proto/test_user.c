@@ -15,7 +15,7 @@ static void tables_are_sane(void **state)
         &user_record,        &user_register_record, &user_login_record, &user_refresh_record, &user_session_record,
         &user_ref_record,    &user_edit_record,     &user_query_record, &user_list_record,    &user_role_set_record,
         &ws_ticket_record,   &ticket_ref_record,    &identity_record,   &signing_keys_record, &denial_list_record,
-        &token_check_record, &token_verdict_record};
+        &token_check_record, &token_verdict_record, &user_contact_record};
     for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
         table_check(records[i]);
     }

@@ -1,0 +1,414 @@
+"""Outgoing webhooks against real receivers: signatures, retries, what is refused, what survives a kill."""
+import base64
+import contextlib
+import datetime
+import hashlib
+import hmac
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import threading
+import time
+
+from shop import BUILD, Shop, problem, run, wait_for
+
+ADDRESS = {"name": "Ada", "line1": "1 Way", "city": "Rome", "postal_code": "00100", "country": "IT"}
+LOOPBACK = ("--webhook-insecure-loopback", "--webhook-retry-permille", "1")
+
+
+class Receiver:
+    """An HTTP server that notes what it gets; answer(request) gives status, headers and body, and may take its time."""
+
+    def __init__(self, answer=lambda got: (204, {}, b""), tls=None, host="127.0.0.1"):
+        self.got, self.lock = [], threading.Lock()
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                got = {"path": self.path, "headers": self.headers, "body": body, "at": time.monotonic()}
+                with receiver.lock:
+                    receiver.got.append(got)
+                status, headers, reply = receiver.answer(got)
+                with contextlib.suppress(OSError):
+                    self.send_response(status)
+                    for name, value in headers.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(reply)))
+                    self.end_headers()
+                    self.wfile.write(reply)
+
+            def log_message(self, *_):
+                pass
+
+            def handle(self):
+                with contextlib.suppress(OSError):  # webhook-svc was killed
+                    super().handle()
+
+        self.answer = answer
+        self.server = http.server.ThreadingHTTPServer((host, 0), Handler)
+        self.server.daemon_threads = True
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        self.port = self.server.server_address[1]
+        self.url = f"{'https' if tls else 'http'}://localhost:{self.port}/hook"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def bodies(self, type_=None):
+        with self.lock:
+            found = [json.loads(got["body"]) for got in self.got]
+        return [body for body in found if not type_ or body["type"] == type_]
+
+
+def signature(secret, got):
+    head = f"{got['headers']['webhook-id']}.{got['headers']['webhook-timestamp']}.".encode()
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    return "v1," + base64.b64encode(hmac.new(key, head + got["body"], hashlib.sha256).digest()).decode()
+
+
+def signed(secret, got):
+    return signature(secret, got) in got["headers"]["webhook-signature"].split(" ")
+
+
+def verifier():
+    """A node module of the people who wrote the specification; None where it cannot be had."""
+    folder = BUILD / "tests" / "verifier"
+    if not shutil.which("node") or not shutil.which("npm"):
+        print("skipped: signatures by an independent library (node and npm are not here)", flush=True)
+        return None
+    if not (folder / "node_modules" / "standardwebhooks").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "standardwebhooks@1"],
+                              capture_output=True, text=True, timeout=120, cwd=folder)
+        if done.returncode != 0:
+            print("skipped: signatures by an independent library (npm cannot get it)", flush=True)
+            return None
+    return folder
+
+
+def verified(folder, secret, got):
+    """What the library says of one request: True if it takes it."""
+    program = """
+        const { Webhook } = require("standardwebhooks");
+        const { secret, headers, body } = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        new Webhook(secret).verify(body, headers);
+    """
+    headers = {name: got["headers"][name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")}
+    done = subprocess.run(["node", "-e", program], cwd=folder, text=True, capture_output=True, timeout=30,
+                          input=json.dumps({"secret": secret, "headers": headers, "body": got["body"].decode()}))
+    return done.returncode == 0
+
+
+def hook(shop, admin, url, **fields):
+    reply = shop.call("POST", "/api/webhooks", admin, {"url": url, **fields})
+    assert reply.status_code == 201, reply.text
+    return reply.json()
+
+
+def place(shop, token, product):
+    reply = shop.call("POST", "/api/orders", token, {"items": [{"product_id": product["id"], "quantity": 1}],
+                                                     "shipping_address": ADDRESS})
+    assert reply.status_code == 201, reply.text
+    return reply.json()
+
+
+def deliveries(shop, admin, webhook, **params):
+    reply = shop.call("GET", f"/api/webhooks/{webhook['id']}/deliveries", admin, params=params)
+    assert reply.status_code == 200, reply.text
+    return reply.json()["data"]
+
+
+def delivery_when(shop, admin, webhook, what, test):
+    return wait_for(what, lambda: next(filter(test, deliveries(shop, admin, webhook)), None), 20)
+
+
+# ---- tests ----
+
+def orders_are_posted_and_signed():
+    library = verifier()
+    for processes in (False, True):
+        with Receiver() as receiver, Shop(*LOOPBACK, processes=processes) as shop:
+            admin = shop.admin()
+            product = shop.product(admin, stock=100)
+            webhook = hook(shop, admin, receiver.url, types=["order.*"], description="stock")
+            assert webhook["secret"].startswith("whsec_") and webhook["active"], webhook
+            order = place(shop, admin, product)
+            shop.call("PUT", f"/api/orders/{order['id']}/status", admin, {"status": "confirmed"})
+            wait_for("two events", lambda: len(receiver.got) == 2)
+            first = receiver.got[0]
+            body = json.loads(first["body"])
+            assert body["type"] == "order.placed" and body["data"] == order and set(body) == {"type", "timestamp", "data"}, body
+            assert first["headers"]["Content-Type"] == "application/json", first["headers"]
+            listed = shop.call("GET", "/api/events", admin, params={"types": "order.*"}).json()["data"]
+            assert [got["headers"]["webhook-id"] for got in receiver.got] == [event["id"] for event in listed]
+            assert abs(int(first["headers"]["webhook-timestamp"]) - time.time()) < 60
+            for got in receiver.got:
+                assert signed(webhook["secret"], got), got["headers"]
+                if library:
+                    assert verified(library, webhook["secret"], got)
+                    assert not verified(library, webhook["secret"], {**got, "body": got["body"] + b" "})
+            done = delivery_when(shop, admin, webhook, "the log of deliveries", lambda d: d["state"] == "delivered")
+            assert done["attempts"][0]["status"] == 204 and done["tries"] == 1 and done["next_at"] is None, done
+
+
+def secrets_are_shown_once_and_rotate_with_an_overlap():
+    with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-overlap-s", "3600") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        webhook = hook(shop, admin, receiver.url)
+        old = webhook["secret"]
+        for path in ("", f"/{webhook['id']}"):
+            assert old not in shop.call("GET", "/api/webhooks" + path, admin).text
+        rotated = shop.call("POST", f"/api/webhooks/{webhook['id']}/rotate", admin, key="once")
+        again = shop.call("POST", f"/api/webhooks/{webhook['id']}/rotate", admin, key="once")
+        new = rotated.json()["secret"]
+        assert rotated.status_code == again.status_code == 200 and new != old
+        assert again.json()["secret"] == new and again.headers["Idempotent-Replayed"] == "true"
+        place(shop, admin, product)
+        got = wait_for("an event", lambda: receiver.got)[0]
+        assert signed(new, got) and signed(old, got) and len(got["headers"]["webhook-signature"].split()) == 2
+        log = (shop.folder / "data" / "zmart.log").read_text()
+        assert old not in log and new not in log
+    with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-overlap-s", "0") as shop:
+        admin = shop.admin()
+        webhook = hook(shop, admin, receiver.url)
+        new = shop.call("POST", f"/api/webhooks/{webhook['id']}/rotate", admin).json()["secret"]
+        shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
+        got = wait_for("the test", lambda: receiver.got)[0]
+        assert signed(new, got) and not signed(webhook["secret"], got)
+
+
+def failures_are_tried_again_until_given_up():
+    with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-stop-after", "1", "--webhook-retry-permille", "0") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        receiver.answer = lambda got: (500, {}, b"no") if len(receiver.got) < 3 else (200, {}, b"yes")
+        place(shop, admin, product)
+        done = delivery_when(shop, admin, webhook, "the third attempt", lambda d: d["state"] == "delivered")
+        assert [a["status"] for a in done["attempts"]] == [500, 500, 200], done
+        assert len({got["headers"]["webhook-id"] for got in receiver.got}) == 1
+        assert len({got["body"] for got in receiver.got}) == 1
+        assert all(signed(webhook["secret"], got) for got in receiver.got)
+        receiver.answer = lambda got: (503, {}, b"")
+        place(shop, admin, product)
+        lost = delivery_when(shop, admin, webhook, "the end of patience", lambda d: d["state"] == "failed")
+        assert lost["tries"] == 10 and len(lost["attempts"]) == 10, lost
+        shown = shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()
+        assert not shown["active"] and "given up" in shown["stopped"], shown
+        problem(shop.call("POST", f"/api/webhooks/{webhook['id']}/deliveries/{lost['id']}/redeliver", admin), 409)
+        # made active again, and asked for again
+        receiver.answer = lambda got: (200, {}, b"")
+        shown = shop.call("PUT", f"/api/webhooks/{webhook['id']}", admin, {"active": True}).json()
+        assert shown["active"] and shown["stopped"] is None and shown["failures"] == 0, shown
+        before = len(receiver.got)
+        asked = [shop.call("POST", f"/api/webhooks/{webhook['id']}/deliveries/{lost['id']}/redeliver", admin, key="k")
+                 for _ in range(2)]
+        assert [reply.status_code for reply in asked] == [202, 202], asked[0].text
+        done = delivery_when(shop, admin, webhook, "the redelivery", lambda d: d["id"] == lost["id"] and d["state"] == "delivered")
+        assert done["tries"] == 1 and receiver.got[-1]["headers"]["webhook-id"] == lost["event_id"], done
+        assert len(receiver.got) == before + 1  # the key was used twice
+
+
+def retries_wait_as_long_as_they_should():
+    with Receiver(lambda got: (500, {}, b"")) as receiver, Shop(*LOOPBACK, "--webhook-retry-permille", "200") as shop:
+        admin = shop.admin()
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        place(shop, admin, shop.product(admin))
+        wait_for("a second attempt", lambda: len(receiver.got) == 2)
+        assert receiver.got[1]["at"] - receiver.got[0]["at"] >= 1, "5 s, a fifth of it"
+        waiting = delivery_when(shop, admin, webhook, "the third being due", lambda d: d["tries"] == 2)
+        attempt = datetime.datetime.fromisoformat(waiting["attempts"][1]["at"].replace("Z", "+00:00"))
+        due = datetime.datetime.fromisoformat(waiting["next_at"].replace("Z", "+00:00"))
+        assert 59 <= (due - attempt).total_seconds() <= 90, waiting  # 5 min, a fifth of it
+
+
+def gone_means_gone_and_redirections_are_refused():
+    with Receiver() as elsewhere, Receiver(lambda got: (302, {"Location": elsewhere.url}, b"")) as moved, \
+            Receiver(lambda got: (410, {}, b"")) as gone, \
+            Shop(*LOOPBACK, "--webhook-answer-size", "1000") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        of_moved, of_gone = (hook(shop, admin, receiver.url, types=["order.placed"]) for receiver in (moved, gone))
+        place(shop, admin, product)
+        stopped = wait_for("its end", lambda: [w for w in shop.call("GET", "/api/webhooks", admin).json()["data"]
+                                               if not w["active"]])
+        assert [w["id"] for w in stopped] == [of_gone["id"]] and "410" in stopped[0]["stopped"], stopped
+        tried = delivery_when(shop, admin, of_moved, "an attempt", lambda d: d["attempts"])
+        assert tried["attempts"][0]["status"] == 302 and "edirect" in tried["attempts"][0]["error"], tried
+        place(shop, admin, product)
+        wait_for("the second order", lambda: len({g["headers"]["webhook-id"] for g in moved.got}) == 2)
+        assert len(gone.got) == 1 and not elsewhere.got
+        # an answer that does not end is not read to its end
+        moved.answer = lambda got: (200, {}, b"x" * 5000)
+        shop.call("POST", f"/api/webhooks/{of_moved['id']}/test", admin)
+        test = delivery_when(shop, admin, of_moved, "the test", lambda d: d["type"] == "webhook.test" and d["attempts"])
+        assert test["state"] == "failed" and "too long" in test["attempts"][0]["error"], test
+
+
+def addresses_inside_are_refused():
+    with Receiver() as receiver, Shop("--webhook-retry-permille", "1") as shop:
+        admin = shop.admin()
+        for url in ("http://example.com/", "https://127.0.0.1/", "https://169.254.169.254/latest/", "https://[::1]/",
+                    "https://10.1.2.3/", "https://192.168.0.1/", "https://172.16.9.9/", "https://100.64.0.1/", "https://0.0.0.0/",
+                    "https://[fe80::1]/", "https://[fd00::1]/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::7f00:1]/",
+                    "https://224.0.0.1/", "https://0x7f.1/", "https://2130706433/", "https://me:secret@example.com/",
+                    "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "https://", "nonsense",
+                    "https://example.com/#here"):
+            problem(shop.call("POST", "/api/webhooks", admin, {"url": url}), 400, "invalid_body", "/url")
+        # a name shows only when it is resolved: this one is 127.0.0.1 and ::1
+        webhook = hook(shop, admin, f"https://localhost:{receiver.port}/hook")
+        shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
+        test = delivery_when(shop, admin, webhook, "the attempt", lambda d: d["attempts"])
+        assert test["state"] == "failed" and "public" in test["attempts"][0]["error"], test
+        assert test["attempts"][0]["status"] is None and not receiver.got
+        problem(shop.call("PUT", f"/api/webhooks/{webhook['id']}", admin, {"url": "https://10.0.0.1/"}), 400, "invalid_body", "/url")
+
+
+def certificates_are_checked():
+    folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"zmart-tls-{os.getpid()}"
+    folder.mkdir()
+    try:
+        cert, key = folder / "cert.pem", folder / "key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                        "-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=localhost",
+                        "-addext", "subjectAltName=DNS:localhost"], check=True, capture_output=True)
+        with Receiver(tls=(cert, key)) as receiver:
+            for flags, state in (((), "failed"), (("--webhook-ca", str(cert)), "delivered")):
+                with Shop(*LOOPBACK, *flags) as shop:
+                    admin = shop.admin()
+                    webhook = hook(shop, admin, receiver.url)
+                    shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
+                    test = delivery_when(shop, admin, webhook, "the attempt", lambda d: d["attempts"])
+                    assert test["state"] == state, test
+            assert len(receiver.got) == 1
+    finally:
+        shutil.rmtree(folder)
+
+
+def a_silent_receiver_delays_nobody():
+    hold = threading.Event()
+    with Receiver(lambda got: (hold.wait(60), (200, {}, b""))[1]) as silent, Receiver() as quick, \
+            Shop(*LOOPBACK, "--webhook-timeout-ms", "60000") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        for _ in range(5):
+            hook(shop, admin, silent.url, types=["order.placed"])
+        hook(shop, admin, quick.url, types=["order.placed"])
+        orders = [place(shop, admin, product)["id"] for _ in range(20)]
+        wait_for("all of the quick one", lambda: len(quick.got) == 20)
+        assert sorted(body["data"]["id"] for body in quick.bodies()) == sorted(orders)
+        wait_for("what is begun at a time", lambda: len(silent.got) == 5)  # one each
+        hold.set()
+
+
+def a_kill_loses_nothing():
+    with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-timeout-ms", "1000", processes=True) as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=1000)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        kills = threading.Event()
+
+        def answer(got):
+            if not kills.is_set() and len(receiver.got) % 7 == 3:
+                for pid in shop.children("webhook-svc"):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)  # while it waits for this answer
+            return 200, {}, b""
+
+        receiver.answer = answer
+        orders = []
+        for _ in range(25):
+            orders.append(place(shop, admin, product)["id"])
+        wait_for("three kills", lambda: len(receiver.got) >= 18, 60)
+        kills.set()
+        wait_for("every order", lambda: {b["data"]["id"] for b in receiver.bodies()} == set(orders), 60)
+        wait_for("the end of all deliveries", lambda: all(d["state"] == "delivered" for d in
+                                                          deliveries(shop, admin, webhook, limit=100)), 60)
+        assert len(deliveries(shop, admin, webhook, limit=100)) == 25
+        ids = {}
+        for got in receiver.got:
+            ids.setdefault(got["headers"]["webhook-id"], set()).add(got["body"])
+        assert len(ids) == 25 and all(len(bodies) == 1 for bodies in ids.values())  # what came twice can be told
+        assert len(receiver.got) > 25, "some came twice, because their answers were lost"
+
+
+def a_shop_that_was_away_goes_on_where_it_was():
+    with Receiver() as receiver:
+        shop = Shop(*LOOPBACK)
+        with shop:
+            admin = shop.admin()
+            product = shop.product(admin, stock=100)
+            hook(shop, admin, receiver.url, types=["order.placed"])
+            place(shop, admin, product)
+            wait_for("the first", lambda: len(receiver.got) == 1)
+            shop.stop()
+            shop.flags += ["--webhook-svc", "0"]
+            shop.start()
+            problem(shop.call("GET", "/api/webhooks", admin), 404, "unknown_operation")
+            missed = place(shop, admin, product)
+            shop.stop()
+            shop.flags = list(LOOPBACK)
+            shop.start()
+            wait_for("the one that was missed", lambda: len(receiver.got) == 2)
+            assert receiver.bodies()[1]["data"]["id"] == missed["id"]
+
+
+def administrators_alone_and_bad_input():
+    with Receiver() as receiver, Shop(*LOOPBACK) as shop:
+        admin = shop.admin()
+        ada = shop.register("ada@example.com", "Ada")["token"]
+        webhook = hook(shop, admin, receiver.url)
+        path = f"/api/webhooks/{webhook['id']}"
+        for method, where in (("POST", "/api/webhooks"), ("GET", "/api/webhooks"), ("GET", path), ("PUT", path), ("DELETE", path),
+                              ("POST", path + "/rotate"), ("POST", path + "/test"), ("GET", path + "/deliveries"),
+                              ("POST", path + "/deliveries/whd_x/redeliver")):
+            body = {"url": receiver.url} if where == "/api/webhooks" and method == "POST" else {} if method == "PUT" else None
+            problem(shop.call(method, where, ada, body), 403, "forbidden")
+            problem(shop.call(method, where, None, body), 401, "unauthenticated")
+        for body, pointer in (({}, "/url"), ({"url": receiver.url, "types": ["Order"]}, "/types/0"), ({"url": 1}, "/url"),
+                              ({"url": receiver.url, "types": ["order.*", "*x"]}, "/types/1"),
+                              ({"url": receiver.url, "secret": "whsec_x"}, "/secret"),
+                              ({"url": receiver.url, "types": ["a.b"] * 33}, "/types"),
+                              ({"url": "https://example.com/" + "x" * 2000}, "/url")):
+            problem(shop.call("POST", "/api/webhooks", admin, body), 400, "invalid_body", pointer)
+        problem(shop.call("GET", "/api/webhooks/whk_none", admin), 404, "not_found")
+        problem(shop.call("POST", path + "/deliveries/whd_none/redeliver", admin), 404, "not_found")
+        problem(shop.call("PUT", path, admin, {"active": False}, headers={"If-Match": '"7"'}), 412)
+        once = [shop.call("POST", "/api/webhooks", admin, {"url": receiver.url}, key="k") for _ in range(2)]
+        assert once[0].json() == once[1].json() and once[0].headers["Location"] == f"/api/webhooks/{once[0].json()['id']}"
+        problem(shop.call("POST", "/api/webhooks", admin, {"url": receiver.url, "active": False}, key="k"), 422)
+        for _ in range(98):
+            hook(shop, admin, receiver.url, active=False)
+        problem(shop.call("POST", "/api/webhooks", admin, {"url": receiver.url}), 409)
+        for i in range(5):
+            shop.call("POST", path + "/test", admin)
+        wait_for("five tests", lambda: len(receiver.bodies("webhook.test")) == 5)
+        page = shop.call("GET", path + "/deliveries", admin, params={"limit": 3}).json()
+        rest = shop.call("GET", path + "/deliveries", admin, params={"limit": 3, "cursor": page["next_cursor"]}).json()
+        assert page["has_more"] and not rest["has_more"] and len({d["id"] for d in page["data"] + rest["data"]}) == 5
+        assert shop.call("DELETE", path, admin).status_code == 204
+        problem(shop.call("GET", path, admin), 404)
+
+
+run({f.__name__: f for f in (
+    orders_are_posted_and_signed, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
+    retries_wait_as_long_as_they_should, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
+    certificates_are_checked, a_silent_receiver_delays_nobody, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was,
+    administrators_alone_and_bad_input)})
