@@ -39,7 +39,10 @@ void meters_init(struct meters *self, struct metrics *metrics)
         metrics_get(metrics, METRIC_COUNTER, "zmart_broker_garbage_frames_total", "", "Messages that are no BUS/1.");
     self->stray = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_stray_frames_total", "",
                               "Messages without a session, answered with BYE.");
-    self->letters = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_dead_letters", "", "Dead letters kept.");
+    self->letters = metrics_get(metrics, METRIC_GAUGE, "zmart_broker_dead_letters", "",
+                                "Dead letters that the service which keeps them has not taken yet.");
+    self->letters_lost = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_dead_letters_lost_total", "",
+                                     "Dead letters that had to go before anybody had taken them.");
     self->denied_hellos = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_denied_total", "at=\"hello\"",
                                       "What keys were refused, by where.");
     self->denied_requests = metrics_get(metrics, METRIC_COUNTER, "zmart_broker_denied_total", "at=\"request\"",
@@ -82,7 +85,11 @@ void answer_reply(struct broker *self, const struct caller *caller, uint16_t sta
                   struct parcel *parcel)
 {
     count_end(self, OUTCOME_REPLIED);
-    caller_send(self, caller, FRAME_REPLY, status, flags, parcel);
+    if (caller->errand) {
+        errand_answered(self, caller->errand, status, parcel);
+    } else {
+        caller_send(self, caller, FRAME_REPLY, status, flags, parcel);
+    }
 }
 
 void answer_partial(struct broker *self, const struct caller *caller, uint16_t status, uint8_t flags,
@@ -125,6 +132,10 @@ void answer_nack(struct broker *self, const struct caller *caller, const struct 
     struct arena arena = {0};
     enum err code = outcomes[nack->outcome].code;
     count_end(self, nack->outcome);
+    if (caller->errand) {
+        errand_answered(self, caller->errand, 0, NULL);
+        return;
+    }
     if (!caller->client || (caller->flags & FRAME_NO_REPLY)) {
         return;
     }

@@ -2,6 +2,7 @@
 
 #include "broker/access.h"
 #include "broker/dispatch.h"
+#include "broker/keeper.h"
 #include "broker/session.h"
 #include "lib/base/invariant.h"
 
@@ -29,7 +30,9 @@ void broker_destroy(struct broker **self)
         return;
     }
     broker->settings.note = NULL; /* its end is no news of its peers */
+    broker->stopped = true;
     dispatch_end_all(broker);
+    errands_run(broker);
     for (int plane = 0; plane < PLANE_COUNT; plane++) {
         while (broker->peers.by_id[plane]) {
             session_end(broker, broker->peers.by_id[plane], "session.ended", false);
@@ -137,6 +140,7 @@ void broker_receive(struct broker *self, enum plane plane, struct text from, str
     peer->heard_us = self->now_us;
     delay_note(&peer->delay, head.t_send_us, self->now_us);
     session_receive(self, peer, &head, parcel);
+    errands_run(self);
 }
 
 void broker_speaker_set(struct broker *self, const struct key_grant *speaker)
@@ -174,6 +178,7 @@ void broker_peer_gone(struct broker *self, enum plane plane, struct text id, int
     if (peer) {
         session_end(self, peer, plane == PLANE_WORKERS ? "worker.gone" : "client.gone", false);
     }
+    errands_run(self);
 }
 
 int broker_tick(struct broker *self, int64_t now_us)
@@ -192,6 +197,8 @@ int broker_tick(struct broker *self, int64_t now_us)
         metric_set(self->meters.in_flight, (int64_t)self->counts.in_flight);
         metric_set(self->meters.letters, self->letters.count);
     }
+    errands_run(self);
+    keeper_step(self);
     return self->wheel.count ? BUSY_WAIT_MS : IDLE_WAIT_MS;
 }
 
@@ -210,8 +217,9 @@ void broker_drain(struct broker *self, int64_t now_us)
 void broker_stop(struct broker *self, int64_t now_us)
 {
     time_set(self, now_us);
-    self->draining = true;
+    self->draining = self->stopped = true;
     dispatch_end_all(self);
+    errands_run(self);
     session_tell_all(self, FRAME_BYE);
 }
 

@@ -1,10 +1,11 @@
 #include "broker/dispatch.h"
 
 #include "broker/access.h"
+#include "broker/keeper.h"
 #include "broker/mmi.h"
 #include "lib/base/invariant.h"
 
-enum { META_MAX_SIZE = 8 * 1024, RETRY_AFTER_S = 1, BUDGET_MAX_MS = 600 * 1000 };
+enum { META_MAX_SIZE = 8 * 1024, BUDGET_MAX_MS = 600 * 1000 };
 
 /* What is needed to begin a request. */
 struct offer {
@@ -13,6 +14,7 @@ struct offer {
     uint8_t priority;
     int64_t deadline_us;
     struct text service, operation, key;
+    uint64_t death; /* of the dead letter that it was; 0: it was none */
 };
 
 /* ---- leaving ---- */
@@ -46,8 +48,11 @@ static void request_leave(struct broker *self, struct request *request)
     }
 }
 
-static void request_nack(struct broker *self, struct request *request, const struct nack *nack)
+void dispatch_nack(struct broker *self, struct request *request, const struct nack *nack)
 {
+    if (request->death) {
+        keeper_bury(self, request, nack->detail);
+    }
     answer_nack(self, &request->caller, nack);
     request_leave(self, request);
 }
@@ -60,7 +65,7 @@ static void request_expire(struct broker *self, struct request *request)
                                        "Its time was over before a worker was free: it did not happen.", NULL, 0};
     static const struct nack alone = {OUTCOME_UNAVAILABLE, "No worker of the service came in time.", NULL,
                                       RETRY_AFTER_S};
-    request_nack(self, request, request->begun ? &begun : request->service->station_count ? &waited : &alone);
+    dispatch_nack(self, request, request->begun ? &begun : request->service->station_count ? &waited : &alone);
 }
 
 /* ---- to a worker ---- */
@@ -134,22 +139,21 @@ static bool refused(struct nack *out_why, enum outcome outcome, const char *deta
     return false;
 }
 
-static bool in_grace(const struct broker *self)
+bool dispatch_in_grace(const struct broker *self)
 {
     return self->now_us - self->start_us <= self->settings.service_wait_ms * 1000;
 }
 
-/* In the broker's first seconds no worker has had the time to say HELLO: any name is waited for. */
 static bool service_resolve(struct broker *self, struct text name, struct service **out, struct nack *out_why)
 {
     struct service *service = service_find(&self->services, name);
-    if (!service && in_grace(self)) {
+    if (!service && dispatch_in_grace(self)) {
         service = service_add(&self->services, name);
         if (service) {
             service->seen_us = self->start_us;
         }
     }
-    if (!service || (!service->known && !in_grace(self))) {
+    if (!service || (!service->known && !dispatch_in_grace(self))) {
         (void)refused(out_why, OUTCOME_UNKNOWN, "There is no such service.", 0);
         out_why->allowed = service_nearest(&self->services, name);
         return false;
@@ -171,7 +175,7 @@ static bool queue_make_room(struct broker *self, struct queue *queue, const stru
         if (!victim) {
             return of_service && queue_has_room(queue, &self->settings.queue, offer->parcel->size, 2);
         }
-        request_nack(self, victim, &shed);
+        dispatch_nack(self, victim, &shed);
     }
     return true;
 }
@@ -226,6 +230,7 @@ static bool offer_admit(struct broker *self, struct offer *offer, struct nack *o
         return refused(out_why, OUTCOME_FULL, "The broker has too many requests already.", RETRY_AFTER_S);
     }
     request->service = service;
+    request->death = offer->death;
     request_enter(self, request, offer);
     queue_add(&service->queue, request, self->now_us);
     dispatch_service(self, service);
@@ -270,29 +275,57 @@ void dispatch_accept(struct broker *self, struct peer *client, const struct fram
     } else if (!access_call(self, offer.service, offer.operation, detail)) {
         why = (struct nack){.outcome = OUTCOME_FORBIDDEN, .detail = detail};
         answer_nack(self, &offer.caller, &why);
+    } else if (keeper_is_asked(offer.service, offer.operation)) {
+        why = (struct nack){.outcome = OUTCOME_FORBIDDEN, .detail = "Dead letters are asked for with mmi.dlq."};
+        answer_nack(self, &offer.caller, &why);
     } else if (text_is(offer.service, "mmi")) {
-        mmi_answer(self, &offer.caller, offer.operation, parcel->parts[2]);
+        mmi_answer(self, &offer.caller, offer.operation, parcel->parts[2], offer.deadline_us);
     } else if (!offer_admit(self, &offer, &why)) {
         answer_nack(self, &offer.caller, &why);
     }
     parcel_drop(&offer.parcel);
 }
 
-bool dispatch_letter(struct broker *self, const struct letter *letter, int64_t budget_ms, struct nack *out_why)
+/* One that the broker itself makes: it is accepted only if it is admitted. */
+static bool own_admit(struct broker *self, struct offer *offer, struct nack *out_why)
 {
-    struct offer offer = {.parcel = parcel_share(letter->parcel),
-                          .priority = letter->priority,
-                          .deadline_us = self->now_us + budget_ms * 1000,
-                          .caller = {.attempt = 1, .flags = letter->flags | FRAME_NO_REPLY | FRAME_REDELIVERED}};
-    memcpy(offer.caller.request_id, letter->request_id, ID_SIZE);
-    ASSERT(route_read(letter->parcel->parts[0], &offer.service, &offer.operation, &offer.key));
-    bool admitted = offer_admit(self, &offer, out_why);
+    ASSERT(route_read(offer->parcel->parts[0], &offer->service, &offer->operation, &offer->key));
+    bool admitted = offer_admit(self, offer, out_why);
     if (admitted) {
         self->counts.accepted++;
         metric_add(self->meters.accepted, 1);
     }
-    parcel_drop(&offer.parcel);
+    parcel_drop(&offer->parcel);
     return admitted;
+}
+
+bool dispatch_letter(struct broker *self, const struct letter *letter, int64_t budget_ms, struct nack *out_why)
+{
+    struct offer offer = {.parcel = parcel_share(letter->parcel),
+                          .priority = letter->priority,
+                          .death = letter->death,
+                          .deadline_us = self->now_us + budget_ms * 1000,
+                          .caller = {.attempt = 1, .flags = letter->flags | FRAME_NO_REPLY | FRAME_REDELIVERED}};
+    memcpy(offer.caller.request_id, letter->request_id, ID_SIZE);
+    return own_admit(self, &offer, out_why);
+}
+
+bool dispatch_errand(struct broker *self, struct errand *errand, const struct errand_task *task, struct parcel *parcel)
+{
+    const struct op_info *info = op_info(task->op);
+    const struct service *service = service_find(&self->services, text_of(info->service));
+    struct nack why;
+    struct offer offer = {
+        .parcel = parcel,
+        .priority = info->priority,
+        .deadline_us = self->now_us + task->budget_ms * 1000,
+        .caller = {.attempt = 1, .flags = FRAME_SERVICE | FRAME_REPEATABLE, .errand = errand}};
+    if (!service || service->station_count == 0) {
+        parcel_drop(&offer.parcel);
+        return false;
+    }
+    memcpy(offer.caller.request_id, task->request_id, ID_SIZE);
+    return own_admit(self, &offer, &why);
 }
 
 /* ---- answers and other ends ---- */
@@ -305,7 +338,7 @@ void dispatch_cancel(struct broker *self, struct peer *client, const struct fram
         return;
     }
     if (request->state == REQUEST_QUEUED && !request->begun) {
-        request_nack(self, request, &nack);
+        dispatch_nack(self, request, &nack);
     } else if (request->state == REQUEST_SENT) {
         const struct peer *worker = request->station->worker;
         struct frame_head cancel = {.type = FRAME_CANCEL,
@@ -346,6 +379,9 @@ void dispatch_answer(struct broker *self, struct peer *worker, const struct fram
         count_late(self, parcel);
         request_free(&self->requests, request);
     } else {
+        if (request->death) {
+            keeper_settle(self, request, head->status);
+        }
         answer_reply(self, &request->caller, head->status, head->flags, parcel);
         request_leave(self, request);
     }
@@ -361,10 +397,12 @@ static void request_again(struct broker *self, struct request *request)
         request->begun = request->begun_before;
         queue_add_again(&request->service->queue, request, self->now_us);
     } else if (request->partial || !(request->caller.flags & FRAME_REPEATABLE)) {
-        request_nack(self, request, &once);
+        dispatch_nack(self, request, &once);
     } else if (request->caller.attempt >= FRAME_MAX_ATTEMPTS) {
-        letter_add(&self->letters, request, self->now_us);
-        request_nack(self, request, &thrice);
+        if (!request->caller.errand) {
+            keeper_bury(self, request, thrice.detail);
+        }
+        dispatch_nack(self, request, &thrice);
     } else {
         request->caller.attempt++;
         request->caller.flags |= FRAME_REDELIVERED;
@@ -424,61 +462,5 @@ void dispatch_expire(struct broker *self)
     struct request *request;
     while ((request = wheel_take_due(&self->wheel, self->now_us)) != NULL) {
         request_expire(self, request);
-    }
-}
-
-static void service_end_queue(struct broker *self, struct service *service, const struct nack *nack)
-{
-    static const struct nack lost = {OUTCOME_LOST, "Its worker died, and no other one came.", NULL, 0};
-    struct request *request;
-    while ((request = queue_first(&service->queue)) != NULL) {
-        request_nack(self, request, request->begun ? &lost : nack);
-    }
-}
-
-static void service_sweep(struct broker *self, struct service *service)
-{
-    static const struct nack unknown = {OUTCOME_UNKNOWN, "There is no such service.", NULL, 0};
-    static const struct nack stale = {OUTCOME_FULL, "It has waited too long.", NULL, RETRY_AFTER_S};
-    struct request *request;
-    if (!service->known && !in_grace(self)) {
-        service_end_queue(self, service, &unknown);
-        service_remove(&self->services, service);
-        return;
-    }
-    while (service->worker_count &&
-           (request = queue_stale(&service->queue, &self->settings.queue, self->now_us)) != NULL) {
-        request_nack(self, request, &stale);
-    }
-    if (service->known) {
-        metric_set(service->queue_metric, service->queue.count);
-        metric_set(service->workers_metric, service->station_count);
-        metric_set(service->in_flight_metric, service->in_flight);
-    }
-}
-
-void dispatch_sweep(struct broker *self)
-{
-    struct service *service, *next;
-    HASH_ITER(hh, self->services.by_name, service, next)
-    {
-        service_sweep(self, service);
-    }
-}
-
-void dispatch_end_all(struct broker *self)
-{
-    static const struct nack stopped = {OUTCOME_UNAVAILABLE, "This broker is going down.", NULL, RETRY_AFTER_S};
-    static const struct nack lost = {OUTCOME_LOST, "The broker went down while a worker had it.", NULL, 0};
-    struct service *service, *next;
-    HASH_ITER(hh, self->services.by_name, service, next)
-    {
-        service_end_queue(self, service, &stopped);
-    }
-    for (uint32_t i = 0; i < self->requests.count; i++) {
-        struct request *request = self->requests.slots[i];
-        if (request->state == REQUEST_SENT) {
-            request_nack(self, request, &lost);
-        }
     }
 }

@@ -1,5 +1,5 @@
-/* Dead letters: requests that were given up after their last attempt. Bounded by count and bytes; the oldest go first.
- */
+/* Dead letters: requests that were given up after their last attempt, until the service that keeps them has them.
+ * Bounded by count and bytes; the oldest go first. */
 #ifndef ZMART_BROKER_LETTERS_H
 #define ZMART_BROKER_LETTERS_H
 
@@ -7,8 +7,10 @@
 
 struct letter {
     uint8_t request_id[ID_SIZE];
-    char *route;           /* owned */
-    struct parcel *parcel; /* owned; NULL: it was a secret */
+    uint64_t death;        /* tells it from another death of the same request; not 0 */
+    char *route;           /* owned; without its key when it was a secret */
+    const char *reason;    /* borrowed, for the broker's life */
+    struct parcel *parcel; /* owned; NULL: it was a secret, or is too large to be kept */
     uint8_t flags, priority, attempts;
     int64_t at_us;
     struct letter *prev, *next;
@@ -22,9 +24,12 @@ struct letters {
 
 void letters_init(struct letters *self, uint32_t count_max, size_t size_max);
 void letters_release(struct letters *self);
-/* Remembers the request; shares its parcel unless it is a secret. */
-void letter_add(struct letters *self, const struct request *request, int64_t now_us);
+/* Remembers the request; shares its parcel unless it is a secret. Returns how many older ones had to go. */
+uint32_t letter_add(struct letters *self, const struct request *request, uint64_t death, const char *reason,
+                    int64_t now_us);
 struct letter *letter_find(const struct letters *self, const uint8_t request_id[ID_SIZE]);
+/* Puts it behind all others. */
+void letter_defer(struct letters *self, struct letter *letter);
 void letter_remove(struct letters *self, struct letter *letter);
 
 #endif

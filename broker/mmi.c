@@ -1,6 +1,7 @@
 #include "broker/mmi.h"
 
 #include "broker/dispatch.h"
+#include "broker/dlq.h"
 #include "lib/base/invariant.h"
 #include "proto/fault.h"
 #include "proto/mmi.h"
@@ -8,12 +9,13 @@
 #include "proto/report.h"
 #include "proto/wire.h"
 
-enum { REPORT_MAX_PROCESSES = 1000, REPORT_TAIL_SIZE = 16, DEFAULT_BUDGET_MS = 30 * 1000 };
+enum { REPORT_MAX_PROCESSES = 1000, REPORT_TAIL_SIZE = 16 };
 
 struct mmi_call {
     struct broker *broker;
     const struct caller *caller;
     struct text body;
+    int64_t deadline_us;
     struct arena arena;
 };
 
@@ -157,64 +159,16 @@ static void answer_metrics(struct mmi_call *call)
     answer_body(broker, call->caller, buffer_text(&out));
 }
 
-/* ---- dead letters ---- */
-
-static void answer_letters(struct mmi_call *call)
-{
-    const struct letters *letters = &call->broker->letters;
-    struct mmi_dead_letters out = {.count = letters->count};
-    char(*ids)[ID_HEX_SIZE] = arena_alloc(&call->arena, MMI_MAX_LETTERS * sizeof *ids);
-    out.letters.items = arena_alloc(&call->arena, MMI_MAX_LETTERS * sizeof *out.letters.items);
-    const struct letter *letter = letters->list ? letters->list->prev : NULL; /* the newest */
-    while (letter && out.letters.count < MMI_MAX_LETTERS) {
-        char *id = ids[out.letters.count];
-        id_to_hex(letter->request_id, id);
-        out.letters.items[out.letters.count++] =
-            (struct mmi_dead_letter){.request_id = text_of(id),
-                                     .route = text_of(letter->route),
-                                     .attempts = letter->attempts,
-                                     .age_ms = (call->broker->now_us - letter->at_us) / 1000,
-                                     .bytes = letter->parcel ? (int64_t)letter->parcel->size : 0,
-                                     .secret = letter->parcel == NULL};
-        letter = letter == letters->list ? NULL : letter->prev;
-    }
-    reply(call, &mmi_dead_letters_record, &out);
-}
-
 static void answer_dlq(struct mmi_call *call)
 {
     struct mmi_dlq in;
-    uint8_t id[ID_SIZE];
-    struct broker *broker = call->broker;
-    if (!request_read(call, &mmi_dlq_record, &in)) {
-        return;
+    if (request_read(call, &mmi_dlq_record, &in)) {
+        dlq_answer(call->broker, call->caller, &in, call->deadline_us);
     }
-    enum mmi_dlq_action action = has(mmi_dlq, &in, action) ? in.action : MMI_DLQ_LIST;
-    if (action == MMI_DLQ_LIST) {
-        answer_letters(call);
-        return;
-    }
-    struct letter *letter = id_from_hex(in.request_id, id) ? letter_find(&broker->letters, id) : NULL;
-    if (!letter) {
-        answer_problem(broker, call->caller, ERR_NOT_FOUND, "There is no dead letter with this request_id.");
-        return;
-    }
-    if (action == MMI_DLQ_REQUEUE) {
-        struct nack why;
-        if (!letter->parcel) {
-            answer_problem(broker, call->caller, ERR_CONFLICT, "Its body was not kept: it cannot be requeued.");
-            return;
-        }
-        if (!dispatch_letter(broker, letter, has(mmi_dlq, &in, budget_ms) ? in.budget_ms : DEFAULT_BUDGET_MS, &why)) {
-            answer_problem(broker, call->caller, ERR_SERVICE_UNAVAILABLE, why.detail);
-            return;
-        }
-    }
-    letter_remove(&broker->letters, letter);
-    answer_letters(call);
 }
 
-void mmi_answer(struct broker *self, const struct caller *caller, struct text operation, struct text body)
+void mmi_answer(struct broker *self, const struct caller *caller, struct text operation, struct text body,
+                int64_t deadline_us)
 {
     static const struct {
         const char *name;
@@ -224,7 +178,7 @@ void mmi_answer(struct broker *self, const struct caller *caller, struct text op
                       {"queues", answer_queues},
                       {"metrics", answer_metrics},
                       {"dlq", answer_dlq}};
-    struct mmi_call call = {.broker = self, .caller = caller, .body = body};
+    struct mmi_call call = {.broker = self, .caller = caller, .body = body, .deadline_us = deadline_us};
     for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
         if (text_is(operation, operations[i].name)) {
             operations[i].answer(&call);

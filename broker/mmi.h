@@ -4,7 +4,8 @@
 
 #include "broker/state.h"
 
-/* Answers at once; body is borrowed. */
-void mmi_answer(struct broker *self, const struct caller *caller, struct text operation, struct text body);
+/* Answers at once, but for dlq, which may ask the letters' keeper first. body is borrowed. */
+void mmi_answer(struct broker *self, const struct caller *caller, struct text operation, struct text body,
+                int64_t deadline_us);
 
 #endif

@@ -10,6 +10,7 @@
 #include "broker/table.h"
 #include "lib/base/id.h"
 
+struct errand;
 struct peer;
 struct service;
 struct station;
@@ -23,6 +24,7 @@ struct caller {
     uint8_t request_id[ID_SIZE];
     uint8_t attempt;
     uint8_t flags; /* frame_flags of the request */
+    struct errand *errand; /* the broker's own, whose end it is; NULL: none */
     uint32_t queue_us;
 };
 
@@ -36,6 +38,7 @@ struct request {
     bool begun_before; /* the same, before the present dispatch */
     bool unsent;       /* the present dispatch never left */
     bool partial;      /* a part of the answer has gone out */
+    uint64_t death;    /* it was a dead letter, of this death; 0: it was none */
     uint8_t shelf;     /* of the queue that it waits in */
     struct service *service;
     struct station *station; /* SENT, ENDED */

@@ -4,6 +4,7 @@
 
 #include "broker/affinity.h"
 #include "broker/broker.h"
+#include "broker/errand.h"
 #include "broker/letters.h"
 #include "broker/peers.h"
 #include "broker/services.h"
@@ -27,9 +28,17 @@ enum outcome {
 
 struct meters {
     struct metric *outcomes[OUTCOME_COUNT];
-    struct metric *accepted, *in_flight, *redelivered, *late, *garbage, *stray, *letters, *queue_time;
+    struct metric *accepted, *in_flight, *redelivered, *late, *garbage, *stray, *letters, *letters_lost, *queue_time;
     struct metric *denied_hellos, *denied_requests;
     struct metric *peers[PLANE_COUNT];
+};
+
+/* Handing dead letters over to the service that keeps them, one at a time. */
+struct keeper {
+    bool busy;
+    int64_t next_us;  /* not before */
+    int64_t pause_us; /* after the last failure; 0: there was none */
+    uint32_t deaths;  /* so far */
 };
 
 struct broker {
@@ -41,12 +50,14 @@ struct broker {
     struct affinity affinity;
     struct requests requests;
     struct wheel wheel;
-    struct letters letters;
+    struct letters letters; /* those that the keeper has not confirmed */
+    struct keeper keeper;
+    struct errand *errands_ended;
     struct sends sends;
     const struct key_grant *speaker; /* whose key sent what is received now; NULL: keys are not asked for */
     size_t held_size; /* of all requests that have not ended */
     int64_t now_us, start_us, tick_us, sweep_us;
-    bool draining;
+    bool draining, stopped;
 };
 
 #endif

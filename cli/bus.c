@@ -209,7 +209,7 @@ static int views_watch(struct console *console, const struct bus_command *comman
     return status;
 }
 
-/* A dead letter is with one of the brokers. */
+/* A dead letter is in the store, where each broker finds it, or still with one of the brokers. */
 static int letter_act(struct console *console, const struct bus_command *command)
 {
     bool requeue = command->action == MMI_DLQ_REQUEUE;
@@ -223,7 +223,8 @@ static int letter_act(struct console *console, const struct bus_command *command
     struct operator_question question = {
         .route = "mmi.dlq", .request = &mmi_dlq_record, .in = &order, .reply = &mmi_dead_letters_record};
     AUTO(arena_release) struct arena arena = {0};
-    struct fault fault;
+    struct fault fault, unseen;
+    fault_init(&unseen, &arena);
     for (int i = 0; i < operator_broker_count(console); i++) {
         struct mmi_dead_letters left;
         fault_init(&fault, &arena);
@@ -237,9 +238,14 @@ static int letter_act(struct console *console, const struct bus_command *command
                    left.count);
             return PROCESS_OK;
         }
-        if (e != ERR_NOT_FOUND) {
+        if (e == ERR_SERVICE_UNAVAILABLE) { /* another broker may have it in memory */
+            unseen = fault;
+        } else if (e != ERR_NOT_FOUND) {
             return shop_refuse("%s", fault.detail[0] ? fault.detail : err_info(e)->title);
         }
+    }
+    if (unseen.code != ERR_NONE) {
+        return shop_refuse("%s", unseen.detail);
     }
     return shop_refuse("no broker has a dead letter %s (see zmart bus dlq)", command->request_id);
 }

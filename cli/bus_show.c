@@ -67,7 +67,8 @@ static bool workers_table(const struct mmi_worker_list *list, struct arena *aren
 static bool letters_table(const struct mmi_dead_letters *list, struct arena *arena, struct buffer *out)
 {
     static const struct table_column columns[] = {{"REQUEST", false}, {"ROUTE", false}, {"ATTEMPTS", true},
-                                                  {"AGE", true},      {"BYTES", true},  {"REQUEUE", false}};
+                                                  {"AGE", true},      {"BYTES", true},  {"KEPT", false},
+                                                  {"REQUEUE", false}};
     struct table table = {.arena = arena, .columns = columns, .column_count = ARRAY_COUNT(columns)};
     for (uint32_t i = 0; i < list->letters.count; i++) {
         const struct mmi_dead_letter *letter = &list->letters.items[i];
@@ -76,7 +77,11 @@ static bool letters_table(const struct mmi_dead_letters *list, struct arena *are
         table_add_int(&table, letter->attempts);
         table_add_ms(&table, letter->age_ms);
         table_add_int(&table, letter->bytes);
+        table_add(&table, letter->stored ? TEXT("in the store") : TEXT("in memory"));
         table_add(&table, letter->secret ? TEXT("no: secret") : TEXT("yes"));
+    }
+    if (list->partial && !buffer_add_string(out, "those in the store cannot be seen: event-svc does not answer\n")) {
+        return false;
     }
     if (list->letters.count == 0) {
         return buffer_add_string(out, "no dead letters\n");

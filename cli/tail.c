@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/operator.h"
@@ -11,7 +12,7 @@
 #include "lib/bus/main.h"
 #include "lib/bus/tap.h"
 
-enum { LINE_MAX_SIZE = 1024 * 1024, FIRST_BEACON_MS = 5000, TAIL_MESSAGE_SIZE = 512, TOPIC_MAX_SIZE = 60 };
+enum { LINE_MAX_SIZE = 1024 * 1024, FIRST_BEACON_MS = 5000, TAIL_MESSAGE_SIZE = 512, TOPIC_MAX_SIZE = 60, LOG_RETRY_S = 1 };
 
 #define TAIL_CONFIG(X)                                                                                              \
     X(STRING, events, "events", "tcp://127.0.0.1:5556", 1, 255, "address of the PUB socket")                        \
@@ -166,15 +167,33 @@ static enum err log_show(struct tail *self, struct fault *fault)
     return e;
 }
 
+/* The same, asking again while nobody answers: what is missed now would be missed for good. */
+static enum err log_show_in_the_end(struct tail *self, struct fault *fault)
+{
+    enum err e = log_show(self, fault);
+    for (bool told = false; e != ERR_NONE && err_info(e)->retry; told = true) {
+        struct timespec pause = {.tv_sec = LOG_RETRY_S};
+        if (!told) {
+            shop_refuse("the log does not answer (%s): asking again", err_info(e)->title);
+        }
+        nanosleep(&pause, NULL);
+        e = log_show(self, fault);
+    }
+    return e;
+}
+
 /* newest: what was heard last. */
 static void gap_repair(struct tail *self, int64_t newest)
 {
-    struct fault fault;
+    struct fault fault = {0};
     int64_t before = self->seq;
-    enum err e = self->client ? log_show(self, &fault) : ERR_SERVICE_UNAVAILABLE;
+    enum err e = self->client ? log_show_in_the_end(self, &fault) : ERR_SERVICE_UNAVAILABLE;
+    if (e == ERR_POSITION_LOST) {
+        self->seq = fault.head; /* nothing before can be had any more */
+    }
     if (e != ERR_NONE) {
         self->lost = true;
-        shop_refuse("missed events between seq %" PRId64 " and %" PRId64 "%s%s", before, newest,
+        shop_refuse("missed events between seq %" PRId64 " and %" PRId64 "%s%s", before, e == ERR_POSITION_LOST ? fault.head : newest,
                     self->client ? ": " : " (name a --bus or a --data, and they are asked for)",
                     self->client ? (fault.detail[0] ? fault.detail : err_info(e)->title) : "");
     }
@@ -182,11 +201,23 @@ static void gap_repair(struct tail *self, int64_t newest)
 
 /* ---- what comes ---- */
 
+/* A restored log goes on far above all that it ever published; one that was begun anew counts from 1 again. */
+static void epoch_enter(struct tail *self, const struct event_meta *meta)
+{
+    bool anew = meta->seq < self->seq;
+    shop_refuse("the log was %s, its epoch is %" PRId64 " now: going on behind seq %" PRId64, anew ? "begun anew" : "restored",
+                meta->epoch, anew ? 0 : self->seq);
+    self->seq = anew ? 0 : self->seq;
+}
+
 static bool news_take(struct tail *self, enum tap_news news, const struct tap_event *event)
 {
     const struct event_meta *meta = event->meta;
     if (self->seq < 0) {
         self->seq = news == TAP_EVENT ? meta->seq - 1 : meta->seq;
+    }
+    if (event->restored) {
+        epoch_enter(self, meta);
     }
     if (event->gap) {
         gap_repair(self, meta->seq);
@@ -201,11 +232,12 @@ static int tail_run(struct tail *self)
     struct fault fault;
     enum tap_news news = tap_next(self->tap, FIRST_BEACON_MS, &event);
     if (news == TAP_NOTHING) {
-        return shop_refuse("nothing is heard at %s", self->settings.tail.events);
+        return shop_refuse("nothing is heard at %s%s", self->settings.tail.events,
+                           self->settings.shop.keys[0] ? "" : " (where it asks for keys: --keys DIR --key NAME)");
     }
     if (self->settings.tail.after >= 0) {
         self->seq = self->settings.tail.after;
-        enum err e = log_show(self, &fault);
+        enum err e = log_show_in_the_end(self, &fault);
         if (e != ERR_NONE) {
             return shop_refuse("%s%s%s", err_info(e)->title, fault.detail[0] ? ": " : "", fault.detail);
         }

@@ -161,6 +161,51 @@ static enum err event_replay(struct call *call, const struct event_replay *in, s
     return ERR_POSITION_LOST;
 }
 
+/* ---- dead letters ---- */
+
+static struct letter_keeping keeping_of(struct call *call)
+{
+    const struct event_settings *settings = service_config_of(call_loop(call));
+    return (struct letter_keeping){.count_max = settings->event.letter_count, .days = settings->event.letter_days};
+}
+
+static enum err event_letter_add(struct call *call, const struct dead_letter *in, struct nothing *out)
+{
+    const struct event_store *store = ((struct event_state *)call_state(call))->store;
+    struct letter_keeping keeping = keeping_of(call);
+    (void)out;
+    return letters_add(store->letters, store->handle, in, &keeping, clock_wall_ms(), call_fault(call));
+}
+
+static enum err event_letter_list(struct call *call, const struct nothing *in, struct mmi_dead_letters *out)
+{
+    const struct event_store *store = ((struct event_state *)call_state(call))->store;
+    (void)in;
+    return store->letters->list(store->handle, clock_wall_ms(), call_arena(call), call_fault(call), out);
+}
+
+static enum err event_letter_take(struct call *call, const struct letter_take *in, struct dead_letter *out)
+{
+    const struct event_store *store = ((struct event_state *)call_state(call))->store;
+    return store->letters->take(store->handle, in, clock_wall_ms(), call_arena(call), call_fault(call), out);
+}
+
+static enum err event_letter_drop(struct call *call, const struct letter_drop *in, struct nothing *out)
+{
+    const struct event_store *store = ((struct event_state *)call_state(call))->store;
+    (void)out;
+    return store->letters->drop(store->handle, in, clock_wall_ms(), call_fault(call));
+}
+
+static enum err letters_run(struct call *call, void *argument)
+{
+    const struct event_store *store = ((struct event_state *)call_state(call))->store;
+    struct letter_keeping keeping = keeping_of(call);
+    (void)argument;
+    return store->letters->trim(store->handle, letters_cutoff_ms(&keeping, clock_wall_ms()), keeping.count_max,
+                                call_fault(call));
+}
+
 /* ---- publishing ---- */
 
 static void entry_publish(struct event_state *state, const struct event_entry *entry)
@@ -285,6 +330,7 @@ static const struct service_timer timers[] = {
     {"event.beacon", BEACON_EVERY_MS, TIMER_BUDGET_MS, beacon_run},
     {"event.mark", MARK_EVERY_MS, TIMER_BUDGET_MS, mark_run},
     {"event.purge", PURGE_EVERY_MS, TIMER_BUDGET_MS, purge_run},
+    {"event.letters", PURGE_EVERY_MS, TIMER_BUDGET_MS, letters_run},
 };
 
 /* ---- opening and closing ---- */

@@ -4,6 +4,7 @@
 #ifndef ZMART_EVENT_STORE_H
 #define ZMART_EVENT_STORE_H
 
+#include "event-svc/letters.h"
 #include "lib/bus/service.h"
 #include "lib/store/sqlite.h"
 #include "proto/event.h"
@@ -56,7 +57,8 @@ struct event_store_ops {
 struct event_store {
     const struct event_store_ops *ops;
     const struct unit_of_work *unit;
-    void *handle; /* unit's first argument */
+    void *handle; /* first argument of unit's functions and of letters' */
+    const struct letter_store_ops *letters;
 };
 
 /* Opens the log of a store URL. epoch is what a log gets that has none yet (writer only). metrics may be NULL. */

@@ -15,6 +15,7 @@ static const char *const migrations[] = {
     " traceparent TEXT, data BLOB, private_data BLOB) STRICT;"
     "CREATE INDEX entry_by_type ON entry(type, seq);"
     "CREATE INDEX entry_by_user ON entry(user_id, seq, type) WHERE user_id IS NOT NULL;",
+    letters_sqlite_migration,
 };
 static const struct sqlite_schema schema = {"event.db", migrations, ARRAY_COUNT(migrations)};
 
@@ -386,7 +387,7 @@ enum err event_store_open(const struct store_config *config, bool writer, int64_
         return e;
     }
     struct log_store *store = mem_alloc(sizeof *store);
-    *store = (struct log_store){{&log_ops, &sqlite_unit, db}, db};
+    *store = (struct log_store){{&log_ops, &sqlite_unit, db, &letters_sqlite}, db};
     *out = &store->base;
     return ERR_NONE;
 }

@@ -67,12 +67,15 @@ RECORD_DECLARE(mmi_dlq, MMI_DLQ_FIELDS);
     F(R, INT,  attempts,   REQ, 1, 255, none, "workers that died over it, or lost it")            \
     F(R, INT,  age_ms,     REQ, 0, INT64_MAX, none, "since it was given up")                      \
     F(R, INT,  bytes,      REQ, 0, INT64_MAX, none, "kept of it")                                 \
-    F(R, BOOL, secret,     REQ, 0, 0, none, "its body was not kept: it cannot be requeued")
+    F(R, BOOL, secret,     REQ, 0, 0, none, "its body was not kept: it cannot be requeued")       \
+    F(R, BOOL, stored,     OPT, 0, 0, none, "it survives the broker")                             \
+    F(R, TEXT, reason,     OPT, 1, 200, none, "why it was given up")
 RECORD_DECLARE(mmi_dead_letter, MMI_DEAD_LETTER_FIELDS);
 
 #define MMI_DEAD_LETTERS_FIELDS(F, R)                                                              \
     F(R, INT,  count,   REQ, 0, INT32_MAX, none, "that are kept")                                 \
-    F(R, LIST, letters, REQ, 0, MMI_MAX_LETTERS, mmi_dead_letter, "the newest ones")
+    F(R, LIST, letters, REQ, 0, MMI_MAX_LETTERS, mmi_dead_letter, "the newest ones")              \
+    F(R, BOOL, partial, OPT, 0, 0, none, "those in the store could not be asked for")
 RECORD_DECLARE(mmi_dead_letters, MMI_DEAD_LETTERS_FIELDS);
 
 #endif

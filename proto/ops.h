@@ -5,6 +5,7 @@
 
 #include "proto/event.h"
 #include "proto/frame.h"
+#include "proto/letter.h"
 #include "proto/order.h"
 #include "proto/product.h"
 #include "proto/user.h"

@@ -33,6 +33,12 @@ bool pack_text(struct buffer *out, struct text text)
     return msgpack_pack_str(&packer, text.size) == 0 && msgpack_pack_str_body(&packer, text.data, text.size) == 0;
 }
 
+bool pack_bin(struct buffer *out, struct text bytes)
+{
+    msgpack_packer packer = packer_of(out);
+    return msgpack_pack_bin(&packer, bytes.size) == 0 && msgpack_pack_bin_body(&packer, bytes.data, bytes.size) == 0;
+}
+
 bool pack_int(struct buffer *out, int64_t value)
 {
     msgpack_packer packer = packer_of(out);

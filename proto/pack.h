@@ -8,6 +8,8 @@
 bool pack_map(struct buffer *out, uint32_t count);
 bool pack_array(struct buffer *out, uint32_t count);
 bool pack_text(struct buffer *out, struct text text);
+/* Bytes of any kind, as a msgpack bin. */
+bool pack_bin(struct buffer *out, struct text bytes);
 bool pack_int(struct buffer *out, int64_t value);
 bool pack_bool(struct buffer *out, bool value);
 bool pack_nil(struct buffer *out);

@@ -127,6 +127,15 @@ bool wire_read_text(struct wire *wire, struct text *out)
     return read_count(wire, 0x1f, long_size, &size) && read_bytes(wire, size, out);
 }
 
+bool wire_read_bin(struct wire *wire, struct text *out)
+{
+    if (wire_peek(wire) != WIRE_BIN) {
+        return broken(wire);
+    }
+    uint64_t size;
+    return read_count(wire, 0, 1U << (*wire->at - 0xc4), &size) && read_bytes(wire, size, out);
+}
+
 static bool read_container(struct wire *wire, uint8_t long16, uint32_t bytes_each, uint32_t *out_count)
 {
     uint8_t c = *wire->at;

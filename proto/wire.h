@@ -28,6 +28,8 @@ MUST_USE bool wire_read_bool(struct wire *wire, bool *out);
 MUST_USE bool wire_read_int(struct wire *wire, int64_t *out);
 /* A msgpack str; the bytes are not checked for UTF-8 here. */
 MUST_USE bool wire_read_text(struct wire *wire, struct text *out);
+/* A msgpack bin. */
+MUST_USE bool wire_read_bin(struct wire *wire, struct text *out);
 /* The count is at most the bytes left (half of them for a map). */
 MUST_USE bool wire_read_array(struct wire *wire, uint32_t *out_count);
 MUST_USE bool wire_read_map(struct wire *wire, uint32_t *out_count);

@@ -49,7 +49,7 @@ func must[T any](value T, err error) T {
 }
 
 func keyIn(name, half string) string {
-	found := regexp.MustCompile(`(?m)^`+half+` (\S+)$`).FindSubmatch(must(os.ReadFile(filepath.Join(*keys, name))))
+	found := regexp.MustCompile(`(?m)^` + half + ` (\S+)$`).FindSubmatch(must(os.ReadFile(filepath.Join(*keys, name))))
 	if found == nil {
 		must(0, fmt.Errorf("%s has no %s key", name, half))
 	}

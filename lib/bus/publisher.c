@@ -13,6 +13,7 @@ enum {
     PUBLISHER_LINGER_MS = 500, /* what the last events may take to leave */
     PUBLISHER_RECONNECT_MS = 20,
     PUBLISHER_RECONNECT_MAX_MS = 500,
+    PUBLISHER_UNACKNOWLEDGED_MS = 10 * 1000, /* TCP gives up so long after the other side's last sign */
     PUBLISHER_META_MAX_SIZE = 4096
 };
 
@@ -47,7 +48,12 @@ struct publisher *publisher_new(struct env *env, const struct bus_config *bus, c
     option_set(self->socket, ZMQ_LINGER, PUBLISHER_LINGER_MS);
     option_set(self->socket, ZMQ_RECONNECT_IVL, PUBLISHER_RECONNECT_MS);
     option_set(self->socket, ZMQ_RECONNECT_IVL_MAX, PUBLISHER_RECONNECT_MAX_MS);
+    /* a line that died without a word is noticed, and opened anew */
     option_set(self->socket, ZMQ_TCP_KEEPALIVE, 1);
+    option_set(self->socket, ZMQ_TCP_KEEPALIVE_IDLE, 10);
+    option_set(self->socket, ZMQ_TCP_KEEPALIVE_INTVL, 5);
+    option_set(self->socket, ZMQ_TCP_KEEPALIVE_CNT, 3);
+    option_set(self->socket, ZMQ_TCP_MAXRT, PUBLISHER_UNACKNOWLEDGED_MS);
     for (int i = 0; i < base_count; i++) {
         ASSERT(bus_address(bases[i], BUS_PUBLISH, address));
         credentials_set(&credentials, self->socket, address);

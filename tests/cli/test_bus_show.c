@@ -64,7 +64,10 @@ static void tables_say_it_to_people(void **state)
     expect(BUS_TOPIC_QUEUES, views, 1, PARTS("SERVICE", "OLDEST"));
     expect(BUS_TOPIC_WORKERS, views, 1, PARTS("w\"1\"", "drains", "product 5/64\n"));
     expect(BUS_TOPIC_DLQ, views, 1,
-           PARTS("00112233445566778899aabbccddeeff", "user.login", "no: secret", "and 4 older ones"));
+           PARTS("00112233445566778899aabbccddeeff", "user.login", "in memory", "no: secret", "and 4 older ones"));
+    struct mmi_dead_letters unseen = {.partial = true};
+    struct bus_view blind = {.address = "x", .letters = &unseen};
+    expect(BUS_TOPIC_DLQ, &blind, 1, PARTS("event-svc does not answer\n"));
     struct bus_view empty = {.address = "x", .letters = &no_letters};
     expect(BUS_TOPIC_DLQ, &empty, 1, PARTS("no dead letters\n"));
 }

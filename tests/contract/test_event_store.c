@@ -134,7 +134,7 @@ static struct event_store *failing_opened(struct place *place, int good_calls)
 {
     struct failing_store *store = mem_alloc(sizeof *store);
     store->inner = store_opened(place, true, 1);
-    store->base = (struct event_store){&failing_ops, store->inner->unit, store->inner->handle};
+    store->base = (struct event_store){&failing_ops, store->inner->unit, store->inner->handle, store->inner->letters};
     store->calls_left = good_calls;
     return &store->base;
 }

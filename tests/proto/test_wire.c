@@ -101,6 +101,30 @@ static void texts_of_every_width(void **state)
     mem_free(data);
 }
 
+static void bins_of_every_width(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = {0, 1, 255, 256, 65535, 65536};
+    char *data = mem_alloc(65536);
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        AUTO(buffer_release) struct buffer out;
+        struct text bytes = {0};
+        buffer_init(&out, 1 << 20);
+        assert_true(pack_bin(&out, (struct text){data, sizes[i]}));
+        struct wire wire = wire_of(buffer_text(&out));
+        assert_int_equal(wire_peek(&wire), WIRE_BIN);
+        assert_true(wire_read_bin(&wire, &bytes));
+        assert_int_equal(bytes.size, sizes[i]);
+        assert_int_equal(wire_peek(&wire), WIRE_END);
+        wire = wire_of((struct text){out.data, (uint32_t)out.size - 1});
+        assert_false(wire_read_bin(&wire, &bytes));
+    }
+    struct text bytes;
+    struct wire wire = WIRE("\xa1x");
+    assert_false(wire_read_bin(&wire, &bytes));
+    mem_free(data);
+}
+
 static void counts_are_not_believed(void **state)
 {
     (void)state;
@@ -214,6 +238,7 @@ int main(void)
         cmocka_unit_test(integers_of_every_width),
         cmocka_unit_test(what_was_packed_reads_back),
         cmocka_unit_test(texts_of_every_width),
+        cmocka_unit_test(bins_of_every_width),
         cmocka_unit_test(counts_are_not_believed),
         cmocka_unit_test(only_the_right_kind_is_read),
         cmocka_unit_test(skipping_agrees_with_msgpack_c),

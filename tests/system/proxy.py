@@ -149,6 +149,10 @@ class Proxy(threading.Thread):
         """Clients are reset; the target's side stays open and hears nothing more: a peer that lost its power."""
         self.do(lambda: [self.leave_half(link) for link in list(self.links)])
 
+    def power_off(self):
+        """Present connections stay open on both sides, and nothing goes through them any more; new ones work: a host that lost its power."""
+        self.do(lambda: [self.leave_silent(link) for link in list(self.links)])
+
     def heal(self):
         if not self.ending:
             self.do(self.heal_now)
@@ -296,6 +300,11 @@ class Proxy(threading.Thread):
         reset_close(link.client)
         self.mute.append(link.target)
         self.counts["half_open"] += 1
+
+    def leave_silent(self, link):
+        self.forget(link)
+        self.mute += [link.client, link.target]
+        self.counts["powered_off"] += 1
 
     def heal_now(self):
         for rule in (rule for rules in self.rules.values() for rule in rules.values()):

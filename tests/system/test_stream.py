@@ -2,10 +2,14 @@
 import contextlib
 import http.client
 import json
+import os
+import pathlib
 import random
+import signal
 import socket
 import sqlite3
 import subprocess
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 import zmq
 
+from bus1 import plane_address
+from proxy import Proxy, free_base
 from shop import BUILD, Shop, problem, run, wait_for
 from sockets import Refused, Socket
 PATIENCE = 20
@@ -415,7 +421,140 @@ def the_tail_shows_the_log_and_goes_on():
         assert "topics" in late.communicate(timeout=30)[1] and late.returncode == 2
 
 
+def tail_lines(child, count):
+    """The next lines of a tail --json."""
+    return [json.loads(child.stdout.readline()) for _ in range(count)]
+
+
+def told(child, words):
+    """Waits until the tail says so on stderr."""
+    for line in iter(child.stderr.readline, ""):
+        if words in line:
+            return line
+    raise AssertionError(f"it ended without saying {words}")
+
+
+def ended(child):
+    child.terminate()
+    child.wait(30)
+
+
+def the_tail_outlives_event_svc():
+    """Killed under it again and again, then stopped for longer than a question to it lasts."""
+    with Shop(processes=True) as shop:
+        _, ada, _, product = opened(shop)
+        whole = tail(shop, "order.placed", "order.confirmed", "order.cancelled", "--json", "--after", "0")
+        place(shop, ada["token"], product)
+        got = tail_lines(whole, 1)
+        for turn in range(4):
+            for _ in range(5):
+                place(shop, ada["token"], product)
+            victim = shop.children("event-svc")[0]
+            os.kill(victim, signal.SIGKILL)
+            for _ in range(5):
+                place(shop, ada["token"], product)
+            wait_for("another event-svc", lambda: shop.children("event-svc") not in ([], [victim]))
+            got += tail_lines(whole, 10)
+        in_the_log(shop, 41)
+        assert [e["seq"] for e in got] == [row[0] for row in log_of(shop)], got
+        ended(whole)
+
+
+def the_tail_follows_another_epoch():
+    with Shop() as shop:
+        admin, ada, _, product = opened(shop)
+        child = tail(shop, "--json", "--after", "0")
+        for _ in range(3):
+            place(shop, ada["token"], product)
+        assert [e["seq"] for e in tail_lines(child, 3)] == [row[0] for row in log_of(shop)]
+        shop.stop()
+        with contextlib.closing(sqlite3.connect(shop.folder / "data" / "event.db")) as db:  # what a restore does
+            db.execute("UPDATE stream SET epoch = epoch + 1")
+            db.execute("UPDATE entry SET seq = seq + 1000000 WHERE seq = (SELECT max(seq) FROM entry)")
+            db.commit()
+        shop.start()
+        place(shop, ada["token"], product)
+        assert "restored" in told(child, "its epoch is")
+        in_the_log(shop, 4)
+        assert [e["seq"] for e in tail_lines(child, 2)] == [row[0] for row in log_of(shop)][-2:]
+        # begun anew: positions that were shown before come again
+        shop.stop()
+        for path in (shop.folder / "data").glob("event.db*"):
+            path.unlink()
+        shop.start()
+        place(shop, ada["token"], product)
+        assert "begun anew" in told(child, "its epoch is")
+        in_the_log(shop, 1)
+        assert [e["seq"] for e in tail_lines(child, 1)] == [row[0] for row in log_of(shop)]
+        ended(child)
+
+
+def the_tail_tells_what_is_gone():
+    """Missed, and dropped from the log before it asks."""
+    with Shop("--retention-days", "1") as shop:
+        _, ada, _, product = opened(shop)
+        place(shop, ada["token"], product)
+        in_the_log(shop, 1)
+        late = tail(shop, "--json", "--after", "0")
+        assert tail_lines(late, 1)[0]["seq"] == log_of(shop)[0][0]
+        shop.stop()
+        with contextlib.closing(sqlite3.connect(shop.folder / "data" / "event.db")) as db:
+            columns = "tseq, id, type, subject, source, time, user_id, traceparent, data, private_data"
+            db.execute(f"INSERT INTO entry(seq, {columns}) SELECT seq + 1000, tseq + 5, id || 'x', type, subject, source, time, user_id, "
+                       "traceparent, data, private_data FROM entry WHERE type = 'order.placed'")
+            db.execute("DELETE FROM entry WHERE seq < 1000")
+            db.execute("UPDATE topic SET tseq = tseq + 5 WHERE type = 'order.placed'")
+            db.execute("UPDATE stream SET published = 2000")
+            db.commit()
+        shop.start()
+        assert "missed events between seq" in told(late, "the log begins at")
+        last = place(shop, ada["token"], product)
+        assert tail_lines(late, 1)[0]["subject"] == last["id"]
+        late.terminate()
+        late.wait(30)
+
+
+def the_tail_leaves_a_dead_line():
+    """The host of the broker loses its power: no end of the connection is ever heard."""
+    with Shop() as shop:
+        _, ada, _, product = opened(shop)
+        base = free_base()
+        target = f"tcp://127.0.0.1:{shop.events_port + 1000}"
+        offset = int(plane_address(target, "events").rsplit(":", 1)[1]) - shop.events_port
+        with Proxy(base, f"tcp://127.0.0.1:{shop.events_port + 1000 - offset}", planes=("events",)) as proxy:
+            child = tail(shop, "--json", "--events", plane_address(base, "events"))
+            wait_for("the tail to listen", lambda: proxy.counts["down"] > 0)
+            place(shop, ada["token"], product)
+            tail_lines(child, 1)
+            proxy.power_off()
+            assert proxy.counts["powered_off"] == 1
+            orders = [place(shop, ada["token"], product) for _ in range(5)]
+            assert [e["subject"] for e in tail_lines(child, 5)] == [o["id"] for o in orders]
+            assert proxy.counts["connections"] == 2
+            ended(child)
+
+
+def the_tail_opens_with_a_key():
+    with tempfile.TemporaryDirectory(prefix="zmart-keys-") as folder:
+        keys = pathlib.Path(folder) / "keys"
+        for name, role in (("listener", "subscriber"), ("operator", "operator")):
+            subprocess.run([str(BUILD / "cli" / "zmart"), "keys", "new", name, "--role", role, "--keys", str(keys)], check=True,
+                           stdout=subprocess.DEVNULL)
+        with Shop("--keys", str(keys), processes=True) as shop:
+            _, ada, _, product = opened(shop)
+            place(shop, ada["token"], product)
+            in_the_log(shop, 1)
+            for name in ("listener", "operator"):  # the bus is ipc: only the tap asks for the key
+                child = tail(shop, "order", "--json", "--after", "0", "--keys", str(keys), "--key", name)
+                assert [e["seq"] for e in tail_lines(child, 1)] == [row[0] for row in log_of(shop)]
+                ended(child)
+            deaf = tail(shop, "order")
+            assert "asks for keys" in deaf.communicate(timeout=60)[1] and deaf.returncode == 1
+
+
 if __name__ == "__main__":
     run({f.__name__: f for f in (pages_are_the_log, long_polls_wake_at_once, streams_go_on_where_they_were, streams_have_limits,
                                 positions_get_lost, the_tail_shows_the_log_and_goes_on, the_tail_repairs_gaps,
+                                the_tail_outlives_event_svc, the_tail_follows_another_epoch, the_tail_tells_what_is_gone,
+                                the_tail_leaves_a_dead_line, the_tail_opens_with_a_key,
                                 sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "lib/base/clock.h"
 #include "lib/bus/main.h"
 #include "lib/bus/tap.h"
 
@@ -137,8 +138,53 @@ static void a_beacon_tells_what_was_lost_at_the_end(void **state)
     expect(&f, TAP_BEACON, 13, false); /* once */
     event_send(&f, 1, 14, 6);
     expect(&f, TAP_EVENT, 14, false);
+    fixture_close(&f);
+}
+
+static void another_epoch_is_told_once(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct tap_event event;
+    fixture_open(&f, NULL);
+    beacon_send(&f, 1, 10, 4, 6);
+    expect(&f, TAP_BEACON, 10, false);
     beacon_send(&f, 2, 500, 6, 8); /* the log was restored */
-    expect(&f, TAP_BEACON, 500, true);
+    assert_int_equal(tap_next(f.tap, WAIT_MS, &event), TAP_BEACON);
+    assert_true(event.gap && event.restored);
+    event_send(&f, 2, 501, 7);
+    assert_int_equal(tap_next(f.tap, WAIT_MS, &event), TAP_EVENT);
+    assert_true(!event.gap && !event.restored);
+    event_send(&f, 3, 1, 1); /* begun anew */
+    assert_int_equal(tap_next(f.tap, WAIT_MS, &event), TAP_EVENT);
+    assert_true(event.gap && event.restored);
+    event_send(&f, 2, 502, 8); /* of an epoch that is over */
+    assert_int_equal(tap_next(f.tap, WAIT_MS, &event), TAP_NOTHING);
+    fixture_close(&f);
+}
+
+/* A line on which nobody says anything is opened anew, with its subscriptions. */
+static void a_silent_line_is_opened_anew(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct tap_event event;
+    char subscription[80];
+    fixture_open(&f, NULL);
+    int64_t end_ms = clock_now_ms() + 4 * WAIT_MS;
+    zmq_pollitem_t item = {.socket = f.pub, .events = ZMQ_POLLIN};
+    int begun = 0, verbose = 1;
+    assert_int_equal(zmq_setsockopt(f.pub, ZMQ_XPUB_VERBOSE, &verbose, sizeof verbose), 0);
+    while (begun < 2 && clock_now_ms() < end_ms) { /* two prefixes, as at the start */
+        assert_int_equal(tap_next(f.tap, TURN_MS, &event), TAP_NOTHING);
+        while (zmq_poll(&item, 1, 0) > 0) {
+            assert_true(zmq_recv(f.pub, subscription, sizeof subscription, 0) > 0);
+            begun += subscription[0] == 1;
+        }
+    }
+    assert_int_equal(begun, 2);
+    event_send(&f, 1, 11, 5);
+    expect(&f, TAP_EVENT, 11, false);
     fixture_close(&f);
 }
 
@@ -186,6 +232,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_come_once_and_gaps_are_told),
         cmocka_unit_test(a_beacon_tells_what_was_lost_at_the_end),
+        cmocka_unit_test(another_epoch_is_told_once),
+        cmocka_unit_test(a_silent_line_is_opened_anew),
         cmocka_unit_test(topics_and_garbage),
         cmocka_unit_test(bad_addresses_are_told),
     };

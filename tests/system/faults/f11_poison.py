@@ -15,8 +15,8 @@ SEED = 111
 POISON = pathlib.Path(__file__).with_name("poison_worker.py")
 
 
-def serve_poison(rack, service, count):
-    base = rack.bases[0]
+def serve_poison(rack, service, count, n=0):
+    base = rack.bases[n]
     workers = [subprocess.Popen(["setpriv", "--pdeathsig", "KILL", sys.executable, str(POISON), base, service]) for _ in range(count)]
 
     def joined():
