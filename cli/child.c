@@ -64,6 +64,7 @@ bool child_start(struct child *child, const char *executable, int64_t now_ms)
         return false;
     }
     (void)fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    (void)fcntl(fds[1], F_SETFL, O_NONBLOCK); /* a beat is never waited for */
     pid_t pid = fork();
     if (pid == 0) {
         child_become(child, executable, parent, fds[1]);
@@ -77,7 +78,7 @@ bool child_start(struct child *child, const char *executable, int64_t now_ms)
     child->pid = pid;
     child->ready_fd = fds[0];
     child->ready = false;
-    child->started_ms = now_ms;
+    child->started_ms = child->heard_ms = now_ms;
     return true;
 }
 
@@ -89,22 +90,31 @@ static void ready_close(struct child *child)
     }
 }
 
-bool child_listen(struct child *child)
+bool child_listen(struct child *child, int64_t now_ms)
 {
     char line[SHOP_DETAIL_SIZE];
     ssize_t size = read(child->ready_fd, line, sizeof line - 1);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) {
         return false;
     }
-    ready_close(child); /* one line is all that is said, and it is one write */
     if (size <= 0) {
+        ready_close(child);
         return false;
     }
+    child->heard_ms = now_ms;
+    if (child->ready) {
+        return false; /* a beat */
+    }
     line[size] = '\0';
-    line[strcspn(line, "\n")] = '\0';
+    line[strcspn(line, "\n")] = '\0'; /* the line is one write */
     memcpy(child->detail, line, strlen(line) + 1);
     child->ready = true;
     return true;
+}
+
+int64_t child_overdue_ms(const struct child *child, int64_t silence_ms)
+{
+    return child->ready ? child->heard_ms + silence_ms : child->started_ms + SHOP_START_MS;
 }
 
 void child_ended(struct child *child, int64_t now_ms)

@@ -15,6 +15,8 @@
     X(STRING, events, "events", "tcp://127.0.0.1:5556", 0, 255, "address of the PUB socket for subscribers")        \
     X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys; with it --events asks for one")           \
     X(SWITCH, processes, "processes", "no", 0, 0, "run each room as a process of its own, and supervise them")      \
+    X(NUMBER, silence_ms, "child-silence-ms", "10000", 2000, 600000,                                                \
+      "with --processes: a process that is stopped or hangs this long is killed and started again")                 \
     X(NUMBER, loops, "j", "0", 0, 64, "worker loops a service; 0: by store")                                        \
     X(NUMBER, broker, "broker", "1", 1, 8, "brokers (with --processes)")                                            \
     X(NUMBER, gateway, "gateway", "1", 1, 16, "gateways, on --port and the ports behind it (with --processes)")     \

@@ -14,6 +14,8 @@
 #include "lib/bus/address.h"
 #include "lib/bus/main.h"
 
+enum { LATE_MS = 1000 };
+
 struct supervisor {
     struct shop *shop;
     int signal_fd;
@@ -158,7 +160,7 @@ static bool change_wait(struct supervisor *self, int64_t deadline_ms)
     }
     (void)poll(fds, (nfds_t)self->child_count + 1, (int)left_ms);
     for (int i = 0; i < self->child_count; i++) {
-        if (fds[i].revents != 0 && child_listen(&self->children[i])) {
+        if (fds[i].revents != 0 && child_listen(&self->children[i], clock_now_ms())) {
             log_info(&self->shop->log, "child.ready", KV("name", room_name(self->children[i].id)),
                      KV_INT("pid", self->children[i].pid));
         }
@@ -198,17 +200,44 @@ static bool stage_start(struct supervisor *self, int stage, int64_t deadline_ms)
 
 /* ---- running ---- */
 
-/* When the next dead child is due; -1: all are alive. */
-static int64_t restart_due_ms(const struct supervisor *self)
+/* When a dead child is due, or a living one overdue. */
+static int64_t child_due_ms(const struct supervisor *self, const struct child *child)
 {
-    int64_t due_ms = -1;
+    return child->pid == 0 ? child->restart_at_ms : child_overdue_ms(child, self->shop->settings.up.silence_ms);
+}
+
+static int64_t next_due_ms(const struct supervisor *self)
+{
+    int64_t due_ms = INT64_MAX;
     for (int i = 0; i < self->child_count; i++) {
-        const struct child *child = &self->children[i];
-        if (child->pid == 0 && (due_ms < 0 || child->restart_at_ms < due_ms)) {
-            due_ms = child->restart_at_ms;
-        }
+        int64_t child_ms = child_due_ms(self, &self->children[i]);
+        due_ms = child_ms < due_ms ? child_ms : due_ms;
     }
     return due_ms;
+}
+
+/* Time in which we were stopped ourselves is nobody's silence: their beats are in the pipes, or they were stopped too. */
+static void late_forgive(struct supervisor *self, int64_t late_ms)
+{
+    for (int i = 0; late_ms >= LATE_MS && i < self->child_count; i++) {
+        struct child *child = &self->children[i];
+        child->heard_ms += late_ms;
+        child->started_ms += child->ready ? 0 : late_ms;
+    }
+}
+
+/* SIGKILL also ends what is stopped; it is buried and started again like any that dies. */
+static void silent_kill(struct supervisor *self)
+{
+    for (int i = 0; i < self->child_count; i++) {
+        struct child *child = &self->children[i];
+        if (child->pid > 0 && clock_now_ms() >= child_due_ms(self, child)) {
+            log_error(&self->shop->log, "child.silent", KV("name", room_name(child->id)), KV_INT("pid", child->pid),
+                      KV_INT("silent_ms", clock_now_ms() - child->heard_ms));
+            child->heard_ms = clock_now_ms(); /* not again before it is buried */
+            (void)kill(child->pid, SIGKILL);
+        }
+    }
 }
 
 static void dead_restart(struct supervisor *self)
@@ -241,8 +270,11 @@ static int supervisor_serve(struct supervisor *self)
     self->up = true;
     shop_announce(self->shop, url);
     while (!self->stopping) {
-        (void)change_wait(self, restart_due_ms(self));
+        int64_t due_ms = next_due_ms(self);
+        (void)change_wait(self, due_ms);
         if (!self->stopping) {
+            late_forgive(self, clock_now_ms() - due_ms);
+            silent_kill(self);
             dead_restart(self);
         }
     }

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -153,11 +154,15 @@ int program_run(const struct program *program, int argc, char **argv, const stru
 
 /* ---- a program as a process ---- */
 
-/* Turns signals into a readable file descriptor, on a thread of its own. */
+enum { BEAT_EVERY_MS = 500 };
+
+/* Turns signals into a readable file descriptor, on a thread of its own, which also tells the supervisor, once it has
+ * been told that we are ready, that the process is not stopped. */
 struct signals {
     int signal_fd;
     int stop_fd; /* eventfd */
     int done_fd; /* eventfd: the thread is to end */
+    atomic_int beat_fd; /* where the supervisor listens; -1: nobody does, or not yet */
     pthread_t thread;
 };
 
@@ -168,13 +173,29 @@ static void fd_raise(int fd)
     ASSERT(written == (ssize_t)sizeof one || errno == EAGAIN);
 }
 
+/* A full pipe is a supervisor that is slow or stopped; one that is gone takes us along anyway. */
+static void beat(struct signals *signals)
+{
+    int fd = atomic_load(&signals->beat_fd);
+    if (fd >= 0 && write(fd, "\n", 1) < 0 && errno != EAGAIN && errno != EINTR) {
+        atomic_store(&signals->beat_fd, -1);
+    }
+}
+
+/* Until one of these is readable. */
+static void signals_sleep(struct signals *signals, struct pollfd *fds, nfds_t count)
+{
+    while (poll(fds, count, BEAT_EVERY_MS) <= 0) {
+        beat(signals);
+    }
+}
+
 static void *signals_watch(void *argument)
 {
     struct signals *signals = argument;
     struct pollfd fds[] = {{.fd = signals->signal_fd, .events = POLLIN}, {.fd = signals->done_fd, .events = POLLIN}};
     struct signalfd_siginfo info;
-    while (poll(fds, ARRAY_COUNT(fds), -1) < 0 && errno == EINTR) {
-    }
+    signals_sleep(signals, fds, ARRAY_COUNT(fds));
     if (read(signals->signal_fd, &info, sizeof info) != (ssize_t)sizeof info) {
         return NULL;
     }
@@ -185,8 +206,7 @@ static void *signals_watch(void *argument)
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     pthread_sigmask(SIG_UNBLOCK, &interrupt, NULL);
-    while (poll(&fds[1], 1, -1) < 0 && errno == EINTR) {
-    }
+    signals_sleep(signals, &fds[1], 1);
     return NULL;
 }
 
@@ -232,20 +252,23 @@ static void nofile_raise(void)
     }
 }
 
-/* A supervisor waits for one line on the descriptor that this environment variable names. */
-static void supervisor_tell(const char *detail)
+/* The descriptor on which a supervisor waits for one line, and for beats after it; -1: there is none. */
+static int supervisor_fd(void)
 {
     int64_t fd;
     const char *name = getenv("ZMART_READY_FD");
-    if (name && text_to_int(text_of(name), &fd) && fd > STDERR_FILENO && fd <= INT_MAX) {
-        dprintf((int)fd, "%s\n", detail ? detail : "");
-    }
+    return name && text_to_int(text_of(name), &fd) && fd > STDERR_FILENO && fd <= INT_MAX ? (int)fd : -1;
 }
 
 static void process_ready(struct env *env, const char *detail)
 {
+    struct signals *signals = env->owner;
+    int fd = supervisor_fd();
     log_info(env->log, "ready", KV("instance", env->instance), KV("detail", detail));
-    supervisor_tell(detail);
+    if (fd >= 0) {
+        dprintf(fd, "%s\n", detail ? detail : "");
+        atomic_store(&signals->beat_fd, fd);
+    }
 }
 
 /* Whether --keys is said: its section may stand anywhere in the settings. */
@@ -268,14 +291,14 @@ static bool keys_are_named(const struct setup *setup)
 
 static int process_run(const struct setup *setup, const struct log *log)
 {
-    struct signals signals = {0};
+    struct signals signals = {.beat_fd = -1};
     if (keys_are_named(setup)) {
         hangup_keep();
     }
     signals_open(&signals);
     nofile_raise();
     void *context = bus_context_new();
-    struct program_host host = {.log = log, .bus_context = context, .stop_fd = signals.stop_fd, .ready = process_ready};
+    struct program_host host = {.log = log, .bus_context = context, .stop_fd = signals.stop_fd, .ready = process_ready, .owner = &signals};
     int status = setup_run(setup, &host);
     bus_context_destroy(&context);
     signals_close(&signals);

@@ -151,6 +151,27 @@ class Up(unittest.TestCase):
         self.assertEqual([pid for pid in all_pids if lives(pid)], [])
         self.assertEqual(list(self.folder.glob("zmart-*")), [], "the runtime folder is gone")
 
+    def test_a_silent_child_is_started_again(self):
+        """Stopped, it neither dies nor answers; who is only told that it was stopped with all others is left alone."""
+        process = self.launch("--processes", "--child-silence-ms", "2000")
+        url = self.ready(process)
+        before = children(process.pid)
+        stopped = before["order-svc"][0]
+        os.kill(stopped, signal.SIGSTOP)
+        wait_for("another order-svc", lambda: set(children(process.pid).get("order-svc", [])) - {stopped})
+        self.assertFalse(lives(stopped))
+        after = children(process.pid)
+        self.assertEqual({n: p for n, p in after.items() if n != "order-svc"}, {n: p for n, p in before.items() if n != "order-svc"})
+        wait_for("readiness", lambda: status_of(url + "/readyz") == 200)
+        log = (self.folder / "data" / "zmart.log").read_text()
+        self.assertEqual(log.count('"child.silent"'), 1, "it was silent, and is said to have been")
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)  # longer than any silence that is borne: its children have gone on
+        process.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        self.assertEqual(children(process.pid), after, "its own stop is nobody's silence")
+        self.end(process)
+
     def test_children_die_with_the_supervisor(self):
         process = self.launch("--processes")
         self.ready(process)
