@@ -36,6 +36,9 @@ class Tap(threading.Thread):
     def events(self):
         return [m for m in self.messages if not m[0].startswith("_")]
 
+    def orders(self):
+        return [m for m in self.events() if m[0].startswith("order.")]
+
     def heads(self):
         return [m for m in self.messages if m[0] == "_head."]
 
@@ -60,23 +63,27 @@ def the_tap_sees_every_move():
             tap = Tap(shop.events)
             wait_for("a beacon", tap.heads)
             ada = shop.register("ada@example.com", "Ada")
+            wait_for("her account", lambda: [m for m in tap.events() if m[1]["subject"] == ada["user"]["id"]])
             order = placed(shop, ada["token"], product)
             for status in ("confirmed", "shipped", "delivered"):
                 move(shop, admin, order, status)
             move(shop, admin, order, "delivered")  # again: no event
             other = placed(shop, ada["token"], product, 2)
             move(shop, ada["token"], other, "cancelled")
-            wait_for("six events", lambda: len(tap.events()) >= 6)
-            types = [(m[0], m[1]["subject"]) for m in tap.events()]
+            wait_for("six events", lambda: len(tap.orders()) >= 6)
+            types = [(m[0], m[1]["subject"]) for m in tap.orders()]
             expected = [(f"order.{t}.", order["id"]) for t in ("placed", "confirmed", "shipped", "delivered")]
             assert types == expected + [("order.placed.", other["id"]), ("order.cancelled.", other["id"])], types
-            seqs = [m[1]["seq"] for m in tap.events()]
+            seqs = [m[1]["seq"] for m in tap.orders()]
             assert seqs == list(range(seqs[0], seqs[0] + 6)), seqs
             for topic, meta, payload, frames in tap.events():
                 for field in ("stream", "epoch", "seq", "id", "type", "time", "subject"):
                     assert field in meta, meta
                 assert meta["type"] + "." == topic
-                assert payload["order_id"] == meta["subject"] and payload["currency"] == "USD", payload
+                if topic.startswith("user."):
+                    assert payload["user_id"] == meta["subject"] and set(payload) == {"user_id", "role", "version"}, payload
+                else:
+                    assert payload["order_id"] == meta["subject"] and payload["currency"] == "USD", payload
                 assert not any(word.encode() in b"".join(frames) for word in FORBIDDEN), frames
             before = len(tap.heads())
             wait_for("beacons go on", lambda: len(tap.heads()) > before + 1)

@@ -116,7 +116,7 @@ def opened(shop):
 def pages_are_the_log():
     with Shop() as shop:
         admin, ada, bob, product = opened(shop)
-        first = events(shop, admin)
+        first = events(shop, admin, "?types=order.*")
         assert first == {"data": [], "has_more": False, "head": first["head"]}, first
         order = place(shop, ada["token"], product)
         move(shop, admin, order, "confirmed")
@@ -125,7 +125,7 @@ def pages_are_the_log():
         last = move(shop, admin, order, "shipped")
         in_the_log(shop, 4)
         wait_for("the session's end", lambda: shop.rows("event.db", "SELECT 1 FROM entry WHERE type = 'session.ended'"))
-        page = events(shop, admin)
+        page = events(shop, admin, "?types=order.*")
         assert [(e["seq"], e["type"], e["id"]) for e in page["data"]] == [row[:3] for row in log_of(shop)], page
         assert set(page["data"][0]) == {"id", "type", "seq", "time", "subject", "data"}, page["data"][0]
         assert page["data"][0]["data"] == order and page["data"][0]["subject"] == order["id"], page["data"][0]
@@ -145,7 +145,8 @@ def pages_are_the_log():
         assert [e["type"] for e in events(shop, admin, "?types=order.c*,order.s*")["data"]] == ["order.confirmed", "order.shipped"]
         for types in ("session.*", "nothing.*"):
             assert events(shop, admin, f"?types={types}") == {"data": [], "has_more": False, "head": own["head"]}
-        assert {e["type"] for e in events(shop, admin, "?types=*")["data"]} == {"order.placed", "order.confirmed", "order.shipped"}
+        assert {e["type"] for e in events(shop, admin, "?types=*")["data"]} == {
+            "order.placed", "order.confirmed", "order.shipped", "user.created"}
         for query, pointer in (("?after=-1", "/after"), ("?after=x", "/after"), ("?after=1&after=2", "/after"), ("?limit=0", "/limit"),
                                ("?limit=101", "/limit"), ("?wait=31", "/wait"), ("?wait=1.5", "/wait"), ("?types=", "/types"),
                                ("?types=a,,b", "/types"), ("?types=Order.*", "/types"), ("?types=*.placed", "/types"),
@@ -211,14 +212,14 @@ def streams_go_on_where_they_were():
         order = place(shop, ada["token"], product)
         place(shop, bob["token"], product)
         in_the_log(shop, 2)
-        with Stream(shop, admin, 0) as everything, Stream(shop, ada["token"]) as live, Stream(shop, ada["token"], query="?after=0") as own:
+        with Stream(shop, admin, 0, "?types=order.*") as everything, Stream(shop, ada["token"]) as live, Stream(shop, ada["token"], query="?after=0") as own:
             assert everything.reply.headers["Content-Type"] == "text/event-stream", everything.reply.headers
             assert everything.reply.headers["Cache-Control"] == "no-store"
             move(shop, admin, order, "confirmed")
             wait_for("three", lambda: len(everything.events) == 3)
             assert everything.seqs() == [row[0] for row in log_of(shop)]
             assert [e[1] for e in everything.events] == ["order.placed", "order.placed", "order.confirmed"]
-            assert [e[2] for e in everything.events] == events(shop, admin)["data"]
+            assert [e[2] for e in everything.events] == events(shop, admin, "?types=order.*")["data"]
             wait_for("one", lambda: live.events)
             assert [e[1] for e in live.events] == ["order.confirmed"], live.events
             wait_for("two", lambda: len(own.events) == 2)
@@ -320,7 +321,7 @@ def a_hundred_reconnects_under_load():
             try:
                 for turn in range(100):
                     for token, got in seen.items():
-                        with Stream(shop, token, got[-1] if got else 0) as stream:
+                        with Stream(shop, token, got[-1] if got else 0, "?types=order.*") as stream:
                             assert stream.reply.status == 200, stream.reply.read()
                             want = rolled.randrange(0, 30)
                             end = time.monotonic() + 5
@@ -333,7 +334,7 @@ def a_hundred_reconnects_under_load():
         in_the_log(shop, placed)
         for token, got in seen.items():
             whole = [row[0] for row in log_of(shop, "1" if token == admin else f"user_id = '{ada['user']['id']}'")]
-            with Stream(shop, token, got[-1]) as stream:
+            with Stream(shop, token, got[-1], "?types=order.*") as stream:
                 wait_for("the rest", lambda: not whole[len(got):] or stream.seqs()[-1:] == whole[-1:], 60)
             total = got + stream.seqs()
             assert total == whole, (len(got), len(total), len(whole), sorted(set(whole) - set(total)), sorted(set(total) - set(whole)),
@@ -376,7 +377,7 @@ def the_tail_repairs_gaps():
     with Shop() as shop:
         _, ada, _, product = opened(shop)
         leak = Leak(shop)
-        whole = tail(shop, "--json", "--events", leak.address, "--after", "0", "--count", "50")
+        whole = tail(shop, "order", "--json", "--events", leak.address, "--after", "0", "--count", "50")
         place(shop, ada["token"], product)
         first = json.loads(whole.stdout.readline())  # it listens
         blind = tail(shop, "order", "--json", "--events", leak.address, data=False)
@@ -401,7 +402,7 @@ def the_tail_shows_the_log_and_goes_on():
             admin, ada, _, product = opened(shop)
             orders = [place(shop, ada["token"], product) for _ in range(300)]
             in_the_log(shop, 300)
-            all_of_it = tail(shop, "--json", "--after", "0", "--count", "303")
+            all_of_it = tail(shop, "order", "--json", "--after", "0", "--count", "303")
             some = tail(shop, "order.confirmed", "order.ship", "--after", "0", "--count", "1")
             first = json.loads(all_of_it.stdout.readline())
             assert first["seq"] == log_of(shop)[0][0] and first["data"]["order_id"] == orders[0]["id"], first
@@ -463,7 +464,7 @@ def the_tail_outlives_event_svc():
 def the_tail_follows_another_epoch():
     with Shop() as shop:
         admin, ada, _, product = opened(shop)
-        child = tail(shop, "--json", "--after", "0")
+        child = tail(shop, "order", "--json", "--after", "0")
         for _ in range(3):
             place(shop, ada["token"], product)
         assert [e["seq"] for e in tail_lines(child, 3)] == [row[0] for row in log_of(shop)]
@@ -495,7 +496,7 @@ def the_tail_tells_what_is_gone():
         _, ada, _, product = opened(shop)
         place(shop, ada["token"], product)
         in_the_log(shop, 1)
-        late = tail(shop, "--json", "--after", "0")
+        late = tail(shop, "order", "--json", "--after", "0")
         assert tail_lines(late, 1)[0]["seq"] == log_of(shop)[0][0]
         shop.stop()
         with contextlib.closing(sqlite3.connect(shop.folder / "data" / "event.db")) as db:
@@ -522,7 +523,7 @@ def the_tail_leaves_a_dead_line():
         target = f"tcp://127.0.0.1:{shop.events_port + 1000}"
         offset = int(plane_address(target, "events").rsplit(":", 1)[1]) - shop.events_port
         with Proxy(base, f"tcp://127.0.0.1:{shop.events_port + 1000 - offset}", planes=("events",)) as proxy:
-            child = tail(shop, "--json", "--events", plane_address(base, "events"))
+            child = tail(shop, "order", "--json", "--events", plane_address(base, "events"))
             wait_for("the tail to listen", lambda: proxy.counts["down"] > 0)
             place(shop, ada["token"], product)
             tail_lines(child, 1)
