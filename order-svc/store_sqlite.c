@@ -150,7 +150,7 @@ static enum err sqlite_place(struct order_store *self, const struct order *order
     sqlite_bind_int_at(insert, 5, order->created_at);
     sqlite_bind_text_at(insert, 6, fingerprint);
     sqlite_bind_blob_at(insert, 7, record_pack_in(&order_record, order, &arena));
-    bool taken;
+    bool taken = false;
     enum err e = insert_run(db, insert, fault, &taken);
     if (e == ERR_NONE && !taken) {
         e = outbox_sqlite_add(self->outbox, event, &arena, fault);

@@ -368,7 +368,8 @@ static bool call_writes(const struct call *call)
     return call->run || call->continued || call->info->access == OP_WRITE;
 }
 
-void batch_run(struct service_loop *loop, struct call **calls, size_t count)
+/* The calls share one unit of work. */
+static void unit_run(struct service_loop *loop, struct call **calls, size_t count)
 {
     size_t runnable_count = 0;
     bool writes = false;
@@ -377,7 +378,7 @@ void batch_run(struct service_loop *loop, struct call **calls, size_t count)
         calls[i]->status = call_prepare(calls[i], now_ms);
         if (calls[i]->status == ERR_NONE) {
             runnable_count++;
-            writes = writes || (loop->index == 0 && call_writes(calls[i]));
+            writes = writes || (service_loop_writes(loop) && call_writes(calls[i]));
         }
     }
     bool committed = runnable_count > 0 && unit_go(loop, calls, count, writes);
@@ -393,5 +394,16 @@ void batch_run(struct service_loop *loop, struct call **calls, size_t count)
     }
     if (committed && writes && loop->host->service->committed) {
         loop->host->service->committed(loop, loop->store.state);
+    }
+}
+
+void batch_run(struct service_loop *loop, struct call **calls, size_t count)
+{
+    if (loop->store.unit) {
+        unit_run(loop, calls, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) { /* what is durable when it has run need not wait for its neighbours */
+        unit_run(loop, &calls[i], 1);
     }
 }

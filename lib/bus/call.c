@@ -258,3 +258,13 @@ int service_loop_index(const struct service_loop *loop)
 {
     return loop->index;
 }
+
+bool service_loop_writes(const struct service_loop *loop)
+{
+    return loop->index == 0 || loop->host->share.all_write;
+}
+
+void *service_shared(const struct service_loop *loop)
+{
+    return loop->host->share.shared;
+}

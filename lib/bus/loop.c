@@ -86,7 +86,7 @@ static void loop_work(struct service_loop *loop)
 {
     struct call *calls[SERVICE_MAX_BATCH];
     size_t max = (size_t)loop->host->own->batch;
-    if (loop->index > 0 && max > LOOP_READ_BATCH_MAX) {
+    if (!service_loop_writes(loop) && max > LOOP_READ_BATCH_MAX) {
         max = LOOP_READ_BATCH_MAX; /* reads share no commit: answers leave sooner in small batches */
     }
     while (!atomic_load(&loop->host->stopping)) {

@@ -14,7 +14,8 @@ enum { PLAIN_META_MAX_SIZE = 256 };
 static void host_init(struct service_host *host, int broker_count)
 {
     struct metrics *metrics = host->env->metrics;
-    int loops = host->own->loops ? (int)host->own->loops : host->service->default_loops;
+    int by_store = host->share.loops ? host->share.loops : host->service->default_loops;
+    int loops = host->own->loops ? (int)host->own->loops : by_store;
     host->loop_count = loops < 1 ? 1 : loops > SERVICE_MAX_LOOPS ? SERVICE_MAX_LOOPS : loops;
     host->remote_max = (int)host->own->credit * broker_count;
     host->slots = slots_new((int)host->own->calls);
@@ -41,6 +42,31 @@ static void host_release(struct service_host *host)
     mem_free(host->loops);
 }
 
+static void open_refused(const struct service_host *host, int loop, const struct fault *fault)
+{
+    log_error(host->env->log, "open.failed", KV_INT("loop", loop), KV("code", err_info(fault->code)->slug),
+              KV("detail", fault->detail), KV("cause", fault->cause));
+}
+
+static bool share_prepare(struct service_host *host)
+{
+    const struct service *service = host->service;
+    struct fault fault;
+    fault_init(&fault, NULL);
+    if (service->prepare && service->prepare(host->config, host->env, &fault, &host->share) != ERR_NONE) {
+        open_refused(host, 0, &fault);
+        return false;
+    }
+    return true;
+}
+
+static void share_forget(struct service_host *host)
+{
+    if (host->service->forget) {
+        host->service->forget(host->share.shared);
+    }
+}
+
 /* One after the other: readers need what the first one has made. */
 static bool loops_open(struct service_host *host)
 {
@@ -48,9 +74,7 @@ static bool loops_open(struct service_host *host)
         struct service_loop *loop = &host->loops[i];
         loop_start(loop);
         if (loop->state == LOOP_FAILED) {
-            log_error(host->env->log, "open.failed", KV_INT("loop", i),
-                      KV("code", err_info(loop->open_fault.code)->slug), KV("detail", loop->open_fault.detail),
-                      KV("cause", loop->open_fault.cause));
+            open_refused(host, i, &loop->open_fault);
             return false;
         }
     }
@@ -85,6 +109,10 @@ int service_run(const struct service *service, const void *config, const struct 
         log_error(env->log, "config.bad", KV("detail", message), KV("bus", bus->bus));
         return PROCESS_BAD_CONFIG;
     }
+    if (!share_prepare(&host)) {
+        credentials_forget(&host.credentials);
+        return PROCESS_FAILED;
+    }
     host_init(&host, broker_count);
     struct reply_meta meta = {.worker = text_of(env->instance)};
     set_has(reply_meta, &meta, worker);
@@ -99,6 +127,7 @@ int service_run(const struct service *service, const void *config, const struct 
         loops_close(&host);
     }
     host_release(&host);
+    share_forget(&host);
     credentials_forget(&host.credentials);
     return opened ? PROCESS_OK : PROCESS_FAILED;
 }

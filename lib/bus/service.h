@@ -2,11 +2,14 @@
  *
  * A process has one I/O thread (all bus sockets: a worker's DEALER and a client's DEALER a broker; it answers PING
  * while handlers run) and N loops, each on its own thread with its own store handle. Loop 0 writes; with more loops
- * the others take the requests of OP_READ operations, so that a read never waits behind an fsync.
+ * the others take the requests of OP_READ operations, so that a read never waits behind an fsync. Where the store takes
+ * writes from many (service_share.all_write), every loop takes any request: those with the same key the same loop, the
+ * others the idlest.
  *
  * A loop takes what waits (up to --batch), begins one unit of work, runs each handler in a savepoint (rolled back alone
  * when it fails), commits once, and only then releases all replies and outgoing calls: nothing leaves before its
  * cause is durable. If the store ended the transaction itself, the whole batch is answered SERVICE_UNAVAILABLE.
+ * A store without units of work makes each write durable at once: then each call's reply leaves when the call has run.
  * A request, or a continuation, whose budget is over is not begun: EXPIRED.
  *
  * A handler is `enum err name(struct call *call, const struct REQUEST *in, struct REPLY *out)`:
@@ -22,7 +25,7 @@
 #include "proto/ops.h"
 
 #define SERVICE_CONFIG(X)                                                                                        \
-    X(NUMBER, loops, "j", "0", 0, 64, "worker loops; 0: by store (SQLite: one that writes and one that reads)")  \
+    X(NUMBER, loops, "j", "0", 0, 64, "worker loops; 0: by store (SQLite: one writes, one reads; MongoDB: 16)") \
     X(NUMBER, batch, "batch", "64", 1, 1024, "requests that share one commit at most")                           \
     X(NUMBER, credit, "credit", "256", 1, 65535, "requests this process takes from a broker at a time")          \
     X(NUMBER, calls, "calls", "4096", 16, 65536, "calls to other services in flight at a time")                  \
@@ -85,6 +88,10 @@ void service_wake(struct service_loop *loop);
 struct env *service_env(struct service_loop *loop);
 const void *service_config_of(struct service_loop *loop); /* the struct that --help's table filled */
 int service_loop_index(const struct service_loop *loop);
+/* Whether this loop may write. */
+bool service_loop_writes(const struct service_loop *loop);
+/* What service.prepare gave; NULL without one. */
+void *service_shared(const struct service_loop *loop);
 
 struct service_timer {
     const char *name;
@@ -113,6 +120,13 @@ struct loop_store {
 
 /* ---- a service ---- */
 
+/* What a program's loops share. */
+struct service_share {
+    void *shared;   /* owned by the service */
+    int loops;      /* when -j is 0; 0: the service's default */
+    bool all_write; /* every loop writes, not only loop 0 */
+};
+
 struct op_handler { /* made by lib/bus/bind_ops.h */
     enum op op;
     enum err (*handle)(struct call *call, const void *in, void *out);
@@ -125,11 +139,15 @@ struct service {
     const struct service_timer *timers; /* run on loop 0 */
     size_t timer_count;
     int default_loops; /* when -j is 0 */
+    /* Called once before the loops; may be NULL. A failure ends the process with one clear log line. */
+    enum err (*prepare)(const void *config, struct env *env, struct fault *fault, struct service_share *out);
+    /* After the loops have ended; may be NULL. */
+    void (*forget)(void *shared);
     /* Called on each loop's own thread before it takes work. A failure ends the process with one clear log line. */
     enum err (*open)(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out);
     /* On the same thread, when no call is left; may be NULL. */
     void (*close)(struct service_loop *loop, void *state);
-    /* After a commit and after everything was released; may be NULL. */
+    /* On each loop that wrote, after a commit and after everything was released; may be NULL. */
     void (*committed)(struct service_loop *loop, void *state);
     /* Soon after service_wake, between two batches, unless the service is being stopped; may be NULL. */
     void (*woken)(struct service_loop *loop, void *state);

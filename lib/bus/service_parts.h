@@ -130,6 +130,7 @@ struct service_host {
     int loop_count;
     struct slots *slots;       /* of calls to other services */
     struct mailbox *released;  /* struct release, to the I/O thread */
+    struct service_share share;
     int remote_max;            /* requests taken at a time */
     atomic_int open_count;     /* calls that have not ended */
     atomic_bool draining;      /* no timer starts any more */

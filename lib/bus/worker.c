@@ -71,20 +71,41 @@ static const struct op_handler *handler_find(const struct service *service, stru
     return NULL;
 }
 
-/* Loop 0 writes; what only reads goes to the idlest of the others, if there are others. */
-static struct service_loop *loop_choose(struct service_host *host, const struct op_info *info)
+/* The idlest of the loops from this one on. */
+static struct service_loop *loop_idlest(struct service_host *host, int first)
 {
-    struct service_loop *best = &host->loops[0];
-    if (host->loop_count > 1 && info->access == OP_READ) {
-        best = &host->loops[1];
-        for (int i = 2; i < host->loop_count; i++) {
-            if (atomic_load_explicit(&host->loops[i].load, memory_order_relaxed) <
-                atomic_load_explicit(&best->load, memory_order_relaxed)) {
-                best = &host->loops[i];
-            }
+    struct service_loop *best = &host->loops[first];
+    for (int i = first + 1; i < host->loop_count; i++) {
+        if (atomic_load_explicit(&host->loops[i].load, memory_order_relaxed) <
+            atomic_load_explicit(&best->load, memory_order_relaxed)) {
+            best = &host->loops[i];
         }
     }
     return best;
+}
+
+/* The same for the same key, which is what follows the # of a route; NULL: there is no key. */
+static struct service_loop *loop_of_key(struct service_host *host, struct text route)
+{
+    struct text rest = route, name;
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    if (!text_cut(&rest, '#', &name) || rest.size == 0) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < rest.size; i++) {
+        hash = (hash ^ (uint8_t)rest.data[i]) * 16777619u;
+    }
+    return &host->loops[hash % (uint32_t)host->loop_count];
+}
+
+/* Where one loop writes, what only reads goes to the idlest of the others, if there are others. */
+static struct service_loop *loop_choose(struct service_host *host, const struct op_info *info, struct text route)
+{
+    if (host->share.all_write) {
+        struct service_loop *kept = loop_of_key(host, route);
+        return kept ? kept : loop_idlest(host, 0);
+    }
+    return host->loop_count > 1 && info->access == OP_READ ? loop_idlest(host, 1) : &host->loops[0];
 }
 
 static struct ticket *ticket_new(struct worker *worker, struct worker_peer *from, const struct frame_head *head)
@@ -117,7 +138,7 @@ static void request_take(struct worker *worker, struct worker_peer *from, struct
         return;
     }
     int64_t age_ms = peer_age_ms(&from->peer, &message->head);
-    struct call *call = call_new(loop_choose(host, op_info(handler->op)));
+    struct call *call = call_new(loop_choose(host, op_info(handler->op), message_part(message, 0)));
     call->ticket = ticket_new(worker, from, &message->head);
     call->handler = handler;
     call->info = op_info(handler->op);

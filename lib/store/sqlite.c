@@ -11,8 +11,6 @@
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 
-CONFIG_DEFINE(store_config, STORE_CONFIG)
-
 enum { STATEMENT_MAX_COUNT = 128, PATH_MAX_SIZE = 1024, CACHE_KIB = 4096 };
 
 struct sqlite_db {

@@ -8,13 +8,9 @@
 
 #include "lib/base/metrics.h"
 #include "lib/bus/service.h"
+#include "lib/store/url.h"
 #include "proto/fault.h"
 #include "proto/record.h"
-
-#define STORE_CONFIG(X)                                                                                            \
-    X(STRING, store, "store", "sqlite:./data", 1, 1000, "where data lives: sqlite:DIR")                            \
-    X(NUMBER, store_busy_ms, "store-busy-ms", "5000", 0, 60000, "how long a locked database is waited for")
-CONFIG_DECLARE(store_config, STORE_CONFIG);
 
 struct sqlite_db;
 

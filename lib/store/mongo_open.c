@@ -1,0 +1,245 @@
+/* Whose database it is, its version, its indexes. Nothing is changed before it is known to be ours. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/base/invariant.h"
+#include "lib/store/mongo_parts.h"
+
+static const char mark_collection[] = "zmart_schema";
+
+enum { UNAUTHORIZED = 13, WRONG_PASSWORD = 18 };
+
+/* One line for whoever starts the program. */
+static enum err refused(struct mongo_db *db, const bson_error_t *error, struct fault *fault)
+{
+    const char *shown = db->pool->shown;
+    if ((error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) ||
+        (error->domain == MONGOC_ERROR_SERVER && error->code == WRONG_PASSWORD)) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "%.100s refuses the user or the password; put the right ones into ZMART_STORE (authSource=admin "
+                         "if the user is of that database)", shown);
+    }
+    if (error->domain == MONGOC_ERROR_SERVER && error->code == UNAUTHORIZED) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "%.100s does not let this user in; give it the role readWrite on the database \"%s\"", shown,
+                         db->pool->database);
+    }
+    if (error->domain == MONGOC_ERROR_SERVER_SELECTION || error->domain == MONGOC_ERROR_STREAM) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "%.100s: no server that takes writes; start it, or correct --store: %.120s", shown,
+                         error->message);
+    }
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%.100s cannot be used: %.160s", shown, error->message);
+}
+
+/* ---- whose it is ---- */
+
+static bool is_foreign(char **names)
+{
+    bool marked = false, others = false;
+    for (char **name = names; *name; name++) {
+        marked = marked || strcmp(*name, mark_collection) == 0;
+        others = others || strncmp(*name, "system.", strlen("system.")) != 0;
+    }
+    return others && !marked;
+}
+
+static enum err owner_check(struct mongo_db *db, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t options = BSON_INITIALIZER;
+    bson_error_t error;
+    mongoc_database_t *database = mongoc_client_get_database(db->client, db->pool->database);
+    bson_put_bool(&options, "nameOnly", true);
+    char **names = mongoc_database_get_collection_names_with_opts(database, &options, &error);
+    mongoc_database_destroy(database);
+    if (!names) {
+        return refused(db, &error, fault);
+    }
+    bool foreign = is_foreign(names);
+    bson_strfreev(names);
+    if (foreign) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "the database \"%s\" of %.100s holds something that is not zmart's; name another one, or an "
+                         "empty one", db->pool->database, db->pool->shown);
+    }
+    return ERR_NONE;
+}
+
+/* Whether the server can read what a majority has; asked once, because some know no such thing. */
+static void majority_try(struct mongo_db *db)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t options = BSON_INITIALIZER;
+    bson_t concern;
+    const bson_t *document;
+    bson_error_t error;
+    mongoc_collection_t *marks = mongoc_client_get_collection(db->client, db->pool->database, mark_collection);
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&options, "readConcern", &concern));
+    bson_put_text(&concern, "level", TEXT(MONGOC_READ_CONCERN_LEVEL_MAJORITY));
+    ASSERT(bson_append_document_end(&options, &concern));
+    mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(marks, &filter, &options, NULL);
+    while (mongoc_cursor_next(cursor, &document)) {
+    }
+    db->pool->majority_reads = !mongoc_cursor_error(cursor, &error);
+    mongoc_cursor_destroy(cursor);
+    mongoc_collection_destroy(marks);
+}
+
+/* ---- its version ---- */
+
+static enum err version_read(struct mongo_db *db, const struct mongo_schema *schema, struct fault *fault, int64_t *out)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    bson_t mark;
+    bool found = false;
+    bson_put_text(&filter, "_id", text_of(schema->service));
+    const struct mongo_query query = {.collection = mark_collection, .filter = &filter};
+    enum err e = mongo_find_one(db, &query, &arena, fault, &mark, &found);
+    if (e == ERR_NONE) {
+        *out = 0;
+        if (found && !bson_get_int(&mark, "version", out)) {
+            return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s of %.100s has an unreadable version for %s",
+                             mark_collection, db->pool->shown, schema->service);
+        }
+    }
+    return e;
+}
+
+/* Several programs may start at once: whoever comes later finds the same. */
+static enum err version_write(struct mongo_db *db, const struct mongo_schema *schema, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
+    bson_t part;
+    bool found;
+    bson_put_text(&filter, "_id", text_of(schema->service));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$max", &part));
+    bson_put_int(&part, "version", schema->version);
+    ASSERT(bson_append_document_end(&update, &part));
+    enum err e = mongo_upsert(db, mark_collection, &filter, &update, fault, &found);
+    return e == ERR_CONFLICT ? mongo_upsert(db, mark_collection, &filter, &update, fault, &found) : e;
+}
+
+static enum err version_settle(struct mongo_db *db, const struct mongo_schema *schema, struct fault *fault)
+{
+    int64_t version = 0;
+    enum err e = version_read(db, schema, fault, &version);
+    if (e == ERR_NONE && version > schema->version) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "%s in %.100s has schema version %lld, this program knows up to %d: a newer zmart has written it; "
+                         "start that one", schema->service, db->pool->shown, (long long)version, schema->version);
+    }
+    if (e == ERR_NONE && version < schema->version) {
+        e = version_write(db, schema, fault);
+    }
+    if (e != ERR_NONE && fault->detail[0] == '\0') {
+        return fault_set(fault, e, "%.100s cannot be used: %.160s", db->pool->shown, fault->cause);
+    }
+    return e;
+}
+
+/* ---- its indexes ---- */
+
+static void index_keys(const struct mongo_index *index, bson_t *to)
+{
+    for (int i = 0; i < MONGO_INDEX_MAX_KEYS && index->keys[i]; i++) {
+        bool down = index->keys[i][0] == '-';
+        ASSERT(BSON_APPEND_INT32(to, index->keys[i] + down, down ? -1 : 1));
+    }
+}
+
+static enum err index_make(struct mongo_db *db, const struct mongo_index *index, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t command = BSON_INITIALIZER;
+    bson_t list, one, keys;
+    bson_error_t error;
+    bson_put_text(&command, "createIndexes", text_of(index->collection));
+    ASSERT(BSON_APPEND_ARRAY_BEGIN(&command, "indexes", &list));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&list, "0", &one));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&one, "key", &keys));
+    index_keys(index, &keys);
+    ASSERT(bson_append_document_end(&one, &keys));
+    bson_put_text(&one, "name", text_of(index->name));
+    if (index->unique) {
+        bson_put_bool(&one, "unique", true);
+    }
+    if (index->sparse) {
+        bson_put_bool(&one, "sparse", true);
+    }
+    ASSERT(bson_append_document_end(&list, &one));
+    ASSERT(bson_append_array_end(&command, &list));
+    if (!mongoc_client_write_command_with_opts(db->client, db->pool->database, &command, NULL, NULL, &error)) {
+        fault_cause(fault, "mongodb: %.240s", error.message);
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the index %s of %s in %.80s cannot be made: %.120s",
+                         index->name, index->collection, db->pool->shown, error.message);
+    }
+    return ERR_NONE;
+}
+
+static bool keys_are(const bson_t *found, const struct mongo_index *index)
+{
+    bson_iter_t iter;
+    int i = 0;
+    if (!bson_iter_init(&iter, found)) {
+        return false;
+    }
+    while (bson_iter_next(&iter)) {
+        const char *key = i < MONGO_INDEX_MAX_KEYS ? index->keys[i++] : NULL;
+        bool down = key && key[0] == '-';
+        if (!key || strcmp(bson_iter_key(&iter), key + down) != 0 || bson_iter_as_int64(&iter) != (down ? -1 : 1)) {
+            return false;
+        }
+    }
+    return i == MONGO_INDEX_MAX_KEYS || !index->keys[i];
+}
+
+static bool flag_of(const bson_t *found, const char *name)
+{
+    bool flag;
+    return bson_get_bool(found, name, &flag) && flag;
+}
+
+static bool index_is(const bson_t *found, const struct mongo_index *index)
+{
+    bson_t keys;
+    return bson_get_document(found, "key", &keys) && keys_are(&keys, index) &&
+           flag_of(found, "unique") == index->unique && flag_of(found, "sparse") == index->sparse;
+}
+
+static enum err index_check(struct mongo_db *db, const struct mongo_index *index, struct fault *fault)
+{
+    const bson_t *found;
+    bson_error_t error;
+    bool good = false;
+    mongoc_cursor_t *cursor =
+        mongoc_collection_find_indexes_with_opts(mongo_collection(db, index->collection), NULL);
+    while (mongoc_cursor_next(cursor, &found)) {
+        struct text name;
+        if (bson_get_text(found, "name", NULL, &name) && text_is(name, index->name)) {
+            good = index_is(found, index);
+        }
+    }
+    enum err e = mongoc_cursor_error(cursor, &error) ? refused(db, &error, fault) : ERR_NONE;
+    mongoc_cursor_destroy(cursor);
+    if (e == ERR_NONE && !good) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "the index %s of %s in %.100s is not the one that zmart needs; drop it and start again",
+                         index->name, index->collection, db->pool->shown);
+    }
+    return e;
+}
+
+enum err mongo_settle(struct mongo_db *db, const struct mongo_schema *schema, struct fault *fault)
+{
+    enum err e = owner_check(db, fault);
+    if (e == ERR_NONE) {
+        majority_try(db);
+        e = version_settle(db, schema, fault);
+    }
+    for (size_t i = 0; e == ERR_NONE && i < schema->index_count; i++) {
+        e = index_make(db, &schema->indexes[i], fault);
+        e = e == ERR_NONE ? index_check(db, &schema->indexes[i], fault) : e;
+    }
+    return e;
+}

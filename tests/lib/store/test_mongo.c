@@ -1,0 +1,513 @@
+/* MongoDB through a real server: opening and refusing, indexes, every command, what errors mean, and how many commands
+ * it all takes. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/store/share.h"
+#include "tests/mongo/database.h"
+
+static const struct mongo_index indexes[] = {
+    {"things", "by_name", {"name"}, true, true},
+    {"things", "by_age", {"-age", "_id"}, false, false},
+};
+static const struct mongo_schema schema = {"thing", 2, indexes, ARRAY_COUNT(indexes)};
+
+struct place {
+    char url[TEST_URL_SIZE];
+    struct store_config config;
+    struct metrics *metrics;
+    struct mongo_pool *pool;
+    struct mongo_db *db;
+    struct arena arena;
+    struct fault fault;
+};
+
+static struct place *place_new(void)
+{
+    struct place *place = calloc(1, sizeof *place);
+    test_database_new(place->url);
+    place->config = (struct store_config){
+        .store = place->url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = 20000};
+    place->metrics = metrics_new();
+    fault_init(&place->fault, &place->arena);
+    return place;
+}
+
+static int place_make(void **state)
+{
+    struct place *place = place_new();
+    if (mongo_pool_open(&place->config, &schema, place->metrics, &place->fault, &place->pool) != ERR_NONE) {
+        fail_msg("open: %s (%s)", place->fault.detail, place->fault.cause);
+    }
+    place->db = mongo_db_new(place->pool);
+    *state = place;
+    return 0;
+}
+
+static int place_drop(void **state)
+{
+    struct place *place = *state;
+    mongo_db_destroy(&place->db);
+    mongo_pool_destroy(&place->pool);
+    test_database_drop(place->url);
+    metrics_destroy(&place->metrics);
+    arena_release(&place->arena);
+    free(place);
+    return 0;
+}
+
+/* ---- small things ---- */
+
+static int64_t command_count(struct place *place, const char *command)
+{
+    char labels[64];
+    snprintf(labels, sizeof labels, "command=\"%s\"", command);
+    return metric_value(metrics_get(place->metrics, METRIC_COUNTER, "zmart_store_commands_total", labels, ""));
+}
+
+static void thing_make(bson_t *to, const char *id, const char *name, int64_t age)
+{
+    bson_init(to);
+    bson_put_text(to, "_id", text_of(id));
+    if (name) {
+        bson_put_text(to, "name", text_of(name));
+    }
+    bson_put_int(to, "age", age);
+}
+
+static enum err inserted(struct place *place, const char *id, const char *name, int64_t age)
+{
+    bson_t thing;
+    thing_make(&thing, id, name, age);
+    fault_init(&place->fault, &place->arena);
+    enum err e = mongo_insert(place->db, "things", &thing, &place->fault);
+    bson_destroy(&thing);
+    return e;
+}
+
+static int64_t count_of(struct place *place)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    const struct mongo_query query = {.collection = "things", .filter = &filter};
+    struct mongo_rows rows;
+    const bson_t *document;
+    int64_t count = 0;
+    mongo_find(place->db, &query, &rows);
+    while (mongo_next(&rows, &document)) {
+        count++;
+    }
+    assert_int_equal(mongo_rows_end(&rows, &place->fault), ERR_NONE);
+    return count;
+}
+
+/* The age of the thing, or -1. */
+static int64_t age_of(struct place *place, const char *id)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    bson_t found;
+    bool is_there = false;
+    int64_t age = -1;
+    bson_put_text(&filter, "_id", text_of(id));
+    const struct mongo_query query = {.collection = "things", .filter = &filter};
+    assert_int_equal(mongo_find_one(place->db, &query, &place->arena, &place->fault, &found, &is_there), ERR_NONE);
+    if (is_there) {
+        assert_true(bson_get_int(&found, "age", &age));
+    }
+    return age;
+}
+
+static void set_age(bson_t *update, int64_t age)
+{
+    bson_t part;
+    bson_init(update);
+    BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &part);
+    bson_put_int(&part, "age", age);
+    bson_append_document_end(update, &part);
+}
+
+/* ---- opening ---- */
+
+static void test_opens_again(void **state)
+{
+    struct place *place = *state;
+    struct mongo_pool *again = NULL;
+    assert_int_equal(mongo_pool_open(&place->config, &schema, NULL, &place->fault, &again), ERR_NONE);
+    mongo_pool_destroy(&again);
+}
+
+static void assert_refused(const struct store_config *config, const struct mongo_schema *with, const char *says)
+{
+    struct mongo_pool *pool = NULL;
+    struct fault fault;
+    fault_init(&fault, NULL);
+    assert_int_equal(mongo_pool_open(config, with, NULL, &fault, &pool), ERR_SERVICE_UNAVAILABLE);
+    assert_null(pool);
+    if (!strstr(fault.detail, says)) {
+        fail_msg("\"%s\" is not in: %s (%s)", says, fault.detail, fault.cause);
+    }
+    assert_null(strchr(fault.detail, '\n'));
+    assert_null(strstr(fault.detail, "s3cret"));
+    assert_null(strstr(fault.cause, "s3cret"));
+}
+
+static void test_urls_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const urls[][2] = {
+        {"mongodb://", "no MongoDB URL"},
+        {"mongodb://u:s3cret@:@localhost/zmart", "no MongoDB URL"},
+        {"mongodb://u:s3cret/x@localhost/zmart", "MongoDB URL"},
+        {"mongodb://localhost/a%20b", "MongoDB URL"},
+        {"mongodb://localhost/a*b", "the database's name"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(urls); i++) {
+        struct store_config config = {
+            .store = urls[i][0], .store_connect_ms = 300, .store_select_ms = 300, .store_answer_ms = 300};
+        assert_refused(&config, &schema, urls[i][1]);
+    }
+}
+
+static void test_no_server(void **state)
+{
+    (void)state;
+    struct store_config config = {.store = "mongodb://u:s3cret@127.0.0.1:1/zmart",
+                                  .store_connect_ms = 300,
+                                  .store_select_ms = 300,
+                                  .store_answer_ms = 300};
+    assert_refused(&config, &schema, "no server that takes writes; start it, or correct --store");
+}
+
+static void test_a_newer_schema_is_refused(void **state)
+{
+    struct place *place = *state;
+    const struct mongo_schema older = {"thing", 1, indexes, ARRAY_COUNT(indexes)};
+    assert_refused(&place->config, &older, "schema version 2, this program knows up to 1");
+    const struct mongo_schema other = {"other", 1, NULL, 0}; /* another service of the same shop */
+    struct mongo_pool *pool = NULL;
+    assert_int_equal(mongo_pool_open(&place->config, &other, NULL, &place->fault, &pool), ERR_NONE);
+    mongo_pool_destroy(&pool);
+}
+
+static mongoc_collection_t *foreign_collection(const char *url, mongoc_client_t **out_client)
+{
+    mongoc_uri_t *uri = mongoc_uri_new(url);
+    *out_client = mongoc_client_new_from_uri(uri);
+    mongoc_collection_t *found = mongoc_client_get_collection(*out_client, mongoc_uri_get_database(uri), "letters");
+    mongoc_uri_destroy(uri);
+    return found;
+}
+
+static void test_a_foreign_database_is_left_alone(void **state)
+{
+    struct place *place = place_new();
+    mongoc_client_t *client;
+    bson_error_t error;
+    AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
+    (void)state;
+    mongoc_collection_t *letters = foreign_collection(place->url, &client);
+    assert_true(mongoc_collection_insert_one(letters, &document, NULL, NULL, &error));
+    assert_refused(&place->config, &schema, "holds something that is not zmart's");
+    mongoc_uri_t *uri = mongoc_uri_new(place->url);
+    mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
+    char **names = mongoc_database_get_collection_names_with_opts(database, NULL, &error);
+    assert_non_null(names);
+    assert_string_equal(names[0], "letters");
+    assert_null(names[1]); /* nothing was added */
+    bson_strfreev(names);
+    mongoc_database_destroy(database);
+    mongoc_uri_destroy(uri);
+    mongoc_collection_destroy(letters);
+    mongoc_client_destroy(client);
+    void *drop = place;
+    place_drop(&drop);
+}
+
+static void test_an_index_of_another_shape_is_refused(void **state)
+{
+    struct place *place = *state;
+    const struct mongo_index other[] = {{"things", "by_name", {"name"}, false, true}};
+    const struct mongo_schema with = {"thing", 2, other, 1};
+    assert_refused(&place->config, &with, "the index by_name of things");
+}
+
+/* What a service's loops share follows from the URL. */
+static void test_shares_by_url(void **state)
+{
+    struct place *place = *state;
+    struct env env = {.metrics = place->metrics};
+    struct service_share share = {0};
+    struct store_config config = place->config;
+    assert_int_equal(store_share_prepare(&config, &schema, &env, &place->fault, &share), ERR_NONE);
+    assert_non_null(share.shared);
+    assert_true(share.all_write);
+    assert_int_equal(share.loops, MONGO_DEFAULT_LOOPS);
+    store_share_forget(share.shared);
+    share = (struct service_share){0};
+    config.store = "sqlite:/tmp/nowhere";
+    assert_int_equal(store_share_prepare(&config, &schema, &env, &place->fault, &share), ERR_NONE);
+    assert_null(share.shared);
+    assert_false(share.all_write);
+    store_share_forget(share.shared);
+    config.store = "postgres://u:x@h/d";
+    assert_int_equal(store_share_prepare(&config, &schema, &env, &place->fault, &share), ERR_SERVICE_UNAVAILABLE);
+    assert_non_null(strstr(place->fault.detail, "--store takes sqlite:DIR or mongodb://"));
+}
+
+/* ---- writing ---- */
+
+static void test_insert_and_what_refuses_it(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(inserted(place, "a", "Ann", 1), ERR_NONE);
+    assert_int_equal(inserted(place, "a", "Bob", 2), ERR_CONFLICT);  /* the id */
+    assert_int_equal(inserted(place, "b", "Ann", 2), ERR_CONFLICT);  /* the unique name */
+    assert_int_equal(inserted(place, "c", NULL, 3), ERR_NONE);       /* without a name there is nothing unique */
+    assert_int_equal(inserted(place, "d", NULL, 3), ERR_NONE);
+    assert_int_equal(age_of(place, "a"), 1);
+    assert_int_equal(count_of(place), 3);
+}
+
+static void test_update_says_whether_it_found(void **state)
+{
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t stale = BSON_INITIALIZER;
+    bson_t update;
+    bool found = false;
+    assert_int_equal(inserted(place, "a", "Ann", 1), ERR_NONE);
+    bson_put_text(&filter, "_id", TEXT("a"));
+    bson_put_text(&stale, "_id", TEXT("a"));
+    bson_put_int(&stale, "age", 9);
+    set_age(&update, 2);
+    assert_int_equal(mongo_update(place->db, "things", &filter, &update, &place->fault, &found), ERR_NONE);
+    assert_true(found);
+    assert_int_equal(mongo_update(place->db, "things", &filter, &update, &place->fault, &found), ERR_NONE);
+    assert_true(found); /* although it changed nothing */
+    assert_int_equal(mongo_update(place->db, "things", &stale, &update, &place->fault, &found), ERR_NONE);
+    assert_false(found);
+    bson_destroy(&update);
+}
+
+static void test_upsert(void **state)
+{
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    bson_t update;
+    bool found = true;
+    bson_put_text(&filter, "_id", TEXT("a"));
+    set_age(&update, 2);
+    assert_int_equal(mongo_upsert(place->db, "things", &filter, &update, &place->fault, &found), ERR_NONE);
+    assert_false(found);
+    assert_int_equal(mongo_upsert(place->db, "things", &filter, &update, &place->fault, &found), ERR_NONE);
+    assert_true(found);
+    assert_int_equal(age_of(place, "a"), 2);
+    bson_destroy(&update);
+}
+
+static void test_many_at_once(void **state)
+{
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t old = BSON_INITIALIZER;
+    bson_t update;
+    int64_t count = 0;
+    for (int i = 0; i < 5; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", i);
+        assert_int_equal(inserted(place, id, NULL, i), ERR_NONE);
+    }
+    mongo_put_compare(&old, "age", "$gte", 3);
+    set_age(&update, 90);
+    assert_int_equal(mongo_update_all(place->db, "things", &old, &update, &place->fault, &count), ERR_NONE);
+    assert_int_equal(count, 2);
+    assert_int_equal(age_of(place, "t4"), 90);
+    assert_int_equal(age_of(place, "t2"), 2);
+    assert_int_equal(mongo_delete_all(place->db, "things", &old, &place->fault, &count), ERR_NONE);
+    assert_int_equal(count, 2);
+    assert_int_equal(count_of(place), 3);
+    bson_destroy(&update);
+}
+
+static void test_bulk_is_one_command_a_kind(void **state)
+{
+    struct place *place = *state;
+    struct mongo_changes changes = {0};
+    int64_t inserts = command_count(place, "insert"), updates = command_count(place, "update");
+    struct mongo_bulk *bulk = mongo_bulk_new(place->db, "things", true);
+    for (int i = 0; i < 50; i++) {
+        char id[8];
+        bson_t thing;
+        snprintf(id, sizeof id, "t%d", i);
+        thing_make(&thing, id, NULL, i);
+        mongo_bulk_insert(bulk, &thing);
+        bson_destroy(&thing);
+    }
+    for (int i = 0; i < 50; i += 2) {
+        char id[8];
+        bson_t update;
+        AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+        snprintf(id, sizeof id, "t%d", i);
+        bson_put_text(&filter, "_id", text_of(id));
+        set_age(&update, 100 + i);
+        mongo_bulk_update(bulk, &filter, &update, false);
+        bson_destroy(&update);
+    }
+    assert_int_equal(mongo_bulk_run(&bulk, &place->fault, &changes), ERR_NONE);
+    assert_null(bulk);
+    assert_int_equal(changes.inserted, 50);
+    assert_int_equal(changes.matched, 25);
+    assert_int_equal(age_of(place, "t48"), 148);
+    assert_int_equal(age_of(place, "t49"), 49);
+    assert_int_equal(command_count(place, "insert") - inserts, 1);
+    assert_int_equal(command_count(place, "update") - updates, 1);
+    bulk = mongo_bulk_new(place->db, "things", true); /* without writes */
+    assert_int_equal(mongo_bulk_run(&bulk, &place->fault, &changes), ERR_NONE);
+    assert_int_equal(changes.inserted, 0);
+}
+
+static void bulk_of_three(struct place *place, bool ordered, struct mongo_changes *out)
+{
+    static const char *const ids[] = {"a", "taken", "b"};
+    struct mongo_bulk *bulk = mongo_bulk_new(place->db, "things", ordered);
+    for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+        bson_t thing;
+        thing_make(&thing, ids[i], NULL, 1);
+        mongo_bulk_insert(bulk, &thing);
+        bson_destroy(&thing);
+    }
+    assert_int_equal(mongo_bulk_run(&bulk, &place->fault, out), ERR_CONFLICT);
+}
+
+static void test_bulk_stops_or_goes_on(void **state)
+{
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
+    struct mongo_changes changes;
+    int64_t count = 0;
+    assert_int_equal(inserted(place, "taken", NULL, 0), ERR_NONE);
+    bulk_of_three(place, true, &changes);
+    assert_int_equal(changes.inserted, 1);
+    assert_int_equal(age_of(place, "b"), -1);
+    assert_int_equal(mongo_delete_all(place->db, "things", &all, &place->fault, &count), ERR_NONE);
+    assert_int_equal(count, 2);
+    assert_int_equal(inserted(place, "taken", NULL, 0), ERR_NONE);
+    bulk_of_three(place, false, &changes);
+    assert_int_equal(changes.inserted, 2);
+    assert_int_equal(age_of(place, "b"), 1);
+}
+
+/* ---- reading ---- */
+
+static void test_a_page_is_one_round_trip(void **state)
+{
+    enum { COUNT = 300, LIMIT = 257 };
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t projection = BSON_INITIALIZER;
+    struct mongo_bulk *bulk = mongo_bulk_new(place->db, "things", true);
+    struct mongo_rows rows;
+    const bson_t *document;
+    int64_t last = -1, age;
+    for (int i = 0; i < COUNT; i++) {
+        char id[8];
+        bson_t thing;
+        snprintf(id, sizeof id, "t%d", i);
+        thing_make(&thing, id, id, (i * 37) % COUNT);
+        mongo_bulk_insert(bulk, &thing);
+        bson_destroy(&thing);
+    }
+    assert_int_equal(mongo_bulk_run(&bulk, &place->fault, NULL), ERR_NONE);
+    bson_put_int(&sort, "age", 1);
+    bson_put_int(&projection, "age", 1);
+    const struct mongo_query query = {.collection = "things",
+                                      .filter = &filter,
+                                      .sort = &sort,
+                                      .projection = &projection,
+                                      .limit = LIMIT,
+                                      .newest = true};
+    int64_t finds = command_count(place, "find");
+    mongo_find(place->db, &query, &rows);
+    while (mongo_next(&rows, &document)) {
+        assert_true(bson_get_int(document, "age", &age));
+        assert_int_equal(age, last + 1);
+        assert_false(bson_has_field(document, "name"));
+        last = age;
+    }
+    assert_int_equal(mongo_rows_end(&rows, &place->fault), ERR_NONE);
+    assert_int_equal(last, LIMIT - 1);
+    assert_int_equal(command_count(place, "find") - finds, 1);
+    assert_int_equal(command_count(place, "getMore"), 0);
+    assert_int_equal(command_count(place, "killCursors"), 0);
+}
+
+static void test_in_finds_those_that_are_there(void **state)
+{
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    const struct text ids[] = {TEXT("a"), TEXT("none"), TEXT("b")};
+    struct mongo_rows rows;
+    const bson_t *document;
+    int count = 0;
+    assert_int_equal(inserted(place, "a", NULL, 1), ERR_NONE);
+    assert_int_equal(inserted(place, "b", NULL, 1), ERR_NONE);
+    assert_int_equal(inserted(place, "c", NULL, 1), ERR_NONE);
+    mongo_put_in(&filter, "_id", ids, ARRAY_COUNT(ids));
+    const struct mongo_query query = {.collection = "things", .filter = &filter};
+    mongo_find(place->db, &query, &rows);
+    while (mongo_next(&rows, &document)) {
+        count++;
+    }
+    assert_int_equal(mongo_rows_end(&rows, &place->fault), ERR_NONE);
+    assert_int_equal(count, 2);
+}
+
+/* ---- errors ---- */
+
+static void test_our_own_mistakes_are_internal(void **state)
+{
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    bson_t part;
+    struct mongo_rows rows;
+    const bson_t *document;
+    BSON_APPEND_DOCUMENT_BEGIN(&filter, "age", &part);
+    bson_put_int(&part, "$noSuchOperator", 1);
+    bson_append_document_end(&filter, &part);
+    const struct mongo_query query = {.collection = "things", .filter = &filter};
+    mongo_find(place->db, &query, &rows);
+    assert_false(mongo_next(&rows, &document));
+    assert_int_equal(mongo_rows_end(&rows, &place->fault), ERR_INTERNAL);
+    assert_non_null(strstr(place->fault.cause, "mongodb: "));
+    assert_int_equal(inserted(place, "a", NULL, 1), ERR_NONE); /* the store is still asked */
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_drop)
+    const struct CMUnitTest tests[] = {
+        TEST(test_opens_again),
+        cmocka_unit_test(test_urls_that_are_none),
+        cmocka_unit_test(test_no_server),
+        TEST(test_a_newer_schema_is_refused),
+        cmocka_unit_test(test_a_foreign_database_is_left_alone),
+        TEST(test_an_index_of_another_shape_is_refused),
+        TEST(test_shares_by_url),
+        TEST(test_insert_and_what_refuses_it),
+        TEST(test_update_says_whether_it_found),
+        TEST(test_upsert),
+        TEST(test_many_at_once),
+        TEST(test_bulk_is_one_command_a_kind),
+        TEST(test_bulk_stops_or_goes_on),
+        TEST(test_a_page_is_one_round_trip),
+        TEST(test_in_finds_those_that_are_there),
+        TEST(test_our_own_mistakes_are_internal),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
