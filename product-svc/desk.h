@@ -8,6 +8,7 @@
 struct product_desk {
     struct product_store *store;
     const struct product_settings *settings; /* borrowed */
+    struct outbox *outbox;                   /* NULL on loops that do not write */
     struct metric *swept;                    /* orders whose holds the sweeper has settled */
 };
 
@@ -20,5 +21,8 @@ struct product_act product_act_of(struct call *call);
 /* sweeper.c: settles holds that no placed order has confirmed in time, and drops what is kept no longer. For a timer.
  */
 enum err sweeper_run(struct call *call, void *argument);
+
+/* teller.c: turns what has been marked as changed into events. For a timer. */
+enum err teller_run(struct call *call, void *argument);
 
 #endif

@@ -18,7 +18,13 @@ static struct product_store *store_of(struct call *call)
 
 struct product_act product_act_of(struct call *call)
 {
-    return (struct product_act){.arena = call_arena(call), .fault = call_fault(call), .now_ms = clock_wall_ms()};
+    const struct product_desk *desk = call_state(call);
+    const struct call_meta *meta = call_meta(call);
+    return (struct product_act){.arena = call_arena(call),
+                                .fault = call_fault(call),
+                                .now_ms = clock_wall_ms(),
+                                .low_stock = desk->settings->product.low_stock,
+                                .traceparent = has(call_meta, meta, traceparent) ? meta->traceparent : TEXT("")};
 }
 
 /* An act that changes the catalogue is known by its request when it comes again. */

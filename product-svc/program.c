@@ -5,7 +5,13 @@
 
 CONFIG_DEFINE(product_config, PRODUCT_CONFIG)
 
-enum { SWEEP_EVERY_MS = 5000, SWEEP_BUDGET_MS = 10000, DEFAULT_LOOPS = 2 };
+enum {
+    SWEEP_EVERY_MS = 5000,
+    SWEEP_BUDGET_MS = 10000,
+    OUTBOX_EVERY_MS = 1000,
+    TIMER_BUDGET_MS = 5000,
+    DEFAULT_LOOPS = 2
+};
 
 static enum err settings_check(const struct product_settings *settings, struct fault *fault)
 {
@@ -30,6 +36,7 @@ static enum err desk_open(struct service_loop *loop, const void *config, struct 
     }
     struct product_desk *desk = mem_alloc(sizeof *desk);
     desk->store = store;
+    desk->outbox = service_loop_index(loop) == 0 ? outbox_new(store->outbox) : NULL;
     desk->settings = settings;
     desk->swept = metrics_get(metrics, METRIC_COUNTER, "zmart_orders_swept_total", "",
                               "Orders whose holds nobody confirmed in time, and which were settled.");
@@ -41,16 +48,37 @@ static void desk_close(struct service_loop *loop, void *state)
 {
     (void)loop;
     struct product_desk *desk = state;
+    if (desk->outbox) {
+        outbox_destroy(&desk->outbox);
+    }
     product_store_destroy(&desk->store);
     mem_free(desk);
 }
 
+static void desk_committed(struct service_loop *loop, void *state)
+{
+    struct product_desk *desk = state;
+    if (desk->outbox) {
+        outbox_relay(loop, desk->outbox);
+    }
+}
+
+static enum err outbox_look(struct call *call, void *argument)
+{
+    (void)argument;
+    struct product_desk *desk = call_state(call);
+    outbox_sweep(call_loop(call), desk->outbox);
+    return ERR_NONE;
+}
+
 static int program_run_product(const void *config, struct env *env)
 {
-    static const struct service_timer timers[] = {
-        {.name = "sweep", .every_ms = SWEEP_EVERY_MS, .budget_ms = SWEEP_BUDGET_MS, .run = sweeper_run},
-    };
     const struct product_settings *settings = config;
+    const struct service_timer timers[] = {
+        {"sweep", SWEEP_EVERY_MS, SWEEP_BUDGET_MS, sweeper_run},
+        {"stock-news", settings->product.stock_news_ms, TIMER_BUDGET_MS, teller_run},
+        {"outbox", OUTBOX_EVERY_MS, TIMER_BUDGET_MS, outbox_look},
+    };
     const struct service service = {
         .name = "product",
         .handlers = product_handlers,
@@ -60,6 +88,7 @@ static int program_run_product(const void *config, struct env *env)
         .default_loops = DEFAULT_LOOPS,
         .open = desk_open,
         .close = desk_close,
+        .committed = desk_committed,
     };
     return service_run(&service, config, &settings->bus, &settings->service, env);
 }

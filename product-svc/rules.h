@@ -51,7 +51,6 @@ struct reserve_found {
     enum hold_state state;     /* in this state, */
     bool same_request;         /* made by a request with the same fingerprint */
     int64_t stock;             /* can be sold now */
-    int64_t row;               /* the store's own name for the product */
     struct reserved_line line; /* set if the product is known */
 };
 
@@ -72,5 +71,17 @@ MUST_USE enum err reserve_check(const struct product_reserve *in, struct fault *
 enum hold_state hold_settle(enum hold_state state, enum hold_step step, bool same_request);
 /* What a verdict on an order means for its holds. */
 enum hold_step hold_step_of(enum order_outcome outcome);
+
+/* ---- what is news (rules_news.c) ---- */
+
+enum { LOW_STOCK_MAX = 1000000 };
+
+enum stock_news {
+    STOCK_IS_NO_NEWS, /* but that it changed */
+    STOCK_RUNS_LOW,   /* it was above the level, and is at it or below */
+    STOCK_IS_BACK     /* there was none */
+};
+/* What a change of the stock is to people. low_level 0: nothing is low. */
+enum stock_news stock_news_of(int64_t before, int64_t after, int64_t low_level);
 
 #endif

@@ -1,26 +1,34 @@
 /* Catalogue and inventory as product-svc sees them. A store belongs to one loop's thread; every verb is one atomic act
  * within the loop's unit of work, and may be repeated: what was done for the same request is found, not done twice.
  *
+ * Verbs write the events of what they do in the same act (news.h): created, updated and retired with the change, low
+ * and back in stock when the stock crosses the level. That stock changed is only marked, so that a busy product has one
+ * event in a while and not one a sale; tell_stock turns marks into events.
+ *
  * All verbs: SERVICE_UNAVAILABLE when the store does not answer (nothing was done, as far as is known), INTERNAL when
  * it holds what it should not. */
 #ifndef ZMART_PRODUCT_STORE_H
 #define ZMART_PRODUCT_STORE_H
 
 #include "lib/bus/service.h"
+#include "lib/store/outbox.h"
 #include "lib/store/sqlite.h"
 #include "product-svc/rules.h"
 
 enum {
     PRODUCT_PURGE_MAX = 500,            /* rows that one purge drops of a kind */
     PRODUCT_KEEP_MS = 48 * 3600 * 1000, /* answers and ended holds are kept so long */
-    PRODUCT_PAGE_DEFAULT = 20
+    PRODUCT_PAGE_DEFAULT = 20,
+    PRODUCT_TELL_MAX = EVENT_BATCH_MAX /* products whose stock one tell_stock tells */
 };
 
 /* One act on the store: on whose behalf, when, and where results and errors go. */
 struct product_act {
     struct arena *arena; /* what is found is copied here */
     struct fault *fault;
-    int64_t now_ms; /* wall clock */
+    int64_t now_ms;          /* wall clock */
+    int64_t low_stock;       /* stock at this level or below is low; 0: none is */
+    struct text traceparent; /* of the cause, for its events; may be empty */
     /* Of acts that change the catalogue (insert, edit, retire): */
     struct text request_id;  /* ID_SIZE bytes, the same on every retry */
     struct text fingerprint; /* of the request's body */
@@ -70,13 +78,17 @@ struct product_store_ops {
                             struct text_list *out_order_ids);
     /* Drops answers and ended holds that are older than before_ms, at most PRODUCT_PURGE_MAX of each. */
     enum err (*purge)(struct product_store *self, struct product_act *act, int64_t before_ms, int64_t *out_count);
+    /* One STOCK_CHANGED with the stock as it is now for each product whose stock has changed since the last, at most
+     * PRODUCT_TELL_MAX of them. */
+    enum err (*tell_stock)(struct product_store *self, struct product_act *act, bool *out_more);
     void (*destroy)(struct product_store *self);
 };
 
 struct product_store { /* first member of every implementation */
     const struct product_store_ops *ops;
     const struct unit_of_work *unit;
-    void *handle; /* unit's first argument */
+    void *handle;                 /* unit's first argument */
+    struct outbox_source *outbox; /* where the events wait */
 };
 
 /* Opens the store that config->store names: sqlite:DIR. Other schemes are refused with one clear fault. On SQLite one

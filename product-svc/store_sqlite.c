@@ -63,7 +63,13 @@ static const char migration_first[] =
 _Static_assert(HOLD_IS_HELD == 0 && HOLD_IS_RELEASED == 2 && HOLD_IS_COMMITTED == 3,
                "the indexes of holds count on it");
 
-static const char *const migrations[] = {migration_first};
+/* stock_changes counts them and names their events. The index holds only what tell_stock has not told. */
+static const char migration_news[] =
+    "ALTER TABLE products ADD COLUMN stock_changes INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE products ADD COLUMN news INTEGER NOT NULL DEFAULT 0 CHECK(news IN (0, 1));"
+    "CREATE INDEX products_news ON products(row) WHERE news = 1;" OUTBOX_SQL;
+
+static const char *const migrations[] = {migration_first, migration_news};
 static const struct sqlite_schema schema = {"product.db", migrations, ARRAY_COUNT(migrations)};
 
 static struct product_sqlite *sqlite_of(struct product_store *self)
@@ -93,8 +99,14 @@ enum err product_step(struct product_store *self, struct product_act *act, sqlit
     return act->fault->code;
 }
 
+enum err product_event_add(struct product_store *self, struct product_act *act, const struct event_new *event)
+{
+    return outbox_sqlite_add(self->outbox, event, act->arena, act->fault);
+}
+
 static void sqlite_destroy(struct product_store *self)
 {
+    outbox_source_destroy(&self->outbox);
     sqlite_db_destroy(&sqlite_of(self)->db);
     mem_free(self);
 }
@@ -109,6 +121,7 @@ static const struct product_store_ops sqlite_ops = {
     .settle = product_sqlite_settle,
     .stale_holds = product_sqlite_stale_holds,
     .purge = product_sqlite_purge,
+    .tell_stock = product_sqlite_tell_stock,
     .destroy = sqlite_destroy,
 };
 
@@ -121,7 +134,7 @@ enum err product_sqlite_open(const struct store_config *config, bool writer, str
         return e;
     }
     struct product_sqlite *self = mem_alloc(sizeof *self);
-    self->store = (struct product_store){&sqlite_ops, &sqlite_unit, db};
+    self->store = (struct product_store){&sqlite_ops, &sqlite_unit, db, outbox_sqlite_new(db)};
     self->db = db;
     e = product_sqlite_rank(&self->store, fault);
     if (e != ERR_NONE) {

@@ -2,6 +2,7 @@
 #ifndef ZMART_PRODUCT_STORE_SQLITE_H
 #define ZMART_PRODUCT_STORE_SQLITE_H
 
+#include "lib/store/outbox_sqlite.h"
 #include "product-svc/store.h"
 
 MUST_USE enum err product_sqlite_open(const struct store_config *config, bool writer, struct metrics *metrics,
@@ -19,6 +20,9 @@ MUST_USE enum err product_run(struct product_store *self, struct product_act *ac
 /* One step of a query: *out_row says whether there is a row. Reset it after the last row that is read. */
 MUST_USE enum err product_step(struct product_store *self, struct product_act *act, sqlite3_stmt *statement,
                                bool *out_row);
+
+/* Stores an event with the running transaction. */
+MUST_USE enum err product_event_add(struct product_store *self, struct product_act *act, const struct event_new *event);
 
 /* store_sqlite_answers.c: what was answered, so that a repeat is known. */
 enum product_answer { ANSWER_NONE, ANSWER_DONE, ANSWER_REFUSED };
@@ -39,6 +43,12 @@ MUST_USE enum err product_sqlite_retire(struct product_store *self, struct produ
                                         const struct product_removal *removal);
 MUST_USE enum err product_sqlite_get(struct product_store *self, struct product_act *act, struct text id,
                                      bool inactive_too, struct product *out);
+
+/* store_sqlite_stock.c */
+/* Adds pieces, which may be negative, marks the product as having news, and stores what else is news. */
+MUST_USE enum err product_sqlite_stock_add(struct product_store *self, struct product_act *act, struct text product_id,
+                                           int64_t pieces);
+MUST_USE enum err product_sqlite_tell_stock(struct product_store *self, struct product_act *act, bool *out_more);
 
 /* store_sqlite_page.c */
 /* Teaches the connection product_rank(name words, sku words, query words). */

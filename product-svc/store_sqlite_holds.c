@@ -12,18 +12,17 @@ static void read_found(sqlite3_stmt *look, const struct product_reserve *in, str
                        struct reserve_found *out)
 {
     *out = (struct reserve_found){
-        .row = sqlite_int_at(look, 0),
-        .stock = sqlite_int_at(look, 1),
-        .for_sale = sqlite_int_at(look, 2) != 0,
-        .line = {.sku = sqlite_text_at(look, 3, arena),
-                 .name = sqlite_text_at(look, 4, arena),
-                 .price = sqlite_int_at(look, 5),
-                 .currency = sqlite_text_at(look, 6, arena)},
-        .has_hold = !sqlite_is_null_at(look, 7),
+        .stock = sqlite_int_at(look, 0),
+        .for_sale = sqlite_int_at(look, 1) != 0,
+        .line = {.sku = sqlite_text_at(look, 2, arena),
+                 .name = sqlite_text_at(look, 3, arena),
+                 .price = sqlite_int_at(look, 4),
+                 .currency = sqlite_text_at(look, 5, arena)},
+        .has_hold = !sqlite_is_null_at(look, 6),
     };
     if (out->has_hold) {
-        out->state = (enum hold_state)sqlite_int_at(look, 7);
-        out->same_request = text_equal(sqlite_text_at(look, 8, NULL), in->fingerprint);
+        out->state = (enum hold_state)sqlite_int_at(look, 6);
+        out->same_request = text_equal(sqlite_text_at(look, 7, NULL), in->fingerprint);
     }
 }
 
@@ -34,7 +33,7 @@ static enum err look_at(struct product_store *self, struct product_act *act, con
     bool row;
     sqlite3_stmt *look = product_prepare(
         self, act,
-        "SELECT p.row, p.stock, p.active AND p.retired_at IS NULL, p.sku, p.name, p.price, p.currency, h.state,"
+        "SELECT p.stock, p.active AND p.retired_at IS NULL, p.sku, p.name, p.price, p.currency, h.state,"
         " h.fingerprint FROM products p LEFT JOIN holds h ON h.order_id = ?1 AND h.product_id = ?2 WHERE p.id = ?2");
     if (!look) {
         return act->fault->code;
@@ -53,21 +52,10 @@ static enum err look_at(struct product_store *self, struct product_act *act, con
     return ERR_NONE;
 }
 
-static enum err stock_add(struct product_store *self, struct product_act *act, int64_t row, int64_t pieces)
-{
-    sqlite3_stmt *add = product_prepare(self, act, "UPDATE products SET stock = stock + ?2 WHERE row = ?1");
-    if (!add) {
-        return act->fault->code;
-    }
-    sqlite_bind_int_at(add, 1, row);
-    sqlite_bind_int_at(add, 2, pieces);
-    return product_run(self, act, add);
-}
-
 static enum err take(struct product_store *self, struct product_act *act, const struct product_reserve *in,
-                     const struct reserve_line *line, int64_t row)
+                     const struct reserve_line *line)
 {
-    enum err e = stock_add(self, act, row, -line->quantity);
+    enum err e = product_sqlite_stock_add(self, act, line->product_id, -line->quantity);
     if (e != ERR_NONE) {
         return e;
     }
@@ -102,7 +90,7 @@ enum err product_sqlite_reserve(struct product_store *self, struct product_act *
     enum err e = reserve_judge(in, found, act->fault);
     for (uint32_t i = 0; e == ERR_NONE && i < count; i++) {
         if (reserve_takes(&found[i])) {
-            e = take(self, act, in, &in->lines.items[i], found[i].row);
+            e = take(self, act, in, &in->lines.items[i]);
         }
     }
     if (e == ERR_NONE) {
@@ -172,16 +160,9 @@ static enum err hold_move(struct product_store *self, struct product_act *act, s
     sqlite_bind_int_at(move, 3, next);
     sqlite_bind_int_at(move, 4, act->now_ms);
     enum err e = product_run(self, act, move);
-    if (e != ERR_NONE || next != HOLD_IS_RELEASED) {
-        return e;
-    }
-    sqlite3_stmt *give_back = product_prepare(self, act, "UPDATE products SET stock = stock + ?2 WHERE id = ?1");
-    if (!give_back) {
-        return act->fault->code;
-    }
-    sqlite_bind_text_at(give_back, 1, hold->product_id);
-    sqlite_bind_int_at(give_back, 2, hold->quantity);
-    return product_run(self, act, give_back);
+    return e == ERR_NONE && next == HOLD_IS_RELEASED
+               ? product_sqlite_stock_add(self, act, hold->product_id, hold->quantity)
+               : e;
 }
 
 static enum err settle_order(struct product_store *self, struct product_act *act, const struct hold_order *order)

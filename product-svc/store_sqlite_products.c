@@ -1,5 +1,6 @@
 /* The catalogue: one product at a time. */
 #include "lib/base/invariant.h"
+#include "product-svc/news.h"
 #include "product-svc/store_sqlite.h"
 #include "product-svc/words.h"
 
@@ -91,6 +92,29 @@ static enum err categories_write(struct product_store *self, struct product_act 
         e = product_run(self, act, write);
     }
     return e;
+}
+
+/* ---- what is news ---- */
+
+static enum err event_write(struct product_store *self, struct product_act *act, enum event_type type,
+                            const struct product *product)
+{
+    struct event_new event;
+    product_news_make(act, type, product, &event);
+    return product_event_add(self, act, &event);
+}
+
+static enum err edit_tell(struct product_store *self, struct product_act *act, const struct product *old,
+                          const struct product *next, int64_t change_count)
+{
+    enum event_type type;
+    struct event_new event;
+    enum err e = event_write(self, act, EVENT_PRODUCT_UPDATED, next);
+    if (e != ERR_NONE || !stock_news_due(act, old->stock, next->stock, &type)) {
+        return e;
+    }
+    stock_news_make(act, type, next, change_count, &event);
+    return product_event_add(self, act, &event);
 }
 
 /* ---- reading ---- */
@@ -234,6 +258,9 @@ static enum err insert_new(struct product_store *self, struct product_act *act, 
         e = product_answer_keep(self, act, ANSWER_DONE, record_pack_in(&product_record, product, act->arena));
     }
     if (e == ERR_NONE) {
+        e = event_write(self, act, EVENT_PRODUCT_CREATED, product);
+    }
+    if (e == ERR_NONE) {
         *out = *product;
     }
     return e;
@@ -255,14 +282,16 @@ enum err product_sqlite_insert(struct product_store *self, struct product_act *a
 
 /* Stock is changed by what the edit adds, so that pieces beyond what a product can tell are not lost. */
 static enum err update_row(struct product_store *self, struct product_act *act, const struct product *old,
-                           const struct product *next, const struct product_index *index)
+                           const struct product *next, const struct product_index *index, int64_t *out_change_count)
 {
     sqlite3_stmt *update =
         product_prepare(self, act,
                         "UPDATE products SET name = :name, description = :description, sku = :sku, price = :price,"
                         " currency = :currency, price_decimal = :price_decimal, stock = stock + :stock_added,"
+                        " stock_changes = stock_changes + (:stock_added <> 0), news = news OR :stock_added <> 0,"
                         " categories = :categories, images = :images, active = :active, version = :version,"
-                        " updated_at = :updated_at, name_key = :name_key, sku_key = :sku_key WHERE id = :id");
+                        " updated_at = :updated_at, name_key = :name_key, sku_key = :sku_key WHERE id = :id"
+                        " RETURNING stock_changes");
     if (!update) {
         return act->fault->code;
     }
@@ -272,9 +301,12 @@ static enum err update_row(struct product_store *self, struct product_act *act, 
     bind_text_named(update, ":name_key", words_key(buffer_text(&index->name)));
     bind_text_named(update, ":sku_key", words_key(buffer_text(&index->sku)));
     switch (sqlite_step(((struct product_sqlite *)self)->db, update, act->fault)) {
-    case SQLITE_STEP_DONE: return ERR_NONE;
-    case SQLITE_STEP_CONSTRAINT: return sku_taken(act->fault);
     case SQLITE_STEP_ROW:
+        *out_change_count = sqlite_int_at(update, 0);
+        (void)sqlite3_reset(update);
+        return ERR_NONE;
+    case SQLITE_STEP_CONSTRAINT: return sku_taken(act->fault);
+    case SQLITE_STEP_DONE: return fault_set(act->fault, ERR_INTERNAL, NULL);
     case SQLITE_STEP_FAILED: break;
     }
     return act->fault->code;
@@ -307,14 +339,18 @@ static enum err edit_new(struct product_store *self, struct product_act *act, co
         return e;
     }
     if (next.version != product->version) {
+        int64_t change_count = 0;
         AUTO(index_release) struct product_index index;
         index_make(&next, &index);
-        e = update_row(self, act, product, &next, &index);
+        e = update_row(self, act, product, &next, &index, &change_count);
         if (e == ERR_NONE) {
             e = update_index(self, act, change->edit, &next, &index);
         }
         if (e == ERR_NONE) {
             e = product_answer_keep(self, act, ANSWER_DONE, TEXT(""));
+        }
+        if (e == ERR_NONE) {
+            e = edit_tell(self, act, product, &next, change_count);
         }
     }
     if (e == ERR_NONE) {
@@ -349,7 +385,7 @@ enum err product_sqlite_edit(struct product_store *self, struct product_act *act
 static enum err retire_row(struct product_store *self, struct product_act *act, struct text id)
 {
     int64_t row = 0;
-    sqlite3_stmt *retire = product_prepare(self, act, "UPDATE products SET retired_at = ?2 WHERE id = ?1");
+    sqlite3_stmt *retire = product_prepare(self, act, "UPDATE products SET retired_at = ?2, news = 0 WHERE id = ?1");
     if (!retire) {
         return act->fault->code;
     }
@@ -382,6 +418,9 @@ enum err product_sqlite_retire(struct product_store *self, struct product_act *a
     }
     if (e == ERR_NONE) {
         e = retire_row(self, act, removal->id);
+    }
+    if (e == ERR_NONE) {
+        e = event_write(self, act, EVENT_PRODUCT_RETIRED, &product);
     }
     return e == ERR_NONE ? product_answer_keep(self, act, ANSWER_DONE, TEXT("")) : e;
 }

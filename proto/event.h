@@ -5,6 +5,7 @@
 #define ZMART_PROTO_EVENT_H
 
 #include "proto/order.h"
+#include "proto/product.h"
 #include "proto/record.h"
 #include "proto/user.h"
 
@@ -30,6 +31,17 @@ RECORD_DECLARE(order_event_line, ORDER_EVENT_LINE_FIELDS);
     F(R, TEXT,  currency,           REQ, 3, 3, none, "ISO 4217 code")                                 \
     F(R, INT,   version,            REQ, 1, INT64_MAX, none, "the order's version after this event")
 RECORD_DECLARE(order_event, ORDER_EVENT_FIELDS);
+
+/* A product in the catalogue: everybody may see it there. */
+#define PRODUCT_EVENT_FIELDS(F, R)                                                                     \
+    F(R, TEXT,  product_id, REQ, 1, 40,        none, "the product")                                   \
+    F(R, TEXT,  sku,        REQ, 1, 64,        none, "stock keeping unit")                            \
+    F(R, INT,   stock,      REQ, 0, STOCK_MAX, none, "pieces that can be sold after this event")      \
+    F(R, MONEY, price,      REQ, 0, MONEY_MAX, none, "of one piece, in minor units")                  \
+    F(R, TEXT,  currency,   REQ, 3, 3,         none, "ISO 4217 code")                                 \
+    F(R, BOOL,  active,     REQ, 0, 0,         none, "whether customers see it and can order it")     \
+    F(R, INT,   version,    REQ, 1, INT64_MAX, none, "the product's version after this event; counts edits, not sales")
+RECORD_DECLARE(product_event, PRODUCT_EVENT_FIELDS);
 
 /* As a service stores it in its outbox, with its cause. */
 #define EVENT_NEW_FIELDS(F, R)                                                                         \

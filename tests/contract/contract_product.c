@@ -55,7 +55,11 @@ struct request shop_request(struct shop *shop, bool keyed)
 static struct product_act begin(struct shop *shop, const struct request *request, bool writes)
 {
     fault_init(&shop->fault, &shop->arena);
-    struct product_act act = {.arena = &shop->arena, .fault = &shop->fault, .now_ms = shop->now_ms};
+    struct product_act act = {.arena = &shop->arena,
+                              .fault = &shop->fault,
+                              .now_ms = shop->now_ms,
+                              .low_stock = shop->low_stock,
+                              .traceparent = shop->traceparent};
     if (request) {
         act.request_id = (struct text){(const char *)request->id, ID_SIZE};
         act.fingerprint = text_of(request->fingerprint);
@@ -184,6 +188,12 @@ int64_t shop_purge(struct shop *shop, int64_t before_ms)
     struct product_act act = begin(shop, NULL, true);
     assert_int_equal(end(shop, &act, shop->store->ops->purge(shop->store, &act, before_ms, &count), false), ERR_NONE);
     return count;
+}
+
+enum err shop_tell(struct shop *shop, bool *out_more)
+{
+    struct product_act act = begin(shop, NULL, true);
+    return end(shop, &act, shop->store->ops->tell_stock(shop->store, &act, out_more), false);
 }
 
 /* ---- products ---- */

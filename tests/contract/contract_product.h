@@ -29,6 +29,8 @@ struct shop {
     struct fault fault; /* of the last act */
     bool repeated;      /* of the last act */
     int64_t now_ms;     /* the clock */
+    int64_t low_stock;  /* of acts; 0: nothing is low */
+    struct text traceparent;
     uint64_t request_count;
     bool in_batch;
 };
@@ -59,6 +61,7 @@ enum err shop_settle(struct shop *shop, struct text order_id, enum hold_step ste
 enum err shop_settle_all(struct shop *shop, const struct product_settle *settle);
 struct text_list shop_stale(struct shop *shop, int64_t before_ms);
 int64_t shop_purge(struct shop *shop, int64_t before_ms);
+enum err shop_tell(struct shop *shop, bool *out_more);
 
 /* Between the two, acts share one unit of work, each in a savepoint, as a loop's batch does. False if nothing of the
  * batch stays. */
@@ -78,6 +81,7 @@ int contract_product_answers(const struct contract_place *place);
 int contract_product_catalogue(const struct contract_place *place);
 int contract_product_list(const struct contract_place *place);
 int contract_product_holds(const struct contract_place *place);
+int contract_product_news(const struct contract_place *place);
 int contract_product_random(const struct contract_place *place);
 int contract_product_saga(const struct contract_place *place);
 int contract_product_failing(const struct contract_place *place);

@@ -142,7 +142,7 @@ static void constraints_have_the_last_word(void **state)
     assert_refused(place,
                    "INSERT INTO products SELECT NULL, 'prd_2', name, description, sku, price, currency, price_decimal,"
                    " stock, categories, images, active, version, created_at, updated_at, retired_at, name_key,"
-                   " sku_key, fingerprint FROM products");
+                   " sku_key, fingerprint, stock_changes, news FROM products");
 }
 
 int main(void)

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "broker/program.h"
+#include "event-svc/program.h"
 
 enum { SLOTS = 64 };
 
@@ -91,6 +92,7 @@ int world_make(void **state)
 
 void products_start(struct world *world)
 {
+    runner_start(world, &world->events, &event_program, "--store", world->url);
     runner_start(world, &world->products, &product_program, "--store", world->url);
     assert_int_equal(world->products.status, -1); /* ready, and not ended */
 }
@@ -109,6 +111,7 @@ int world_drop(void **state)
     bus_client_destroy(&world->client);
     runner_stop(&world->products);
     runner_stop(&world->orders);
+    runner_stop(&world->events);
     runner_stop(&world->broker);
     bus_context_destroy(&world->context);
     metrics_destroy(&world->metrics);

@@ -39,7 +39,7 @@ struct world {
     struct metrics *metrics;
     struct env env;
     struct bus_config bus;
-    struct runner broker, products, orders;
+    struct runner broker, products, orders, events;
     struct bus_client *client;
     struct arena arena; /* of everything that was answered */
     struct fault fault; /* of the last call */
@@ -61,7 +61,7 @@ int runner_stop(struct runner *runner);
 int world_make(void **state); /* setup: a broker and a caller */
 int world_make_with_products(void **state);
 int world_drop(void **state);
-void products_start(struct world *world);
+void products_start(struct world *world); /* and the log that their events go to */
 
 /* An administrator with a fresh request; also a service, for what only services may ask. */
 struct caller admin(void);
