@@ -36,6 +36,14 @@ static struct order_store *store_of(struct call *call)
     return desk->store;
 }
 
+static enum err ask_again(struct fault *fault, const char *what, enum err because)
+{
+    fault_cause(fault, "%s: %s", what, err_info(because)->slug);
+    enum err e = fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
+    fault->retry_after_s = RETRY_AFTER_S;
+    return e;
+}
+
 /* ---- answering what was answered before ---- */
 
 static enum err refuse_again(struct call *call, const struct order_entry *entry)
@@ -75,6 +83,9 @@ static enum err answer_taken(struct call *call, struct create *create, bool held
     enum err e = order_store_find(store_of(call), text_of(create->id), call_arena(call), fault, &entry);
     if (e != ERR_NONE) {
         return e;
+    }
+    if (entry.kind == ORDER_ABSENT) { /* a tombstone that was purged this very moment */
+        return ask_again(fault, "the order's id", ERR_CONFLICT);
     }
     if (held && entry.kind != ORDER_PLACED) {
         e = order_store_release(store_of(call), text_of(create->id), fault);
@@ -176,14 +187,6 @@ static enum err place(struct call *call, struct create *create, const struct pro
 
 /* ---- reserving ---- */
 
-static enum err ask_again(struct fault *fault, enum err because)
-{
-    fault_cause(fault, "product.reserve: %s", err_info(because)->slug);
-    enum err e = fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
-    fault->retry_after_s = RETRY_AFTER_S;
-    return e;
-}
-
 /* product-svc has holds under our id that are another request's, or are released: our document knows which. */
 static enum err answer_conflict(struct call *call, struct create *create, enum err status, struct order *out)
 {
@@ -197,7 +200,7 @@ static enum err answer_conflict(struct call *call, struct create *create, enum e
         return answer_taken(call, create, false, out);
     }
     fault_init(fault, call_arena(call));
-    return status == ERR_IDEMPOTENCY_KEY_REUSED ? fault_set(fault, status, NULL) : ask_again(fault, status);
+    return status == ERR_IDEMPOTENCY_KEY_REUSED ? fault_set(fault, status, NULL) : ask_again(fault, "product.reserve", status);
 }
 
 static enum err create_reserved(struct call *call, enum err status, const void *reply, void *state, void *out)
@@ -218,7 +221,7 @@ static enum err create_reserved(struct call *call, enum err status, const void *
     if (status == ERR_INVALID_BODY || err_info(status)->http >= 500) {
         return status;
     }
-    return ask_again(fault, status);
+    return ask_again(fault, "product.reserve", status);
 }
 
 static enum err reserve_send(struct call *call, struct create *create)

@@ -8,7 +8,8 @@
 #include "order-svc/store.h"
 
 struct order_desk {
-    struct sqlite_db *db;
+    struct sqlite_db *sqlite; /* one of these two, by --store */
+    struct mongo_db *mongo;
     struct order_store *store;
     struct outbox *outbox;
     const struct order_settings *settings; /* borrowed */

@@ -13,7 +13,7 @@
 const struct op_handler *const order_handlers = bound_ops;
 const size_t order_handler_count = ARRAY_COUNT(bound_ops);
 
-enum { PAGE_DEFAULT = 20 };
+enum { PAGE_DEFAULT = 20, MOVE_TRIES_MAX = 5 };
 
 static enum err order_create(struct call *call, const struct order_new *in, struct order *out)
 {
@@ -82,7 +82,8 @@ static enum err cancel_finish(struct call *call, const struct order *order, stru
     return e;
 }
 
-static enum err order_move(struct call *call, const struct order_status_set *in, struct order *out)
+/* One try; CONFLICT if somebody else has moved it between our read and our write. */
+static enum err move_try(struct call *call, const struct order_status_set *in, struct order *out)
 {
     struct order_entry entry;
     struct order moved;
@@ -113,6 +114,17 @@ static enum err order_move(struct call *call, const struct order_status_set *in,
     }
     *out = moved;
     return ERR_NONE;
+}
+
+static enum err order_move(struct call *call, const struct order_status_set *in, struct order *out)
+{
+    enum err e;
+    int try_count = 0;
+    do {
+        fault_init(call_fault(call), call_arena(call));
+        e = move_try(call, in, out);
+    } while (e == ERR_CONFLICT && ++try_count < MOVE_TRIES_MAX);
+    return e;
 }
 
 /* ---- listing ---- */

@@ -1,27 +1,47 @@
 #include "order-svc/program.h"
 
 #include "lib/base/mem.h"
+#include "lib/store/share.h"
+#include "lib/store/sqlite.h"
 #include "order-svc/desk.h"
 
 CONFIG_DEFINE(order_config, ORDER_CONFIG)
 
 enum { SETTLE_BUDGET_MS = 10000, OUTBOX_EVERY_MS = 1000, PURGE_EVERY_MS = 60000, TIMER_BUDGET_MS = 5000 };
 
-static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+static enum err desk_prepare(const void *config, struct env *env, struct fault *fault, struct service_share *out)
 {
     const struct order_settings *settings = config;
-    bool writer = service_loop_index(loop) == 0;
+    return store_share_prepare(&settings->store, &order_mongo_schema, env, fault, out);
+}
+
+static enum err store_open(struct service_loop *loop, struct order_desk *desk, struct fault *fault)
+{
+    struct mongo_pool *pool = service_shared(loop);
+    if (pool) {
+        desk->mongo = mongo_db_new(pool);
+        desk->store = order_store_mongo_new(desk->mongo);
+        return ERR_NONE;
+    }
+    enum err e = sqlite_db_open(&desk->settings->store, &order_sqlite_schema, service_loop_writes(loop),
+                                service_env(loop)->metrics, fault, &desk->sqlite);
+    if (e == ERR_NONE) {
+        desk->store = order_store_sqlite_new(desk->sqlite);
+    }
+    return e;
+}
+
+static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+{
     struct order_desk *desk = mem_alloc(sizeof *desk);
-    enum err e =
-        sqlite_db_open(&settings->store, &order_sqlite_schema, writer, service_env(loop)->metrics, fault, &desk->db);
+    desk->settings = config;
+    enum err e = store_open(loop, desk, fault);
     if (e != ERR_NONE) {
         mem_free(desk);
         return e;
     }
-    desk->store = order_store_sqlite_new(desk->db);
     desk->outbox = outbox_new(desk->store->outbox);
-    desk->settings = settings;
-    *out = (struct loop_store){.state = desk, .unit = &sqlite_unit, .store = desk->db};
+    *out = (struct loop_store){.state = desk, .unit = desk->sqlite ? &sqlite_unit : NULL, .store = desk->sqlite};
     return ERR_NONE;
 }
 
@@ -31,7 +51,8 @@ static void desk_close(struct service_loop *loop, void *state)
     (void)loop;
     outbox_destroy(&desk->outbox);
     order_store_destroy(&desk->store);
-    sqlite_db_destroy(&desk->db);
+    mongo_db_destroy(&desk->mongo);
+    sqlite_db_destroy(&desk->sqlite);
     mem_free(desk);
 }
 
@@ -63,6 +84,8 @@ static int order_run(const void *config, struct env *env)
                                     .timers = timers,
                                     .timer_count = ARRAY_COUNT(timers),
                                     .default_loops = 2, /* one writes, one reads */
+                                    .prepare = desk_prepare,
+                                    .forget = store_share_forget,
                                     .open = desk_open,
                                     .close = desk_close,
                                     .committed = desk_committed};

@@ -3,7 +3,7 @@
 #define ZMART_ORDER_PROGRAM_H
 
 #include "lib/bus/service.h"
-#include "lib/store/sqlite.h"
+#include "lib/store/url.h"
 
 #define ORDER_CONFIG(X)                                                                                                \
     X(NUMBER, order_settle_ms, "order-settle-ms", "500", 10, 60000,                                                    \

@@ -1,5 +1,18 @@
 #include "order-svc/store.h"
 
+#include "lib/base/auto.h"
+
+static const char *const kind_names[] = {[ORDER_PLACED] = "placed", [ORDER_REFUSED] = "refused", [ORDER_VOID] = "void"};
+const struct enum_names order_kind_names = {kind_names, ARRAY_COUNT(kind_names)};
+static const char *const due_names[] = {
+    [HOLDS_CONFIRM_DUE] = "confirm", [HOLDS_RELEASE_DUE] = "release", [HOLDS_COMMIT_DUE] = "commit"};
+const struct enum_names holds_due_names = {due_names, ARRAY_COUNT(due_names)};
+
+enum hold_step holds_due_step(enum holds_due due)
+{
+    return due == HOLDS_RELEASE_DUE ? HOLD_RELEASE : due == HOLDS_COMMIT_DUE ? HOLD_COMMIT : HOLD_CONFIRM;
+}
+
 enum err order_store_find(struct order_store *self, struct text id, struct arena *arena, struct fault *fault,
                           struct order_entry *out)
 {

@@ -1,7 +1,7 @@
 /* Where orders are kept. One document (row) an order id, and it is the only arbiter of the saga: an id is placed, or
  * refused (a tombstone with the answer), or void (a tombstone without one), and whoever inserts first decides.
  *
- * Each verb is one atomic act inside the running unit of work. There is no generic update. An event (NULL: none) goes
+ * Each verb is one atomic act, inside the running unit of work where there is one. There is no generic update. An event (NULL: none) goes
  * into the outbox with what caused it. Texts that come out lie in the arena. On failure the fault is set and out is
  * untouched. */
 #ifndef ZMART_ORDER_STORE_H
@@ -100,10 +100,21 @@ MUST_USE enum err order_store_purge(struct order_store *self, int64_t before_ms,
                                     int *out_count);
 void order_store_destroy(struct order_store **self);
 
+/* For implementations. */
+extern const struct enum_names order_kind_names; /* of what is stored */
+extern const struct enum_names holds_due_names;  /* as hold_step_names, so NOTHING has none */
+enum hold_step holds_due_step(enum holds_due due);
+
 struct sqlite_db;
 struct sqlite_schema;
 /* In "order.db", with the outbox. The handle is borrowed. */
 extern const struct sqlite_schema order_sqlite_schema;
 struct order_store *order_store_sqlite_new(struct sqlite_db *db);
+
+struct mongo_db;
+struct mongo_schema;
+/* In the collection "orders". The handle is borrowed. */
+extern const struct mongo_schema order_mongo_schema;
+struct order_store *order_store_mongo_new(struct mongo_db *db);
 
 #endif

@@ -42,18 +42,12 @@ static struct sqlite_db *db_of(struct order_store *self)
     return ((struct order_store_sqlite *)self)->db;
 }
 
-static const char *const kind_names[] = {[ORDER_PLACED] = "placed", [ORDER_REFUSED] = "refused", [ORDER_VOID] = "void"};
-static const struct enum_names kinds = {kind_names, ARRAY_COUNT(kind_names)};
-static const char *const due_names[] = {
-    [HOLDS_CONFIRM_DUE] = "confirm", [HOLDS_RELEASE_DUE] = "release", [HOLDS_COMMIT_DUE] = "commit"};
-static const struct enum_names dues = {due_names, ARRAY_COUNT(due_names)};
-
 static void bind_due(sqlite3_stmt *statement, int index, enum holds_due due)
 {
     if (due == HOLDS_NOTHING_DUE) {
         sqlite_bind_null_at(statement, index);
     } else {
-        sqlite_bind_text_at(statement, index, text_of(enum_name(&dues, (int)due)));
+        sqlite_bind_text_at(statement, index, text_of(enum_name(&holds_due_names, (int)due)));
     }
 }
 
@@ -74,12 +68,12 @@ static enum err entry_read(sqlite3_stmt *row, struct arena *arena, struct fault 
 {
     struct order_entry entry = {.fingerprint = sqlite_text_at(row, 2, arena)};
     int value;
-    if (!enum_find(&kinds, sqlite_text_at(row, 0, NULL), &value)) {
+    if (!enum_find(&order_kind_names, sqlite_text_at(row, 0, NULL), &value)) {
         return unreadable(fault, "kind");
     }
     entry.kind = (enum order_kind)value;
     if (!sqlite_is_null_at(row, 1)) {
-        if (!enum_find(&dues, sqlite_text_at(row, 1, NULL), &value)) {
+        if (!enum_find(&holds_due_names, sqlite_text_at(row, 1, NULL), &value)) {
             return unreadable(fault, "step");
         }
         entry.due = (enum holds_due)value;
@@ -174,7 +168,7 @@ static enum err sqlite_refuse(struct order_store *self, struct text id, const st
         return fault->code;
     }
     sqlite_bind_text_at(insert, 1, id);
-    sqlite_bind_text_at(insert, 2, text_of(enum_name(&kinds, (int)tombstone->kind)));
+    sqlite_bind_text_at(insert, 2, text_of(enum_name(&order_kind_names, (int)tombstone->kind)));
     sqlite_bind_int_at(insert, 3, now_ms);
     bind_due(insert, 5, tombstone->due);
     if (tombstone->kind == ORDER_REFUSED) {
@@ -271,11 +265,6 @@ static enum err sqlite_page(struct order_store *self, const struct order_page_qu
     return ERR_NONE;
 }
 
-static enum hold_step step_of(enum holds_due due)
-{
-    return due == HOLDS_RELEASE_DUE ? HOLD_RELEASE : due == HOLDS_COMMIT_DUE ? HOLD_COMMIT : HOLD_CONFIRM;
-}
-
 static enum err sqlite_due(struct order_store *self, int limit, struct arena *arena, struct fault *fault,
                            struct due_list *out)
 {
@@ -290,12 +279,12 @@ static enum err sqlite_due(struct order_store *self, int limit, struct arena *ar
     enum sqlite_step_result step;
     while ((step = sqlite_step(db, select, fault)) == SQLITE_STEP_ROW) {
         int due;
-        if (!enum_find(&dues, sqlite_text_at(select, 2, NULL), &due)) {
+        if (!enum_find(&holds_due_names, sqlite_text_at(select, 2, NULL), &due)) {
             (void)sqlite3_reset(select);
             return unreadable(fault, "step");
         }
         struct hold_order *item = &list.items[list.count++];
-        *item = (struct hold_order){.order_id = sqlite_text_at(select, 0, arena), .step = step_of((enum holds_due)due)};
+        *item = (struct hold_order){.order_id = sqlite_text_at(select, 0, arena), .step = holds_due_step((enum holds_due)due)};
         if (!sqlite_is_null_at(select, 1)) {
             item->fingerprint = sqlite_text_at(select, 1, arena);
             set_has(hold_order, item, fingerprint);

@@ -64,6 +64,7 @@ int main(void)
 {
     static const struct contract_host host = {sqlite_open, sqlite_close};
     const struct CMUnitTest tests[] = {CONTRACT_TESTS, CONTRACT_TEST(test_idle_writes_nothing),
+                                       CONTRACT_TEST(test_rolled_back_is_gone),
                                        cmocka_unit_test(test_every_call_fails_once)};
     contract_host = &host;
     return cmocka_run_group_tests(tests, NULL, NULL);
