@@ -81,9 +81,10 @@ int main(int argc, char **argv)
         help_print(stderr);
         return PROCESS_BAD_CONFIG;
     }
+    AUTO(argv_release) char **whole = argv_hide(argc, argv);
     AUTO(words_release) struct words words = {0};
     for (int i = 1; i < argc; i++) {
-        words_add(&words, argv[i]);
+        words_add(&words, whole[i]);
     }
     return command->run(&words);
 }

@@ -10,10 +10,10 @@
 
 const struct room rooms[ROOM_COUNT] = {
     [ROOM_BROKER] = {.program = &broker_program, .start_stage = 0, .stop_stage = 3},
-    [ROOM_EVENT] = {.program = &event_program, .start_stage = 1, .stop_stage = 2, .stores = true},
-    [ROOM_PRODUCT] = {.program = &product_program, .start_stage = 1, .stop_stage = 1, .stores = true},
-    [ROOM_ORDER] = {.program = &order_program, .start_stage = 1, .stop_stage = 1, .stores = true},
-    [ROOM_USER] = {.program = &user_program, .start_stage = 1, .stop_stage = 1, .stores = true},
+    [ROOM_EVENT] = {.program = &event_program, .start_stage = 1, .stop_stage = 2, .stores = true, .mongo = true},
+    [ROOM_PRODUCT] = {.program = &product_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
+    [ROOM_ORDER] = {.program = &order_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
+    [ROOM_USER] = {.program = &user_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
     [ROOM_WEBHOOK] = {.program = &webhook_program, .start_stage = 1, .stop_stage = 1, .stores = true},
     [ROOM_GATEWAY] = {.program = &gateway_program, .start_stage = 2, .stop_stage = 0},
 };

@@ -14,6 +14,7 @@ struct room {
     int start_stage;
     int stop_stage;
     bool stores; /* keeps data: on SQLite there is one process of it */
+    bool mongo;  /* can keep it in MongoDB; what cannot stays on SQLite in the data folder */
 };
 
 extern const struct room rooms[ROOM_COUNT];

@@ -7,6 +7,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/base/text.h"
+#include "lib/store/url.h"
 
 CONFIG_DEFINE(up_config, UP_CONFIG)
 
@@ -88,19 +89,19 @@ bool address_is_local(const char *address)
 static bool store_check(const struct up_settings *settings, char message[SETTINGS_MESSAGE_SIZE])
 {
     const char *store = settings->up.store;
-    if (strncmp(store, "mongodb://", 10) == 0 || strncmp(store, "mongodb+srv://", 14) == 0) {
-        snprintf(message, SETTINGS_MESSAGE_SIZE, "--store mongodb:// is not supported by this version; use sqlite:DIR");
-        return false;
-    }
-    if (store[0] && (strncmp(store, "sqlite:", 7) != 0 || store[7] == '\0')) {
-        snprintf(message, SETTINGS_MESSAGE_SIZE, "--store takes sqlite:DIR, not \"%.100s\"", store);
+    bool mongo = store_kind_of(store) == STORE_MONGO;
+    if (store[0] && store_kind_of(store) == STORE_UNKNOWN) {
+        char shown[STORE_SHOWN_SIZE];
+        store_url_show(store, shown);
+        snprintf(message, SETTINGS_MESSAGE_SIZE, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"", shown);
         return false;
     }
     for (enum room_id id = 0; id < ROOM_COUNT; id++) {
         int count = settings_room_count(settings, id);
-        if (count > 1 && rooms[id].stores) {
+        if (count > 1 && rooms[id].stores && !(mongo && rooms[id].mongo)) {
             snprintf(message, SETTINGS_MESSAGE_SIZE,
-                     "--%s %d needs MongoDB (--store mongodb://...): on SQLite a service has one process",
+                     rooms[id].mongo ? "--%s %d needs MongoDB (--store mongodb://...): on SQLite a service has one process"
+                                     : "--%s %d: it keeps what it has in SQLite, so there is one process of it",
                      room_name(id), count);
             return false;
         }

@@ -11,7 +11,7 @@
     X(STRING, host, "host", "127.0.0.1", 1, 255, "address that the gateway listens on")                            \
     X(NUMBER, port, "port", "8080", 0, 65535, "port that the gateway listens on; 0 takes a free one and says which") \
     X(STRING, data, "data", "./data", 1, 900, "folder that everything is kept in; it has one shop at a time")       \
-    X(STRING, store, "store", "", 0, 1000, "where data lives: sqlite:DIR; in the data folder if none")              \
+    X(STRING, store, "store", "", 0, 1000, "where data lives: sqlite:DIR or mongodb://HOST/DATABASE; in the data folder if none") \
     X(STRING, events, "events", "tcp://127.0.0.1:5556", 0, 255, "address of the PUB socket for subscribers")        \
     X(STRING, keys, "keys", "", 0, 900, "folder of the CURVE keys; with it --events asks for one")           \
     X(SWITCH, processes, "processes", "no", 0, 0, "run each room as a process of its own, and supervise them")      \

@@ -16,6 +16,7 @@
 #include "lib/base/invariant.h"
 #include "lib/base/text.h"
 #include "lib/bus/main.h"
+#include "lib/store/url.h"
 
 enum { NUMBER_SIZE = 24 };
 
@@ -121,6 +122,20 @@ static bool log_open(struct shop *shop)
     return shop->log.fd >= 0;
 }
 
+/* MongoDB's URL may hold a password, and arguments are for all to see: rooms find it in the environment. */
+static void store_choose(struct shop *shop)
+{
+    const char *store = shop->settings.up.store;
+    if (store_kind_of(store) == STORE_MONGO) {
+        shop->store[0] = '\0';
+        (void)setenv("ZMART_STORE", store, 1);
+    } else if (store[0]) {
+        snprintf(shop->store, sizeof shop->store, "%.1000s", store);
+    } else {
+        snprintf(shop->store, sizeof shop->store, "sqlite:%.1000s", shop->data_path);
+    }
+}
+
 bool shop_open(struct shop *shop, const struct words *argv, int *out_status)
 {
     char message[SETTINGS_MESSAGE_SIZE];
@@ -140,11 +155,7 @@ bool shop_open(struct shop *shop, const struct words *argv, int *out_status)
         shop_refuse("%s", message);
         return false;
     }
-    if (shop->settings.up.store[0]) {
-        snprintf(shop->store, sizeof shop->store, "%.1000s", shop->settings.up.store);
-    } else {
-        snprintf(shop->store, sizeof shop->store, "sqlite:%.1000s", shop->data_path);
-    }
+    store_choose(shop);
     const char *keys = shop->settings.up.keys;
     if (keys[0] && !keys_server_make(keys, message, sizeof message)) {
         shop_refuse("--keys: %s", message);
@@ -177,6 +188,17 @@ static void flag_hand(enum room_id id, const char *flag, const char *value, stru
     }
 }
 
+static void store_hand(const struct shop *shop, enum room_id id, struct words *out)
+{
+    char url[FOLDER_PATH_SIZE + 16];
+    if (shop->store[0]) {
+        flag_hand(id, "store", shop->store, out);
+    } else if (!rooms[id].mongo) {
+        snprintf(url, sizeof url, "sqlite:%.1000s", shop->data_path);
+        flag_hand(id, "store", url, out);
+    }
+}
+
 void shop_room_argv(const struct shop *shop, enum room_id id, const char *bus, int64_t port, struct words *out)
 {
     const struct up_config *up = &shop->settings.up;
@@ -185,7 +207,7 @@ void shop_room_argv(const struct shop *shop, enum room_id id, const char *bus, i
     words_add_all(out, &shop->arguments.rooms[id]);
     flag_hand(id, "bus", bus, out);
     flag_hand(id, "host", up->host, out);
-    flag_hand(id, "store", shop->store, out);
+    store_hand(shop, id, out);
     flag_hand(id, "events", up->events, out);
     if (up->keys && up->keys[0]) {
         flag_hand(id, "keys", up->keys, out);

@@ -11,7 +11,7 @@ struct shop {
     struct up_settings settings;
     struct arguments arguments; /* owned */
     char data_path[FOLDER_PATH_SIZE];
-    char store[FOLDER_PATH_SIZE + 16]; /* the store's URL */
+    char store[FOLDER_PATH_SIZE + 16]; /* the URL of a SQLite store; empty: ZMART_STORE names MongoDB */
     char log_path[FOLDER_PATH_SIZE + 16];
     int lock_fd;    /* of the data folder */
     struct log log; /* its fd is owned */

@@ -35,6 +35,11 @@ struct program {
     int (*run)(const void *config, struct env *env);
 };
 
+/* A copy of argv, NULL-terminated, to be used instead of it and freed with argv_release; in argv itself passwords in URLs
+ * are written over, so that other accounts do not see them in the list of processes. */
+char **argv_hide(int argc, char **argv);
+void argv_release(char ***self); /* fit for AUTO */
+
 /* True when env->stop_fd is readable. */
 bool env_stopping(const struct env *env);
 

@@ -307,9 +307,10 @@ static int process_run(const struct setup *setup, const struct log *log)
 
 int process_main(const struct program *program, int argc, char **argv)
 {
+    AUTO(argv_release) char **whole = argv_hide(argc, argv);
     AUTO(setup_release) struct setup setup = {.program = program};
     int status;
-    if (!setup_load(&setup, argc, argv, &status)) {
+    if (!setup_load(&setup, argc, whole, &status)) {
         return status;
     }
     const char *path = setup_process(&setup)->log_file;

@@ -5,39 +5,30 @@
 
 CONFIG_DEFINE(store_config, STORE_CONFIG)
 
-static const struct {
-    const char *scheme;
-    enum store_kind kind;
-} schemes[] = {{"sqlite:", STORE_SQLITE}, {"mongodb://", STORE_MONGO}, {"mongodb+srv://", STORE_MONGO}};
-
-/* The scheme's length; 0: none of ours. */
-static size_t scheme_size(const char *url, enum store_kind *out)
+enum store_kind store_kind_of(const char *url)
 {
+    static const struct {
+        const char *scheme;
+        enum store_kind kind;
+    } schemes[] = {{"sqlite:", STORE_SQLITE}, {"mongodb://", STORE_MONGO}, {"mongodb+srv://", STORE_MONGO}};
     for (size_t i = 0; i < ARRAY_COUNT(schemes); i++) {
         size_t size = strlen(schemes[i].scheme);
         if (strncmp(url, schemes[i].scheme, size) == 0 && url[size] != '\0') {
-            *out = schemes[i].kind;
-            return size;
+            return schemes[i].kind;
         }
     }
-    return 0;
-}
-
-enum store_kind store_kind_of(const char *url)
-{
-    enum store_kind kind = STORE_UNKNOWN;
-    (void)scheme_size(url, &kind);
-    return kind;
+    return STORE_UNKNOWN;
 }
 
 void store_url_show(const char *url, char out[STORE_SHOWN_SIZE])
 {
-    enum store_kind kind = STORE_UNKNOWN;
-    size_t size = scheme_size(url, &kind);
-    if (kind != STORE_MONGO) {
+    static const char separator[] = "://";
+    const char *found = strstr(url, separator);
+    if (!found || store_kind_of(url) == STORE_SQLITE) {
         snprintf(out, STORE_SHOWN_SIZE, "%s", url);
         return;
     }
+    size_t size = (size_t)(found - url) + strlen(separator);
     /* a password that is not escaped as it should be may hold any character, so the last @ is the one that counts */
     const char *host = strrchr(url, '@');
     host = host ? host + 1 : url + size;

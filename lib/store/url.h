@@ -21,7 +21,7 @@ enum store_kind { STORE_UNKNOWN, STORE_SQLITE, STORE_MONGO };
 enum store_kind store_kind_of(const char *url);
 
 enum { STORE_SHOWN_SIZE = 256 };
-/* The URL for people and logs: user, password and options of a MongoDB URL are left out; cut to the size. */
+/* The URL for people and logs: user, password and options of a server's URL are left out; cut to the size. */
 void store_url_show(const char *url, char out[STORE_SHOWN_SIZE]);
 
 #endif

@@ -67,12 +67,31 @@ static void rooms_are_told_what_they_know(void **state)
     arguments_release(&shop.arguments);
 }
 
+/* Its URL may hold a password: it stands in no room's arguments. */
+static void mongodb_is_named_by_the_environment(void **state)
+{
+    struct shop shop = {.settings = {.process = {.log_level = "info"}, .up = {.host = "127.0.0.9", .events = ""}},
+                        .data_path = "/srv/shop"};
+    (void)state;
+    for (enum room_id id = 0; id < ROOM_COUNT; id++) {
+        AUTO(words_release) struct words argv = {0};
+        shop_room_argv(&shop, id, "inproc://here", 0, &argv);
+        bool given = false;
+        for (int i = 0; i < argv.count; i++) {
+            given = given || strcmp(argv.items[i], "--store") == 0;
+        }
+        assert_int_equal(given, rooms[id].stores && !rooms[id].mongo);
+        assert_int_equal(told(&argv, "--store", "sqlite:/srv/shop"), given);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(urls_come_from_the_gateway),
         cmocka_unit_test(ports_are_read_from_urls),
         cmocka_unit_test(rooms_are_told_what_they_know),
+        cmocka_unit_test(mongodb_is_named_by_the_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,9 +33,25 @@ static void every_program_has_the_process_rows(void **state)
     assert_non_null(config_find(&table, "instance"));
 }
 
+static void passwords_are_written_over(void **state)
+{
+    (void)state;
+    char program[] = "order-svc", flag[] = "--store=mongodb://u:pa:s@s@h/shop?x=y", value[] = "mongodb://h:27017/shop";
+    char user[] = "mongodb://u@h:1/shop", *argv[] = {program, flag, value, user, NULL};
+    AUTO(argv_release) char **copy = argv_hide(4, argv);
+    assert_string_equal(copy[1], "--store=mongodb://u:pa:s@s@h/shop?x=y");
+    assert_string_equal(copy[2], "mongodb://h:27017/shop");
+    assert_null(copy[4]);
+    assert_string_equal(program, "order-svc");
+    assert_string_equal(flag, "--store=mongodb://u:xxxxxx@h/shop?x=y");
+    assert_string_equal(value, "mongodb://h:27017/shop");
+    assert_string_equal(user, "mongodb://u@h:1/shop");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(passwords_are_written_over),
         cmocka_unit_test(stopping_shows_on_the_descriptor),
         cmocka_unit_test(every_program_has_the_process_rows),
     };

@@ -34,6 +34,8 @@ static void test_secrets_are_not_shown(void **state)
 {
     (void)state;
     assert_shown("sqlite:/var/lib/zmart", "sqlite:/var/lib/zmart");
+    assert_shown("postgres://u:pw@h/shop", "postgres://h/shop");
+    assert_shown("nonsense", "nonsense");
     assert_shown("mongodb://h:27017,i/shop?replicaSet=r", "mongodb://h:27017,i/shop");
     assert_shown("mongodb://u:pw@h/shop", "mongodb://h/shop");
     assert_shown("mongodb+srv://u:pw@h/shop?tlsCertificateKeyFilePassword=x", "mongodb+srv://h/shop");
