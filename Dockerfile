@@ -8,9 +8,9 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 COPY . /src
 RUN meson setup /build /src && ninja -C /build \
       cli/zmart broker/broker gateway/gateway product-svc/product-svc order-svc/order-svc user-svc/user-svc event-svc/event-svc \
-      webhook-svc/webhook-svc \
+      webhook-svc/webhook-svc mail-svc/mail-svc \
     && install -D -t /out /build/cli/zmart /build/broker/broker /build/gateway/gateway /build/product-svc/product-svc \
-      /build/order-svc/order-svc /build/user-svc/user-svc /build/event-svc/event-svc /build/webhook-svc/webhook-svc
+      /build/order-svc/order-svc /build/user-svc/user-svc /build/event-svc/event-svc /build/webhook-svc/webhook-svc /build/mail-svc/mail-svc
 
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \

@@ -3,6 +3,7 @@
 #include "broker/program.h"
 #include "event-svc/program.h"
 #include "gateway/program.h"
+#include "mail-svc/program.h"
 #include "order-svc/program.h"
 #include "product-svc/program.h"
 #include "user-svc/program.h"
@@ -15,6 +16,7 @@ const struct room rooms[ROOM_COUNT] = {
     [ROOM_ORDER] = {.program = &order_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
     [ROOM_USER] = {.program = &user_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
     [ROOM_WEBHOOK] = {.program = &webhook_program, .start_stage = 1, .stop_stage = 1, .stores = true},
+    [ROOM_MAIL] = {.program = &mail_program, .start_stage = 1, .stop_stage = 1, .stores = true},
     [ROOM_GATEWAY] = {.program = &gateway_program, .start_stage = 2, .stop_stage = 0},
 };
 

@@ -39,6 +39,7 @@ int settings_room_count(const struct up_settings *settings, enum room_id id)
     case ROOM_ORDER: return (int)up->order_svc;
     case ROOM_USER: return (int)up->user_svc;
     case ROOM_WEBHOOK: return (int)up->webhook_svc;
+    case ROOM_MAIL: return (int)up->mail_svc;
     case ROOM_GATEWAY: return (int)up->gateway;
     case ROOM_COUNT: break;
     }

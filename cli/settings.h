@@ -24,7 +24,8 @@
     X(NUMBER, order_svc, "order-svc", "1", 1, 64, "processes of order-svc (more than one on MongoDB)")              \
     X(NUMBER, user_svc, "user-svc", "1", 1, 64, "processes of user-svc (more than one on MongoDB)")                 \
     X(NUMBER, event_svc, "event-svc", "1", 1, 64, "processes of event-svc (more than one on MongoDB)")              \
-    X(NUMBER, webhook_svc, "webhook-svc", "1", 0, 64, "processes of webhook-svc (more than one on MongoDB); 0: no webhooks")
+    X(NUMBER, webhook_svc, "webhook-svc", "1", 0, 64, "processes of webhook-svc (more than one on MongoDB); 0: no webhooks") \
+    X(NUMBER, mail_svc, "mail-svc", "1", 0, 64, "processes of mail-svc (more than one on MongoDB); 0: no mails")
 CONFIG_DECLARE(up_config, UP_CONFIG);
 
 struct up_settings {

@@ -207,6 +207,7 @@ void shop_room_argv(const struct shop *shop, enum room_id id, const char *bus, i
     words_add_all(out, &shop->arguments.rooms[id]);
     flag_hand(id, "bus", bus, out);
     flag_hand(id, "host", up->host, out);
+    flag_hand(id, "data", shop->data_path, out);
     store_hand(shop, id, out);
     flag_hand(id, "events", up->events, out);
     if (up->keys && up->keys[0]) {

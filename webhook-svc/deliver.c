@@ -28,7 +28,7 @@ void posts_destroy(struct post **list)
 
 /* ---- from the log ---- */
 
-enum err log_position(struct call *call, int64_t *out)
+enum err webhook_log_position(struct call *call, int64_t *out)
 {
     struct webhook_desk *desk = call_state(call);
     return desk->store->ops->position(desk->store, call_fault(call), out);
@@ -99,7 +99,7 @@ static enum err entry_take(struct call *call, const struct event_entry *entry, c
     return e;
 }
 
-enum err log_take(struct call *call, const struct log_page *page)
+enum err webhook_log_take(struct call *call, const struct log_page *page)
 {
     struct webhook_desk *desk = call_state(call);
     struct webhook_rows webhooks = {0};

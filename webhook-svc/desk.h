@@ -24,8 +24,8 @@ extern const struct op_handler *const webhook_handlers; /* handlers.c */
 extern const size_t webhook_handler_count;
 
 /* For struct log_reader_settings. */
-enum err log_position(struct call *call, int64_t *out);
-enum err log_take(struct call *call, const struct log_page *page);
+enum err webhook_log_position(struct call *call, int64_t *out);
+enum err webhook_log_take(struct call *call, const struct log_page *page);
 /* An unwritten delivery of an event to a webhook, due at now; its texts are shared or in the arena. */
 void delivery_make(const struct webhook_kept *webhook, struct text event_id, struct text type, int64_t now_ms,
                    struct arena *arena, struct delivery_kept *out);

@@ -48,7 +48,7 @@ static enum err first_open(struct service_loop *loop, struct webhook_desk *desk,
                                       .max_count = (size_t)(WEBHOOK_MAX * config->each),
                                       .ended = post_ended,
                                       .user = loop};
-    struct log_reader_settings reading = {.types = types, .position = log_position, .take = log_take};
+    struct log_reader_settings reading = {.types = types, .position = webhook_log_position, .take = webhook_log_take};
     desk->poster = poster_new(&posting);
     desk->reader = log_reader_new(loop, &desk->settings->bus, &reading, message, sizeof message);
     return desk->reader ? ERR_NONE : fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%.300s", message);
