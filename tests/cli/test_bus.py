@@ -19,7 +19,7 @@ import bus1  # noqa: E402
 
 ZMART = sys.argv.pop(1)
 PATIENCE = float(os.environ.get("ZMART_TEST_PATIENCE", "1"))
-SERVICES = {"event", "order", "product", "user"}
+SERVICES = {"event", "mail", "order", "product", "user", "webhook"}
 
 
 def killed_by_it(base, stopped):

@@ -17,7 +17,7 @@ import urllib.request
 
 ZMART = sys.argv.pop(1)
 PATIENCE = float(os.environ.get("ZMART_TEST_PATIENCE", "1"))
-ROOMS = {"broker", "gateway", "product-svc", "order-svc", "user-svc", "event-svc"}
+ROOMS = {"broker", "gateway", "product-svc", "order-svc", "user-svc", "event-svc", "webhook-svc", "mail-svc"}
 
 
 def free_port():
