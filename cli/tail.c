@@ -36,6 +36,12 @@ static const struct config_table table = {.program = "zmart tail",
                                           .sections = sections,
                                           .section_count = ARRAY_COUNT(sections)};
 
+/* A loss shows by type, so that one type may be ahead of what another one still misses. */
+struct shown_type {
+    char name[EVENT_TOPIC_SIZE];
+    int64_t seq; /* of the newest one shown */
+};
+
 struct tail {
     struct tail_settings settings;
     struct log log;
@@ -47,8 +53,12 @@ struct tail {
     struct bus_config bus;
     char base[BUS_ADDRESS_SIZE];
     struct bus_client *client; /* NULL: what was missed cannot be asked for */
-    int64_t seq;               /* everything wanted up to here was shown; -1: not known yet */
+    int64_t whole_seq;         /* everything wanted up to here was shown; -1: not known yet */
+    int64_t newest_seq;        /* shown */
+    struct shown_type types[STREAM_MAX_TOPICS]; /* where they stand that are ahead of whole_seq */
+    int type_count;
     int64_t shown_count;
+    bool beacon_heard;
     bool lost;
 };
 
@@ -88,6 +98,37 @@ static bool output_write(const struct buffer *out)
     return fwrite(out->data, 1, out->size, stdout) == out->size && fflush(stdout) == 0;
 }
 
+/* NULL for a type of which nothing was shown. */
+static struct shown_type *type_find(struct tail *self, struct text type)
+{
+    for (int i = 0; i < self->type_count; i++) {
+        if (text_is(type, self->types[i].name)) {
+            return &self->types[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_shown(struct tail *self, const struct shown *event)
+{
+    const struct shown_type *type = type_find(self, event->type);
+    return event->seq <= self->whole_seq || (type && event->seq <= type->seq);
+}
+
+static void shown_remember(struct tail *self, const struct shown *event)
+{
+    struct shown_type *type = type_find(self, event->type);
+    if (!type && self->type_count < STREAM_MAX_TOPICS) {
+        type = &self->types[self->type_count++];
+        (void)!text_to_string(event->type, type->name, sizeof type->name);
+    }
+    if (type) {
+        type->seq = event->seq;
+    }
+    self->newest_seq = event->seq > self->newest_seq ? event->seq : self->newest_seq;
+    self->shown_count++;
+}
+
 /* False when nobody reads any more. */
 static bool event_show(struct tail *self, const struct shown *event)
 {
@@ -100,8 +141,7 @@ static bool event_show(struct tail *self, const struct shown *event)
     }
     buffer_init(&line, LINE_MAX_SIZE);
     bool added = (self->settings.tail.json ? json_add : words_add_to)(event, info ? info->payload : NULL, payload, &line);
-    self->seq = event->seq;
-    self->shown_count++;
+    shown_remember(self, event);
     return added && output_write(&line);
 }
 
@@ -126,11 +166,12 @@ static struct text_list patterns_make(const struct tail *self, struct arena *are
     return list;
 }
 
-static enum err page_show(struct tail *self, struct fault *fault, bool *out_more)
+/* Shows what is new of a page behind *after, and moves that on. */
+static enum err page_show(struct tail *self, int64_t *after, struct fault *fault, bool *out_more)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct call_meta meta = {.caller = TEXT("zmart-tail")};
-    struct event_replay ask = {.after = self->seq, .limit = EVENT_BATCH_MAX, .types = patterns_make(self, &arena)};
+    struct event_replay ask = {.after = *after, .limit = EVENT_BATCH_MAX, .types = patterns_make(self, &arena)};
     struct event_page page;
     fault->arena = &arena;
     set_has(call_meta, &meta, caller);
@@ -144,25 +185,32 @@ static enum err page_show(struct tail *self, struct fault *fault, bool *out_more
         char time[CLOCK_TEXT_SIZE];
         clock_format(entry->time, time);
         struct shown event = {entry->seq, entry->id, entry->type, entry->subject, text_of(time), entry->data};
-        if (entry->data.size == 0) {
-            self->seq = entry->seq; /* not for the outside */
-        } else if (!event_show(self, &event)) {
+        *after = entry->seq;
+        /* without data it is not for the outside */
+        if (entry->data.size > 0 && !is_shown(self, &event) && !event_show(self, &event)) {
             return fault_set(fault, ERR_INTERNAL, "the output is closed");
         }
     }
     fault->arena = NULL;
     *out_more = e == ERR_NONE && page.has_more && !is_enough(self);
+    if (e == ERR_NONE && !*out_more && page.head > *after) {
+        *after = page.head;
+    }
     return e;
 }
 
-/* Shows everything behind self->seq that the log has by now. */
+/* Shows everything behind whole_seq that the log has by now, and was not shown. */
 static enum err log_show(struct tail *self, struct fault *fault)
 {
+    int64_t after = self->whole_seq;
     bool more = true;
     enum err e = ERR_NONE;
     fault_init(fault, NULL);
     while (e == ERR_NONE && more) {
-        e = page_show(self, fault, &more);
+        e = page_show(self, &after, fault, &more);
+    }
+    if (e == ERR_NONE) {
+        self->whole_seq = after;
     }
     return e;
 }
@@ -186,10 +234,10 @@ static enum err log_show_in_the_end(struct tail *self, struct fault *fault)
 static void gap_repair(struct tail *self, int64_t newest)
 {
     struct fault fault = {0};
-    int64_t before = self->seq;
+    int64_t before = self->whole_seq;
     enum err e = self->client ? log_show_in_the_end(self, &fault) : ERR_SERVICE_UNAVAILABLE;
     if (e == ERR_POSITION_LOST) {
-        self->seq = fault.head; /* nothing before can be had any more */
+        self->whole_seq = fault.head; /* nothing before can be had any more */
     }
     if (e != ERR_NONE) {
         self->lost = true;
@@ -204,26 +252,35 @@ static void gap_repair(struct tail *self, int64_t newest)
 /* A restored log goes on far above all that it ever published; one that was begun anew counts from 1 again. */
 static void epoch_enter(struct tail *self, const struct event_meta *meta)
 {
-    bool anew = meta->seq < self->seq;
+    bool anew = meta->seq < self->newest_seq || meta->seq < self->whole_seq;
     shop_refuse("the log was %s, its epoch is %" PRId64 " now: going on behind seq %" PRId64, anew ? "begun anew" : "restored",
-                meta->epoch, anew ? 0 : self->seq);
-    self->seq = anew ? 0 : self->seq;
+                meta->epoch, anew ? 0 : self->whole_seq);
+    if (anew) {
+        self->whole_seq = self->newest_seq = 0;
+        self->type_count = 0;
+    }
 }
 
 static bool news_take(struct tail *self, enum tap_news news, const struct tap_event *event)
 {
     const struct event_meta *meta = event->meta;
-    if (self->seq < 0) {
-        self->seq = news == TAP_EVENT ? meta->seq - 1 : meta->seq;
+    if (self->whole_seq < 0) {
+        self->whole_seq = news == TAP_EVENT ? meta->seq - 1 : meta->seq;
     }
     if (event->restored) {
         epoch_enter(self, meta);
     }
-    if (event->gap) {
+    /* before the first beacon a loss cannot be seen */
+    if (event->gap || (news == TAP_BEACON && !self->beacon_heard && self->client)) {
         gap_repair(self, meta->seq);
     }
+    if (news == TAP_BEACON) {
+        self->beacon_heard = true;
+        /* it follows what it tells of, and nothing is missing any more */
+        self->whole_seq = meta->seq > self->whole_seq ? meta->seq : self->whole_seq;
+    }
     struct shown shown = {meta->seq, meta->id, meta->type, meta->subject, meta->time, event->data};
-    return news != TAP_EVENT || meta->seq <= self->seq || is_enough(self) || event_show(self, &shown);
+    return news != TAP_EVENT || is_shown(self, &shown) || is_enough(self) || event_show(self, &shown);
 }
 
 static int tail_run(struct tail *self)
@@ -236,7 +293,7 @@ static int tail_run(struct tail *self)
                            self->settings.shop.keys[0] ? "" : " (where it asks for keys: --keys DIR --key NAME)");
     }
     if (self->settings.tail.after >= 0) {
-        self->seq = self->settings.tail.after;
+        self->whole_seq = self->settings.tail.after;
         enum err e = log_show_in_the_end(self, &fault);
         if (e != ERR_NONE) {
             return shop_refuse("%s%s%s", err_info(e)->title, fault.detail[0] ? ": " : "", fault.detail);
@@ -304,7 +361,7 @@ static int tail_open_and_run(struct tail *self)
 int tail_main(const struct words *argv)
 {
     char message[TAIL_MESSAGE_SIZE];
-    struct tail self = {.seq = -1};
+    struct tail self = {.whole_seq = -1};
     int rest = 0;
     switch (config_load(&table, argv->count, argv->items, &self.settings, &rest, message, sizeof message)) {
     case CONFIG_HELP: config_print_help(&table, stdout); return PROCESS_OK;

@@ -141,28 +141,10 @@ static int failed(struct run *run, const char *what, const char *message)
     return PROCESS_FAILED;
 }
 
-/* The families of all types there are, "order." of "order.placed"; NULL-terminated, in the arena. */
-static const char **topics_of(struct arena *arena)
-{
-    const char **topics = arena_alloc(arena, (EVENT_COUNT + 1) * sizeof *topics);
-    int count = 0;
-    for (int i = 0; i < EVENT_COUNT; i++) {
-        const char *type = event_info((enum event_type)i)->type;
-        size_t size = strcspn(type, ".") + 1;
-        bool known = count > 0 && strncmp(topics[count - 1], type, size) == 0; /* the table keeps them together */
-        if (!known) {
-            topics[count++] = arena_copy(arena, type, size);
-        }
-    }
-    topics[count] = NULL;
-    return topics;
-}
-
+/* Everything, so that a loss is seen before anybody is told of what came after it. */
 static bool subscriber_start(struct run *run, char *message, size_t message_size)
 {
-    AUTO(arena_release) struct arena arena = {0};
-    run->subscriber =
-        subscriber_new(run->env, &run->config->bus, topics_of(&arena), event_receive, run, message, message_size);
+    run->subscriber = subscriber_new(run->env, &run->config->bus, NULL, event_receive, run, message, message_size);
     return run->subscriber != NULL;
 }
 

@@ -69,46 +69,66 @@ func connect() *zmq4.Socket {
 	return tap
 }
 
-var last, epoch int64
-var seen = map[string]int64{} // the newest tseq by topic
+var whole, epoch int64         // nothing is missing up to whole
+var seen = map[string]int64{}  // the newest tseq by topic
+var shown = map[string]int64{} // the newest seq by type
 
+// A loss shows by topic: what was lost of one may come behind what is newer of another, so each has a position.
 func show(e event) {
-	if e.Seq > last {
+	position, known := shown[e.Type]
+	if !known {
+		position = whole
+	}
+	if e.Seq > position {
 		fmt.Println(string(must(json.Marshal(e))))
-		last = e.Seq
+		shown[e.Type] = e.Seq
 	}
 }
 
-// Shows what the log has behind the last event shown.
-func replay() {
-	for more := true; more; {
-		where := fmt.Sprintf("%s/api/events?limit=100&after=%d&types=%s*", *gateway, last, strings.TrimSuffix(*topic, "."))
-		request := must(http.NewRequest("GET", where, nil))
-		request.Header.Set("Authorization", "Bearer "+*token)
+type page struct {
+	Data    []event `json:"data"`
+	HasMore bool    `json:"has_more"`
+	Head    int64   `json:"head"`
+	Detail  string  `json:"detail"`
+}
+
+func ask(after int64) page {
+	where := fmt.Sprintf("%s/api/events?limit=100&after=%d&types=%s*", *gateway, after, strings.TrimSuffix(*topic, "."))
+	request := must(http.NewRequest("GET", where, nil))
+	request.Header.Set("Authorization", "Bearer "+*token)
+	for {
 		answer, err := http.DefaultClient.Do(request)
 		if err != nil || answer.StatusCode >= 500 { // nobody is there just now
 			time.Sleep(time.Second)
 			continue
 		}
-		var page struct {
-			Data    []event `json:"data"`
-			HasMore bool    `json:"has_more"`
-			Head    int64   `json:"head"`
-			Detail  string  `json:"detail"`
-		}
-		must(0, json.NewDecoder(answer.Body).Decode(&page))
+		var found page
+		must(0, json.NewDecoder(answer.Body).Decode(&found))
 		answer.Body.Close()
 		if answer.StatusCode == http.StatusGone {
-			fmt.Fprintf(os.Stderr, "the log has nothing left between %d and %d\n", last, page.Head)
-			last = page.Head
+			fmt.Fprintf(os.Stderr, "the log has nothing left between %d and %d\n", after, found.Head)
 		} else if answer.StatusCode != http.StatusOK {
-			must(0, fmt.Errorf("%s %s", answer.Status, page.Detail))
+			must(0, fmt.Errorf("%s %s", answer.Status, found.Detail))
 		}
-		for _, e := range page.Data {
+		return found
+	}
+}
+
+// Shows what the log has behind the last position up to which nothing was missing.
+func replay() {
+	after := whole
+	for more := true; more; {
+		found := ask(after)
+		for _, e := range found.Data {
 			show(e)
 		}
-		more = page.HasMore
+		more = found.HasMore
+		after = found.Head
+		if more {
+			after = found.Data[len(found.Data)-1].Seq
+		}
 	}
+	whole = max(whole, after)
 }
 
 func take(topicName string, meta event, payload []byte) {
@@ -126,8 +146,8 @@ func take(topicName string, meta event, payload []byte) {
 	}
 	if meta.Epoch != epoch { // the first message, or a log that was restored
 		missed = epoch > 0 || *after >= 0
-		if last < 0 {
-			last = meta.Seq - step
+		if whole < 0 {
+			whole = meta.Seq - step
 		}
 		epoch, seen = meta.Epoch, map[string]int64{}
 	}
@@ -139,12 +159,14 @@ func take(topicName string, meta event, payload []byte) {
 	}
 	if step == 1 {
 		show(meta)
+	} else { // a beacon follows what it tells of: store this position, not the newest seq
+		whole = max(whole, meta.Seq)
 	}
 }
 
 func main() {
 	flag.Parse()
-	last = *after
+	whole = *after
 	for tap := connect(); ; {
 		frames, err := tap.RecvMessageBytes(0)
 		if err != nil { // a beacon comes each second: nobody is there, or the line is dead without having said so

@@ -25,22 +25,25 @@ function connect() {
   return tap;
 }
 
-let last = args.after === undefined ? -1 : Number(args.after);
+let whole = args.after === undefined ? -1 : Number(args.after); // nothing is missing up to here
 let epoch = 0;
 let seen = new Map(); // the newest tseq by topic
+const shown = new Map(); // the newest seq by type
 
+// A loss shows by topic: what was lost of one may come behind what is newer of another, so each has a position.
 function show({ seq, type, id, subject }) {
-  if (seq > last) {
+  if (seq > (shown.get(type) ?? whole)) {
     console.log(JSON.stringify({ seq, type, id, subject }));
-    last = seq;
+    shown.set(type, seq);
   }
 }
 
-// Shows what the log has behind the last event shown.
+// Shows what the log has behind the last position up to which nothing was missing.
 async function replay() {
+  let after = whole;
   for (let more = true; more;) {
     const types = args.topic.replace(/\.$/, "") + "*";
-    const answer = await fetch(`${args.url}/api/events?limit=100&after=${last}&types=${types}`,
+    const answer = await fetch(`${args.url}/api/events?limit=100&after=${after}&types=${types}`,
       { headers: { Authorization: `Bearer ${args.token}` } }).catch(() => ({ status: 503 }));
     if (answer.status >= 500) { // nobody is there just now
       await new Promise((done) => setTimeout(done, 1000));
@@ -48,14 +51,15 @@ async function replay() {
     }
     const page = await answer.json();
     if (answer.status === 410) {
-      console.error(`the log has nothing left between ${last} and ${page.head}`);
-      last = page.head;
+      console.error(`the log has nothing left between ${after} and ${page.head}`);
     } else if (!answer.ok) {
       throw new Error(`${answer.status} ${page.detail}`);
     }
     (page.data ?? []).forEach(show);
     more = page.has_more;
+    after = more ? page.data.at(-1).seq : page.head;
   }
+  whole = Math.max(whole, after);
 }
 
 async function take(topic, meta, payload) {
@@ -64,12 +68,13 @@ async function take(topic, meta, payload) {
   let missed = told.some(([t, tseq]) => t.startsWith(args.topic) && tseq > (seen.get(t) ?? 0) + (beacon ? 0 : 1));
   if (meta.epoch !== epoch) { // the first message, or a log that was restored
     missed = epoch > 0 || args.after !== undefined;
-    last = last < 0 ? meta.seq - (beacon ? 0 : 1) : last;
+    whole = whole < 0 ? meta.seq - (beacon ? 0 : 1) : whole;
     [epoch, seen] = [meta.epoch, new Map()];
   }
   if (missed) await replay();
   told.forEach(([t, tseq]) => seen.set(t, Math.max(tseq, seen.get(t) ?? 0)));
-  if (!beacon) show(meta);
+  if (beacon) whole = Math.max(whole, meta.seq); // it follows what it tells of: store this position, not the newest seq
+  else show(meta);
 }
 
 (async () => {

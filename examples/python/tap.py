@@ -36,18 +36,18 @@ def connect():
 
 
 def show(event):
-    global last
-    if event["seq"] > last:
+    """A loss shows by topic: what was lost of one may come behind what is newer of another, so each has a position."""
+    if event["seq"] > shown.get(event["type"], whole):
         print(json.dumps({name: event[name] for name in ("seq", "type", "id", "subject")}), flush=True)
-        last = event["seq"]
+        shown[event["type"]] = event["seq"]
 
 
 def replay():
-    """Shows what the log has behind the last event shown."""
-    global last
-    more = True
+    """Shows what the log has behind the last position up to which nothing was missing."""
+    global whole
+    after, more = whole, True
     while more:
-        query = f"?limit=100&after={last}&types={args.topic.rstrip('.')}*"
+        query = f"?limit=100&after={after}&types={args.topic.rstrip('.')}*"
         request = urllib.request.Request(args.url + "/api/events" + query, headers={"Authorization": "Bearer " + args.token})
         try:
             page = json.load(urllib.request.urlopen(request, timeout=30))
@@ -59,14 +59,15 @@ def replay():
             if code != 410:
                 raise
             page = {"data": [], "has_more": False, "head": json.load(error)["head"]}
-            print(f"the log has nothing left between {last} and {page['head']}", file=sys.stderr)
-            last = page["head"]
+            print(f"the log has nothing left between {after} and {page['head']}", file=sys.stderr)
         for event in page["data"]:
             show(event)
         more = page["has_more"]
+        after = page["data"][-1]["seq"] if more else page["head"]
+    whole = max(whole, after)
 
 
-tap, last, epoch, seen = connect(), args.after, 0, {}  # seen: the newest tseq by topic
+tap, whole, epoch, seen, shown = connect(), args.after, 0, {}, {}  # seen: the newest tseq by topic; shown: the newest seq by type
 while True:
     if not tap.poll(3500):  # a beacon comes each second: nobody is there, or the line is dead without having said so
         tap.close(0)
@@ -79,9 +80,11 @@ while True:
     missed = any(tseq > seen.get(t, 0) + (not beacon) for t, tseq in told.items() if t.startswith(args.topic))
     if meta["epoch"] != epoch:  # the first message, or a log that was restored
         missed, seen = epoch or args.after is not None, {}
-        epoch, last = meta["epoch"], meta["seq"] - (not beacon) if last is None else last
+        epoch, whole = meta["epoch"], meta["seq"] - (not beacon) if whole is None else whole
     if missed:
         replay()
     seen.update({t: max(tseq, seen.get(t, 0)) for t, tseq in told.items()})
-    if not beacon:
+    if beacon:
+        whole = max(whole, meta["seq"])  # it follows what it tells of: store this position, not the newest seq
+    else:
         show(meta)

@@ -74,13 +74,17 @@ static void tap_open(struct subscriber *self, struct tap *tap)
 
 /* ---- one event ---- */
 
-static void beacon_take(struct subscriber *self, struct text data)
+static void beacon_take(struct subscriber *self, const struct event_meta *meta, struct text data)
 {
     struct stream_head head;
+    struct subscriber_event event = {.topic = TEXT(STREAM_BEACON_TOPIC), .meta = meta, .gap = true};
     if (record_unpack(&stream_head_record, data, &self->arena, NULL, &head) != ERR_NONE) {
         return;
     }
-    stream_beacon(&self->stream, &head);
+    if (stream_beacon(&self->stream, &head)) {
+        metric_add(self->gaps, 1);
+        self->receive(self->user, &event);
+    }
     atomic_store(&self->beacon_ms, clock_now_ms());
 }
 
@@ -91,7 +95,7 @@ static void event_take(struct subscriber *self, const struct text frames[SUBSCRI
         return;
     }
     if (text_is(frames[0], STREAM_BEACON_TOPIC)) {
-        beacon_take(self, frames[2]);
+        beacon_take(self, &meta, frames[2]);
     } else {
         struct subscriber_event event = {
             .topic = frames[0], .meta = &meta, .data = frames[2], .private_data = frames[3]};
@@ -177,7 +181,11 @@ static void *subscriber_thread(void *argument)
 static void topics_copy(struct subscriber *self, const char *const *topics)
 {
     self->topics[self->topic_count++] = mem_copy_string(STREAM_BEACON_TOPIC);
-    for (int i = 0; topics[i]; i++) {
+    self->stream.whole = !topics;
+    if (!topics) {
+        self->topics[self->topic_count++] = mem_copy_string("");
+    }
+    for (int i = 0; topics && topics[i]; i++) {
         ASSERT(self->topic_count < SUBSCRIBER_MAX_TOPICS);
         self->topics[self->topic_count++] = mem_copy_string(topics[i]);
     }

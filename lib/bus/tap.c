@@ -17,7 +17,6 @@ struct event_tap {
     struct credentials credentials;
     int64_t heard_ms;
     struct stream stream;
-    bool heard; /* a beacon, so that every topic's position is known */
     struct arena arena;
     struct event_meta meta;
     struct stream_head head;
@@ -59,9 +58,9 @@ static bool beacon_take(struct event_tap *self)
         if (!is_wanted(self, told->topic) || !is_public(told->topic)) {
             continue;
         }
-        missed = known ? told->tseq > known->tseq : self->heard && told->tseq > 0;
+        missed = known ? told->tseq > known->tseq : self->stream.heard && told->tseq > 0;
     }
-    stream_beacon(&self->stream, &self->head);
+    (void)stream_beacon(&self->stream, &self->head);
     for (uint32_t i = 0; i < self->head.topics.count && self->head.epoch == self->stream.epoch; i++) {
         struct stream_topic *known = topic_known(self, self->head.topics.items[i].topic);
         if (known && known->tseq < self->head.topics.items[i].tseq) {
@@ -69,7 +68,6 @@ static bool beacon_take(struct event_tap *self)
         }
     }
     self->stream.restored = false; /* told now */
-    self->heard = true;
     return missed;
 }
 

@@ -17,11 +17,11 @@ static int event(struct stream *stream, const char *topic, int64_t epoch, int64_
     return stream_event(stream, text_of(topic), &meta, &gap) ? (int)gap : -1;
 }
 
-static void beacon(struct stream *stream, int64_t epoch, int64_t seq, const char *topic, int64_t tseq)
+static bool beacon(struct stream *stream, int64_t epoch, int64_t seq, const char *topic, int64_t tseq)
 {
     struct topic_head topics[] = {{.topic = text_of(topic), .tseq = tseq}};
     struct stream_head head = {.epoch = epoch, .seq = seq, .topics = {topics, 1}};
-    stream_beacon(stream, &head);
+    return stream_beacon(stream, &head);
 }
 
 static void test_gaps(void **state)
@@ -64,6 +64,40 @@ static void test_epochs(void **state)
     assert_int_equal(stream.epoch, 2);
 }
 
+static void test_new_topics(void **state)
+{
+    (void)state;
+    struct stream stream = {0};
+    assert_int_equal(event(&stream, "a.", 1, 7, 3), 0);
+    assert_int_equal(event(&stream, "b.", 1, 9, 5), 0); /* nobody has said yet where it stood */
+    assert_false(beacon(&stream, 1, 9, "a.", 3));
+    assert_int_equal(event(&stream, "c.", 1, 10, 1), 0);
+    assert_int_equal(event(&stream, "d.", 1, 14, 3), 1); /* had no event when the beacon came */
+}
+
+/* A loss of one topic is seen at the next event of any other, or at the beacon. */
+static void test_a_receiver_of_everything(void **state)
+{
+    (void)state;
+    struct stream stream = {.whole = true};
+    assert_false(beacon(&stream, 1, 10, "a.", 5)); /* begins behind it */
+    assert_int_equal(event(&stream, "a.", 1, 10, 5), -1);
+    assert_int_equal(event(&stream, "b.", 1, 11, 1), 0);
+    assert_int_equal(event(&stream, "a.", 1, 13, 6), 1);
+    assert_int_equal(event(&stream, "a.", 1, 14, 7), 0);
+    assert_false(beacon(&stream, 1, 14, "a.", 7));
+    assert_true(beacon(&stream, 1, 16, "a.", 9));
+    assert_false(beacon(&stream, 1, 16, "a.", 9)); /* once */
+    assert_int_equal(event(&stream, "a.", 1, 16, 9), -1);
+    assert_int_equal(event(&stream, "a.", 1, 17, 10), 0);
+    assert_true(beacon(&stream, 2, 1000, "a.", 10)); /* another epoch */
+    assert_int_equal(event(&stream, "a.", 2, 1001, 11), 0);
+    assert_true(stream.whole);
+    struct stream other = {.whole = true};
+    assert_int_equal(event(&other, "a.", 1, 7, 3), 0);
+    assert_int_equal(event(&other, "a.", 2, 1000, 1), 1);
+}
+
 static void test_many_topics(void **state)
 {
     (void)state;
@@ -82,6 +116,7 @@ static void test_many_topics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_gaps), cmocka_unit_test(test_beacons),
-                                       cmocka_unit_test(test_epochs), cmocka_unit_test(test_many_topics)};
+                                       cmocka_unit_test(test_epochs), cmocka_unit_test(test_new_topics),
+                                       cmocka_unit_test(test_a_receiver_of_everything), cmocka_unit_test(test_many_topics)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -502,6 +502,38 @@ static void test_events(void **state)
     assert_int_equal(broker_stop(&broker), 0);
 }
 
+/* Who gets everything sees a loss at the next event, of whatever topic, and at the beacon. */
+static void test_everything(void **state)
+{
+    struct scene *scene = *state;
+    struct broker_thread broker;
+    struct heard heard = {.count = 0};
+    char message[128];
+    broker_start(&broker, scene->context, scene->base);
+    struct publisher *publisher = publisher_new(&scene->rig.env, &scene->rig.bus, message, sizeof message);
+    struct subscriber *subscriber =
+        subscriber_new(&scene->rig.env, &scene->rig.bus, NULL, hear, &heard, message, sizeof message);
+    assert_true(publisher && subscriber);
+    RIG_WAIT(beacon_arrived(publisher, &scene->arena, subscriber));
+    event_send(publisher, "order.placed.", 1, 6, 1);
+    event_send(publisher, "session.ended.", 1, 8, 1); /* an order's event is missing */
+    beacon_send(publisher, &scene->arena, 1, 8);      /* not handed on */
+    beacon_send(publisher, &scene->arena, 1, 9);
+    event_send(publisher, "order.placed.", 1, 9, 2); /* told of already */
+    event_send(publisher, "order.placed.", 1, 10, 3);
+    RIG_WAIT(heard.count == 4);
+    static const int64_t seqs[] = {6, 8, 9, 10};
+    static const bool gaps[] = {false, true, true, false};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(heard.seqs[i], seqs[i]);
+        assert_int_equal(heard.gaps[i], gaps[i]);
+    }
+    assert_string_equal(heard.data[2], ""); /* a beacon is no event */
+    subscriber_destroy(&subscriber);
+    publisher_destroy(&publisher);
+    assert_int_equal(broker_stop(&broker), 0);
+}
+
 #define SCENE(test) cmocka_unit_test_setup_teardown(test, scene_open, scene_close)
 
 int main(int argc, char **argv)
@@ -512,6 +544,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         SCENE(test_calls),           SCENE(test_broker_is_killed), SCENE(test_worker_dies),
         SCENE(test_rolling_restart), SCENE(test_events),
+        SCENE(test_everything),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
