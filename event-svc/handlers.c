@@ -280,7 +280,8 @@ static void event_committed(struct service_loop *loop, void *own)
         metric_set(state->head, stream.head);
         e = log_publish(state, stream.head, &fault);
     }
-    if (e == ERR_NONE && state->beacon_due) {
+    /* a beacon follows what it tells of: whoever hears it first would believe that he has missed something */
+    if (e == ERR_NONE && state->beacon_due && state->published >= stream.head) {
         state->beacon_due = false;
         e = beacon_publish(state, stream.head, &fault);
     }
