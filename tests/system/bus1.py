@@ -136,11 +136,11 @@ class Client(Peer):
         self.next_corr = 1
         self.early = {}
 
-    def send_request(self, route, body=None, request_id=None, budget_ms=5000, flags=REPEATABLE, priority=1, raw=None):
+    def send_request(self, route, body=None, request_id=None, budget_ms=5000, flags=REPEATABLE, priority=1, raw=None, meta=None):
         corr = self.next_corr
         self.next_corr += 1
         head = Head(REQUEST, flags, priority, 1, request_id or os.urandom(16), corr, 0, budget_ms, epoch=self.epoch)
-        self.send(head, route.encode(), b"\x80", raw if raw is not None else msgpack.packb(body or {}))
+        self.send(head, route.encode(), msgpack.packb(meta or {}), raw if raw is not None else msgpack.packb(body or {}))
         return corr
 
     def wait(self, corr=None, seconds=20):

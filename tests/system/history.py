@@ -54,6 +54,7 @@ class Buyer(threading.Thread):
         self.ending = threading.Event()
         self.session = requests.Session()
         self.account = rack.register(f"buyer{number}-{uuid.uuid4().hex[:8]}@example.com")
+        self.logins = 0
         self.failure, self.orders, self.statuses, self.slowest_s = None, [], collections.Counter(), 0.0
         self.broken = []
 
@@ -109,12 +110,25 @@ class Buyer(threading.Thread):
                     self.broken.append(repr(error))
                 self.statuses[reply.status_code if reply is not None else "broken"] += 1
                 self.slowest_s = max(self.slowest_s, time.monotonic() - begin)
+                if reply is not None and reply.status_code == 401 and self.sign_in(url):
+                    continue
                 known = reply is not None and reply.status_code not in (*UNKNOWN, *REFUSED_FOR_NOW)
                 if known or not self.patient:
                     return reply, tries
             self.ending.wait(0.02)  # when it is set this returns at once; what was begun is still brought to an end
             time.sleep(0.01)
         return reply, tries
+
+    def sign_in(self, url):
+        """A new token, where the old one's time is over; False when there is none."""
+        body = {"email": self.account["user"]["email"], "password": "password"}
+        with contextlib.suppress(requests.RequestException):
+            reply = self.session.post(url + "/api/auth/login", json=body, timeout=30)
+            if reply.status_code == 200:
+                self.account = reply.json()
+                self.logins += 1
+                return True
+        return False
 
 
 def buyers(rack, count, products, history, seed, **more):

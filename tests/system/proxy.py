@@ -74,8 +74,8 @@ class Way:
 
 
 class Link:
-    def __init__(self, rules, client, target):
-        self.client, self.target = client, target
+    def __init__(self, plane, rules, client, target):
+        self.plane, self.client, self.target = plane, client, target
         self.ways = {UP: Way(client, target, rules[UP]), DOWN: Way(target, client, rules[DOWN])}
 
 
@@ -149,9 +149,9 @@ class Proxy(threading.Thread):
         """Clients are reset; the target's side stays open and hears nothing more: a peer that lost its power."""
         self.do(lambda: [self.leave_half(link) for link in list(self.links)])
 
-    def power_off(self):
+    def power_off(self, planes=None):
         """Present connections stay open on both sides, and nothing goes through them any more; new ones work: a host that lost its power."""
-        self.do(lambda: [self.leave_silent(link) for link in list(self.links)])
+        self.do(lambda: [self.leave_silent(link) for link in list(self.links) if not planes or link.plane in planes])
 
     def heal(self):
         if not self.ending:
@@ -222,7 +222,7 @@ class Proxy(threading.Thread):
             reset_close(client)
             self.counts["refused"] += 1
             return
-        link = Link(self.rules[plane], client, target)
+        link = Link(plane, self.rules[plane], client, target)
         self.links.append(link)
         for s, direction in ((client, UP), (target, DOWN)):
             s.setblocking(False)

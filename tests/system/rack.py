@@ -2,9 +2,11 @@
 service, every one in its own process with its own log, joined through proxies where the test wants them."""
 import contextlib
 import json
+import mmap
 import os
 import pathlib
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -22,8 +24,8 @@ SERVICES = ("event-svc", "product-svc", "user-svc", "order-svc")
 class Process:
     """One of our programs. freeze and thaw are SIGSTOP and SIGCONT, kill is SIGKILL, stop is SIGTERM and waits."""
 
-    def __init__(self, folder, name, instance, flags):
-        self.folder, self.name, self.instance, self.flags = folder, name, instance, list(flags)
+    def __init__(self, folder, name, instance, flags, shim=None):
+        self.folder, self.name, self.instance, self.flags, self.shim = folder, name, instance, list(flags), shim
         self.log_path = folder / f"{instance}.log"
         self.child, self.ready_read = None, None
         self.frozen = False
@@ -34,7 +36,8 @@ class Process:
         # dies with us; so only ever started by the main thread
         args = ["setpriv", "--pdeathsig", "KILL", str(BUILD / self.name / self.name), "--instance", self.instance, "--log-file", str(self.log_path),
                 *self.flags]
-        self.child = subprocess.Popen(args, pass_fds=[ready], env={**os.environ, "ZMART_READY_FD": str(ready)},
+        env = {**os.environ, "ZMART_READY_FD": str(ready), **(self.shim.env() if self.shim else {})}
+        self.child = subprocess.Popen(args, pass_fds=[ready], env=env,
                                       stderr=open(self.folder / "stderr.txt", "ab"), start_new_session=True)
         os.close(ready)
         if wait:
@@ -108,13 +111,42 @@ class Process:
         return [l for l in lines if event is None or l.get("event", l.get("msg")) == event]
 
 
+class Shim:
+    """What shim.c does to the processes that it is given to: their wall clock is off by so much, they die at a step."""
+
+    LAYOUT = struct.Struct("=qqq")
+
+    def __init__(self, path):
+        self.path = path
+        path.write_bytes(bytes(self.LAYOUT.size))
+        self.file = open(path, "r+b")
+        self.memory = mmap.mmap(self.file.fileno(), self.LAYOUT.size)
+
+    def env(self):
+        return {"ZMART_SHIM": str(self.path), "LD_PRELOAD": str(BUILD / "tests" / "system" / "libshim.so"),
+                "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+    def set(self, place, value):
+        struct.pack_into("=q", self.memory, place * 8, value)
+
+    def wall_offset(self, seconds):
+        self.set(0, seconds)
+
+    def kill_after(self, steps):
+        self.set(1, steps)
+
+    def steps(self):
+        return self.LAYOUT.unpack(self.memory[:])[2]
+
+
 class Rack(Shop):
     """with Rack(brokers=2, gateways=2) as rack: ... Clients speak to the first gateway unless told otherwise.
 
     links says who reaches which broker through a proxy: {"order-svc": [0]} gives order-svc a proxy of its own to broker 0,
-    found as rack.proxies["order-svc", 0]. flags are those of one program by its name, "all" for all."""
+    found as rack.proxies["order-svc", 0]. flags are those of one program by its name, "all" for all. shimmed: instances that get a Shim, found as rack.shims[name];
+    "all" is one that every process gets."""
 
-    def __init__(self, brokers=1, gateways=1, heartbeat_ms=500, links=None, flags=None, tcp=False, services=SERVICES, extra_bus=()):
+    def __init__(self, brokers=1, gateways=1, heartbeat_ms=500, links=None, flags=None, tcp=False, services=SERVICES, extra_bus=(), shimmed=()):
         super().__init__()
         self.gateway_count, self.heartbeat_ms = gateways, heartbeat_ms
         self.given, self.links, self.services, self.tcp = flags or {}, links or {}, services, tcp
@@ -124,6 +156,7 @@ class Rack(Shop):
         self.bases = [self.new_base(f"b{n}") for n in range(brokers)]
         self.extra_bus = list(extra_bus)
         self.proxies, self.processes_by_name = {}, {}
+        self.shims = {name: Shim(self.folder / f"shim-{name}") for name in shimmed}
         self.ports = [free_port() for _ in range(gateways)]
         self.urls = [f"http://127.0.0.1:{p}" for p in self.ports]
         self.url = self.urls[0]
@@ -154,7 +187,8 @@ class Rack(Shop):
         return ",".join(bus + self.extra_bus)
 
     def make(self, name, instance, flags):
-        self.processes_by_name[instance] = Process(self.folder, name, instance, [*self.flags_of(name), *flags])
+        shim = self.shims.get(instance) or self.shims.get("all")
+        self.processes_by_name[instance] = Process(self.folder, name, instance, [*self.flags_of(name), *flags], shim)
         return self.processes_by_name[instance]
 
     def start(self, seconds=30):
