@@ -89,8 +89,8 @@ static json_t *ws_query(void)
     return json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:s}}}", "type", "object", "properties", "ticket",
                      "type", "string", "description", "of POST /api/ws-ticket, instead of the field Authorization",
                      "types", "type", "string", "description",
-                     "types of events separated by commas; a closing * matches any rest; order.* if absent",
-                     "orders", "type", "string", "description", "only events of these orders; ids separated by commas",
+                     "types of events separated by commas; a closing * matches any rest; order.* without types and orders",
+                     "orders", "type", "string", "description", "orders to follow; ids separated by commas",
                      "after", "type", "integer", "minimum", 0, "description",
                      "first what was missed since this seq; from now on without it");
 }

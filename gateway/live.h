@@ -1,10 +1,11 @@
 /* Events to WebSockets and streams: gate (handshake), loop (sockets), replay and quota, put together.
  *
- *     GET /ws?ticket=...  or with the Authorization header, and at will &orders=ord_...,ord_... and &after=SEQ
+ *     GET /ws?ticket=...  or with the Authorization header, and at will &types=order.*,... &orders=ord_...,ord_... and &after=SEQ
  *
- * A customer gets the events of own orders, an administrator of all. Close codes: 1001 restarting; 1002, 1007, 1008, 1009
+ * A customer gets the events of own orders, an administrator all that were asked for. What is wanted can be changed by messages
+ * (ws_change.h). Close codes: 1001 restarting; 1002, 1007, 1008, 1009
  * the client broke a rule; 4001 the session has ended; 4008 events were not delivered, the reason is "last seq N".
- * What clients send is checked and thrown away. All functions are thread-safe but new and destroy. */
+ * All functions are thread-safe but new and destroy. */
 #ifndef ZMART_GATEWAY_LIVE_H
 #define ZMART_GATEWAY_LIVE_H
 
@@ -21,10 +22,15 @@
     X(NUMBER, user_max, "ws-user-sockets", "20", 1, 100000, "WebSockets and streams of one account at a time")        \
     X(STRING, origins, "ws-origins", "", 0, 4000,                                                         \
       "pages that may open WebSockets: origins separated by commas; all if none")                         \
+    X(NUMBER, queue_count, "ws-queue", "64", 1, 65536, "events that wait for one WebSocket or stream; more close it")  \
+    X(NUMBER, queue_size, "ws-queue-size", "262144", 1024, 67108864, "bytes of events that wait for one")              \
+    X(NUMBER, messages, "ws-messages", "100", 1, 1000000, "messages a minute that a client may send")                  \
+    X(NUMBER, message_size, "ws-message-size", "65536", 125, 1048576, "bytes of one of them")                          \
+    X(NUMBER, loops, "ws-loops", "0", 0, 16, "threads that serve WebSockets and streams; 0: one a core, four at most")  \
     X(NUMBER, ping_s, "ws-ping-s", "25", 1, 3600, "seconds between pings; two without answer end a socket")
 CONFIG_DECLARE(live_config, LIVE_CONFIG);
 
-/* What is no setting. */
+/* As they are without settings. */
 extern const struct ws_limits live_limits;
 
 struct mg_connection;

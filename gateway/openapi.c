@@ -171,6 +171,16 @@ static json_t *own_operation_by_table(const struct route *route, json_t *schemas
                      "security", "bearer");
 }
 
+/* What no schema can say of the socket. */
+static const char socket_notes[] =
+    "Each message is one JSON text: {id, type, seq, time, order} for events of orders, {id, type, seq, time, subject, data} for others, which "
+    "only administrators get. What is wanted can be changed while the socket is open by sending {\"subscribe\": {\"types\": [...], "
+    "\"orders\": [...]}} or {\"unsubscribe\": {...}}; the answer is {\"subscribed\": {types, orders}} with all that holds from then on, or "
+    "{\"error\": {code, detail, errors}}, and then nothing has changed. A client gets an event when it has subscribed to its type or to its "
+    "order. Limits: 100 messages a minute, 64 KiB each (4 KiB for a change), 20 orders, 20 names a list. A client for which more than 64 events "
+    "or 256 KiB wait is closed with 4008 and the reason \"last seq N\": come back with after=N. 4001: the session has ended. 1001: the gateway "
+    "restarts. 1008: too many messages. 1009: a message too long. A ping comes every 25 seconds.";
+
 static json_t *own_operation(const struct route *route, json_t *schemas)
 {
     if (route->reply) {
@@ -185,11 +195,12 @@ static json_t *own_operation(const struct route *route, json_t *schemas)
         parameter_named_add(parameters, "query", "ticket",
                             "of POST /api/ws-ticket, instead of the field Authorization");
         parameter_named_add(parameters, "query", "types",
-                            "types of events separated by commas; a closing * matches any rest; order.* if absent");
-        parameter_named_add(parameters, "query", "orders", "only events of these orders; ids separated by commas");
+                            "types of events separated by commas; a closing * matches any rest; order.* if neither types nor orders are given");
+        parameter_named_add(parameters, "query", "orders", "orders to follow, at most 20 ids separated by commas; customers: their own");
         parameter_named_add(parameters, "query", "after",
                             "first what was missed since this seq; from now on without it");
         json_object_set_new(operation, "description", json_string("signed in"));
+        json_object_set_new(operation, "x-notes", json_string(socket_notes));
         json_object_set_new(operation, "parameters", parameters);
         json_object_set_new(operation, "security", json_pack("[{}, {s:[]}]", "bearer"));
     }

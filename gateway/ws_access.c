@@ -1,6 +1,7 @@
 #include "gateway/ws_access.h"
 
 #include "lib/base/clock.h"
+#include "proto/order.h"
 
 /* Whatever is wrong with a ticket, it opens nothing: only "cannot be found out" is told apart. */
 static enum err ticket_refused(enum err code, struct fault *fault)
@@ -45,7 +46,20 @@ static enum err check(void *user, struct text authorization, struct arena *arena
     return code ? code : auth_check(parts->auth, token, clock_wall_ms(), arena, fault, out);
 }
 
+static enum err sees(void *user, struct text user_id, struct text session_id, struct text order_id, struct fault *fault)
+{
+    struct ws_access_parts *parts = user;
+    AUTO(arena_release) struct arena arena = {0};
+    struct order_ref ref = {.id = order_id};
+    struct call_meta meta = {.user_id = user_id, .role = ROLE_CUSTOMER, .session_id = session_id};
+    struct order order;
+    set_has(call_meta, &meta, user_id);
+    set_has(call_meta, &meta, role);
+    set_has(call_meta, &meta, session_id);
+    return bus_client_do(parts->bus, OP_order_get, NULL, &meta, &ref, &arena, fault, &order);
+}
+
 struct ws_access ws_access_of(struct ws_access_parts *parts)
 {
-    return (struct ws_access){.redeem = redeem, .check = check, .user = parts};
+    return (struct ws_access){.redeem = redeem, .check = check, .sees = sees, .user = parts};
 }

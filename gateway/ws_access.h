@@ -17,10 +17,12 @@ struct ws_access {
     /* authorization: value of the header. */
     enum err (*check)(void *user, struct text authorization, struct arena *arena, struct fault *fault,
                       struct identity *out);
+    /* NONE if the order is the account's, else NOT_FOUND. */
+    enum err (*sees)(void *user, struct text user_id, struct text session_id, struct text order_id, struct fault *fault);
     void *user;
 };
 
-/* The shop's own: tickets are redeemed by user-svc, headers are checked by auth. */
+/* The shop's own: tickets are redeemed by user-svc, headers are checked by auth, orders are asked of order-svc. */
 struct ws_access_parts {
     struct auth *auth;      /* borrowed */
     struct bus_client *bus; /* borrowed */

@@ -12,6 +12,11 @@ static enum err unavailable(struct fault *fault, const char *cause)
     return fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
 }
 
+struct ws_loop *ws_entry_loop(const struct ws_entry *self, uint64_t peer_id)
+{
+    return self->loops[peer_id % self->loop_count];
+}
+
 enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
                       struct fault *fault)
 {
@@ -28,7 +33,7 @@ enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client
         peer->client[0] = '\0';
     }
     enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), fault);
-    if (code == ERR_NONE && !ws_loop_add(self->loop, peer)) {
+    if (code == ERR_NONE && !ws_loop_add(ws_entry_loop(self, peer->id), peer)) {
         ws_quota_give(self->quota, text_of(peer->identity.user_id));
         code = unavailable(fault, "the gateway drains, or too many sockets open at once");
     }
@@ -51,7 +56,7 @@ static bool replace_by_dead(int fd)
     return replaced;
 }
 
-void ws_entry_start(struct ws_entry *self, int civetweb_fd, int loop_fd, uint64_t peer_id)
+void ws_entry_detach(struct ws_entry *self, int civetweb_fd, int loop_fd)
 {
     int on = 1, size = WS_SEND_BUFFER_SIZE;
     (void)setsockopt(civetweb_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -61,5 +66,4 @@ void ws_entry_start(struct ws_entry *self, int civetweb_fd, int loop_fd, uint64_
     } else {
         shutdown(civetweb_fd, SHUT_RDWR); /* civetweb and the loop must not both read: end it */
     }
-    ws_loop_start(self->loop, peer_id);
 }

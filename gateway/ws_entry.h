@@ -14,17 +14,20 @@
 enum { WS_SEND_BUFFER_SIZE = 64 * 1024 }; /* the kernel's part of a client's queue (it doubles the number) */
 
 struct ws_entry {
-    struct accept_registry *accepts; /* borrowed, as all three */
-    struct ws_loop *loop;
+    struct accept_registry *accepts; /* borrowed, as all up to next_id */
+    struct ws_loop *const *loops;
+    uint32_t loop_count;
     struct ws_quota *quota;
     atomic_ullong next_id; /* begins at 1 */
 };
 
-/* Fills id and fd of peer, takes its place in the quota, and adds it to the loop, held. client is its address. On failure
+/* Fills id and fd of peer, takes its place in the quota, and adds it to one of the loops, held. client is its address. On failure
  * nothing is taken, and peer's filter is the caller's. */
 MUST_USE enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client,
                                struct ws_peer_settings *peer, struct fault *fault);
-/* The head is out: civetweb's descriptor is replaced, and the loop begins. */
-void ws_entry_start(struct ws_entry *self, int civetweb_fd, int loop_fd, uint64_t peer_id);
+/* The loop that has the peer. */
+struct ws_loop *ws_entry_loop(const struct ws_entry *self, uint64_t peer_id);
+/* The head is out: civetweb reads the end of the connection from now on, once it has used what it had read. */
+void ws_entry_detach(struct ws_entry *self, int civetweb_fd, int loop_fd);
 
 #endif

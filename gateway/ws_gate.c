@@ -13,7 +13,7 @@
 #include "lib/base/mem.h"
 #include "proto/ident.h"
 
-enum { PENDING_MAX_MS = 60 * 1000, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE = 24 };
+enum { PENDING_MAX_MS = 60 * 1000, EARLY_MAX_SIZE = 64 * 1024, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE = 24 };
 
 #define WS_PATH "/ws"
 #define WS_QUERY_FIELDS(F, R)                                                                                          \
@@ -31,6 +31,8 @@ struct pending {
     uint64_t peer_id;
     int civetweb_fd, loop_fd;
     int64_t since_ms;
+    bool ready;          /* the 101 is out */
+    struct buffer early; /* what the client said before */
 };
 
 struct ws_gate {
@@ -50,6 +52,24 @@ struct ws_gate *ws_gate_new(const struct ws_gate_settings *settings)
 
 /* ---- handshakes on their way ---- */
 
+static struct pending *pending_new(const struct mg_connection *connection)
+{
+    struct pending *pending = mem_alloc(sizeof(*pending));
+    pending->connection = connection;
+    pending->since_ms = clock_now_ms();
+    buffer_init(&pending->early, EARLY_MAX_SIZE);
+    return pending;
+}
+
+static void pending_destroy(struct pending **self)
+{
+    if (*self) {
+        buffer_release(&(*self)->early);
+        mem_free(*self);
+        *self = NULL;
+    }
+}
+
 /* civetweb does not tell when its 101 could not be sent: such entries are found by their age, or because their
  * connection (a worker's, used again and again) begins another handshake. Their sockets are the loop's to drop. */
 static void pending_put(struct ws_gate *self, struct pending *pending)
@@ -59,7 +79,7 @@ static void pending_put(struct ws_gate *self, struct pending *pending)
         struct pending *at = *place;
         if (at->connection == pending->connection || pending->since_ms - at->since_ms > PENDING_MAX_MS) {
             *place = at->next;
-            mem_free(at);
+            pending_destroy(&at);
         } else {
             place = &at->next;
         }
@@ -91,9 +111,9 @@ void ws_gate_destroy(struct ws_gate **self_p)
     if (!self) {
         return;
     }
-    for (struct pending *next; self->pending; self->pending = next) {
-        next = self->pending->next;
-        mem_free(self->pending);
+    for (struct pending *at = self->pending, *next; at; at = next) {
+        next = at->next;
+        pending_destroy(&at);
     }
     pthread_mutex_destroy(&self->mutex);
     mem_free(self);
@@ -261,14 +281,19 @@ static enum err check_handshake(struct ws_gate *self, const struct mg_connection
     return has(ws_query, out_query, orders) ? read_filter(out_query->orders, fault, out) : ERR_NONE;
 }
 
-/* Without a choice what customers get: orders, or only the orders that are named. */
+/* Without a choice the peer's own: orders, or only the orders that are named. */
 static enum err read_types(const struct ws_query *query, struct fault *fault, struct ws_peer_settings *peer)
 {
-    if (has(ws_query, query, types)) {
-        return event_types_read(query->types, peer->identity.role, fault, &peer->types);
-    }
-    peer->types = event_types_orders();
-    return ERR_NONE;
+    return has(ws_query, query, types) ? event_types_read(query->types, peer->identity.role, fault, &peer->types) : ERR_NONE;
+}
+
+/* Customers follow their own orders only. */
+static enum err check_orders(struct ws_gate *self, const struct ws_peer_settings *peer, struct fault *fault)
+{
+    struct ws_ask ask = {.order_count = peer->filter.count, .order_ids = peer->filter.order_ids};
+    memcpy(ask.user_id, peer->identity.user_id, sizeof(ask.user_id));
+    memcpy(ask.session_id, peer->identity.session_id, sizeof(ask.session_id));
+    return peer->identity.role == ROLE_ADMIN ? ERR_NONE : ws_replay_permit(self->settings.replay, &ask, fault);
 }
 
 /* What can go wrong with a place in the log is told before the 101. */
@@ -310,6 +335,9 @@ static enum err admit(struct ws_gate *self, const struct mg_connection *connecti
         code = read_types(&query, fault, &peer);
     }
     if (code == ERR_NONE) {
+        code = check_orders(self, &peer, fault);
+    }
+    if (code == ERR_NONE) {
         code = check_position(self, &query, fault, &peer);
     }
     if (code == ERR_NONE) {
@@ -328,13 +356,11 @@ static int on_connect(const struct mg_connection *connection, void *user)
     struct ws_gate *self = user;
     AUTO(arena_release) struct arena arena = {0};
     struct fault fault;
-    struct pending *pending = mem_alloc(sizeof(*pending));
-    pending->connection = connection;
-    pending->since_ms = clock_now_ms();
+    struct pending *pending = pending_new(connection);
     fault_init(&fault, &arena);
     enum err code = admit(self, connection, &fault, pending);
     if (code != ERR_NONE) {
-        mem_free(pending);
+        pending_destroy(&pending);
         fault.code = code;
         /* civetweb passes its own, writable connection; the callback's type says const. */
         refuse(self, (struct mg_connection *)(uintptr_t)connection, &fault);
@@ -351,30 +377,33 @@ static void on_ready(struct mg_connection *connection, void *user)
     if (!pending) {
         return; /* swept: it took longer than any write may, and the loop has dropped the socket */
     }
-    ws_entry_start(self->settings.entry, pending->civetweb_fd, pending->loop_fd, pending->peer_id);
-    pending_put(self, pending); /* until on_close: bytes that civetweb had read already go to on_data */
+    pending->ready = true;
+    ws_entry_detach(self->settings.entry, pending->civetweb_fd, pending->loop_fd);
+    pending_put(self, pending); /* until on_close: frames that civetweb had read already go to on_data */
 }
 
-/* A client that speaks before it has seen the 101 breaks RFC 6455 (4.1); part of its first frame may be lost here. */
+/* A client need not wait for the 101 as RFC 6455 wants (4.1): its frames are put together again for the loop. What had come of one
+ * in part is lost with civetweb, so that the rest makes no frame and ends the connection. */
 static int on_data(struct mg_connection *connection, int bits, char *data, size_t size, void *user)
 {
-    (void)bits;
-    (void)data;
-    (void)size;
     struct ws_gate *self = user;
     struct pending *pending = pending_take(self, connection);
     if (pending) {
-        ws_loop_reject(self->settings.entry->loop, pending->peer_id);
-        mem_free(pending);
+        ws_frame_write((uint8_t)bits, data, size, &pending->early);
+        pending_put(self, pending);
     }
-    return 0;
+    return pending != NULL;
 }
 
+/* civetweb has let go of the connection, and nothing of what was said is left with it: the loop may read. */
 static void on_close(const struct mg_connection *connection, void *user)
 {
     struct ws_gate *self = user;
     struct pending *pending = pending_take(self, connection);
-    mem_free(pending);
+    if (pending && pending->ready) {
+        ws_loop_start(ws_entry_loop(self->settings.entry, pending->peer_id), pending->peer_id, buffer_text(&pending->early));
+    }
+    pending_destroy(&pending);
 }
 
 void ws_gate_attach(struct ws_gate *self, struct mg_context *context)

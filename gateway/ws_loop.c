@@ -1,9 +1,11 @@
 #include "gateway/ws_loop.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "gateway/ws_changes.h"
 #include "gateway/ws_loop_parts.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
@@ -65,6 +67,8 @@ struct ws_loop *ws_loop_new(const struct ws_loop_settings *settings)
 {
     struct ws_loop *self = mem_alloc(sizeof(*self));
     self->settings = *settings;
+    self->changes = (struct ws_hearer){ws_changes_hear, self};
+    self->settings.hearer = settings->hearer ? settings->hearer : &self->changes;
     self->mailbox = mailbox_new(WS_LOOP_MAILBOX);
     self->connections = metrics_get(settings->metrics, METRIC_GAUGE, "zmart_ws_connections", "", "WebSockets open.");
     self->messages =
@@ -122,10 +126,9 @@ bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings)
     struct loop_task task = {.kind = TASK_ADD, .settings = *settings};
     pthread_mutex_lock(&self->mutex);
     bool taken = !atomic_load(&self->draining);
-    if (taken) {
-        metric_set(self->connections, ++self->open_count);
-    }
+    self->open_count += taken ? 1 : 0;
     pthread_mutex_unlock(&self->mutex);
+    metric_add(self->connections, taken ? 1 : 0);
     if (taken && !task_give(self, &task)) {
         ws_tasks_count_down(self);
         taken = false;
@@ -133,10 +136,17 @@ bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings)
     return taken;
 }
 
-void ws_loop_start(struct ws_loop *self, uint64_t peer_id)
+void ws_loop_start(struct ws_loop *self, uint64_t peer_id, struct text early)
 {
-    struct loop_task task = {.kind = TASK_START, .peer_id = peer_id};
-    task_give_or_overrun(self, &task);
+    struct loop_task task = {.kind = TASK_START, .peer_id = peer_id, .early_size = early.size};
+    if (early.size > 0) {
+        task.early = mem_alloc(early.size);
+        memcpy(task.early, early.data, early.size);
+    }
+    if (!task_give(self, &task)) {
+        mem_free(task.early);
+        overrun_mark(self);
+    }
 }
 
 void ws_loop_answer(struct ws_loop *self, const struct ws_ask *ask, struct ws_page *page)
@@ -144,6 +154,18 @@ void ws_loop_answer(struct ws_loop *self, const struct ws_ask *ask, struct ws_pa
     struct loop_task task = {.kind = TASK_PAGE, .peer_id = ask->peer_id, .bucket = ask->bucket, .page = page};
     if (!task_give(self, &task)) {
         ws_page_destroy(&page);
+        overrun_mark(self);
+    }
+}
+
+void ws_loop_permit(struct ws_loop *self, const struct ws_ask *ask, enum err code, const char *detail)
+{
+    struct ws_permit *permit = mem_alloc(sizeof *permit);
+    struct loop_task task = {.kind = TASK_PERMIT, .peer_id = ask->peer_id, .bucket = ask->bucket, .permit = permit};
+    permit->code = code;
+    snprintf(permit->detail, sizeof permit->detail, "%s", detail);
+    if (!task_give(self, &task)) {
+        mem_free(permit);
         overrun_mark(self);
     }
 }
@@ -160,12 +182,6 @@ void ws_loop_publish(struct ws_loop *self, struct ws_message *event)
 void ws_loop_end_sessions(struct ws_loop *self, const struct denial *denial)
 {
     struct loop_task task = {.kind = TASK_END, .ended = ws_ended_of(denial)};
-    task_give_or_overrun(self, &task);
-}
-
-void ws_loop_reject(struct ws_loop *self, uint64_t peer_id)
-{
-    struct loop_task task = {.kind = TASK_REJECT, .peer_id = peer_id};
     task_give_or_overrun(self, &task);
 }
 

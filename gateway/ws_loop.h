@@ -1,4 +1,4 @@
-/* One thread that owns many WebSockets (epoll). Everything reaches it through a bounded mailbox, so callers never
+/* A thread that owns many WebSockets (epoll). Everything reaches it through a bounded mailbox, so callers never
  * wait for a client. When the mailbox is full, something was lost: every socket is closed with WS_LAGGING, and clients
  * that come back are checked anew. */
 #ifndef ZMART_GATEWAY_WS_LOOP_H
@@ -18,10 +18,12 @@ struct ws_loop_settings {
     /* Called on the loop's thread when a socket is gone. */
     void (*closed)(void *user, const struct ws_record *record);
     void *user;
-    /* Asks the log for a client that resumes, on the loop's thread; must not block. Answered by ws_loop_answer, once.
-     * NULL: nobody resumes. */
+    /* Asks for a client, on the loop's thread; must not block. Answered once, by ws_loop_answer if a page is wanted, else by
+     * ws_loop_permit. NULL: nobody resumes, and who follows an order is not told that it is another's. */
     void (*ask)(void *user, const struct ws_ask *ask);
     void *ask_user;
+    /* Told what clients say; NULL: it is taken as a change of what they want. */
+    const struct ws_hearer *hearer;
 };
 
 struct ws_loop;
@@ -36,15 +38,16 @@ void ws_loop_destroy(struct ws_loop **self);
  * WS_HOLD_MS. So whoever has seen the handshake's answer misses nothing.
  * False when the loop drains or has no room: then fd and filter stay the caller's, and closed is not called. */
 MUST_USE bool ws_loop_add(struct ws_loop *self, const struct ws_peer_settings *settings);
-void ws_loop_start(struct ws_loop *self, uint64_t peer_id);
+/* early: what the client has said already; copied. */
+void ws_loop_start(struct ws_loop *self, uint64_t peer_id, struct text early);
 /* What the log has for an ask. Takes over the page; NULL: it could not be asked, or no longer reaches back, so that the
  * client is closed with WS_LAGGING and asks anew. */
 void ws_loop_answer(struct ws_loop *self, const struct ws_ask *ask, struct ws_page *page);
+/* Whether the orders of an ask are the client's: NONE, NOT_FOUND, or why it could not be found out; detail for the client. */
+void ws_loop_permit(struct ws_loop *self, const struct ws_ask *ask, enum err code, const char *detail);
 /* Takes over the caller's reference. */
 void ws_loop_publish(struct ws_loop *self, struct ws_message *event);
 void ws_loop_end_sessions(struct ws_loop *self, const struct denial *denial);
-/* Closes one socket with WS_PROTOCOL_ERROR; an unknown id is nothing. */
-void ws_loop_reject(struct ws_loop *self, uint64_t peer_id);
 /* Events were missed: closes all with WS_LAGGING. */
 void ws_loop_lag(struct ws_loop *self);
 

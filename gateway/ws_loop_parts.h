@@ -11,7 +11,13 @@
 #include "gateway/ws_recent.h"
 #include "lib/base/mailbox.h"
 
-enum task_kind { TASK_ADD, TASK_START, TASK_PAGE, TASK_PUBLISH, TASK_END, TASK_REJECT, TASK_LAG, TASK_DRAIN, TASK_STOP };
+enum task_kind { TASK_ADD, TASK_START, TASK_PAGE, TASK_PUBLISH, TASK_END, TASK_PERMIT, TASK_LAG, TASK_DRAIN, TASK_STOP };
+
+/* What became of a look-up. */
+struct ws_permit {
+    enum err code;
+    char detail[160];
+};
 
 /* What the mailbox carries. */
 struct loop_task {
@@ -19,9 +25,12 @@ struct loop_task {
     struct ws_peer_settings settings; /* ADD */
     struct ws_message *event;         /* PUBLISH */
     struct ws_page *page;             /* PAGE; NULL: there is none */
-    uint32_t bucket;                  /* PAGE */
+    uint32_t bucket;                  /* PAGE, PERMIT */
+    struct ws_permit *permit;         /* PERMIT */
+    char *early;                      /* START; owned, may be NULL */
+    uint32_t early_size;
     struct ws_ended ended;            /* END */
-    uint64_t peer_id;                 /* START, PAGE, REJECT */
+    uint64_t peer_id;                 /* START, PAGE, PERMIT */
 };
 
 struct ws_loop {
@@ -39,6 +48,7 @@ struct ws_loop {
     /* The loop's thread's own. */
     struct ws_peers peers;
     struct ws_recent recent;
+    struct ws_hearer changes; /* hears what its clients want to follow */
     int64_t closing_count; /* as of the last tick */
     int64_t last_seq, tick_ms;
     struct ws_ends ends;

@@ -1,9 +1,10 @@
 #include "gateway/ws_message.h"
 
+#include "lib/base/buffer.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 
-enum { FIN = 0x80, OPCODE_TEXT = 1, OPCODE_CLOSE = 8, OPCODE_PING = 9 };
+enum { FIN = 0x80, OPCODE_CLOSE = 8, OPCODE_PING = 9 };
 
 static struct ws_message *message_new(size_t size)
 {
@@ -14,9 +15,9 @@ static struct ws_message *message_new(size_t size)
 }
 
 /* Returns the size of the head (2, 4 or 10 bytes). */
-static size_t head_write(uint8_t opcode, size_t payload_size, uint8_t out[10])
+static size_t head_write(uint8_t first, size_t payload_size, uint8_t out[10])
 {
-    out[0] = FIN | opcode;
+    out[0] = first;
     if (payload_size < 126) {
         out[1] = (uint8_t)payload_size;
         return 2;
@@ -29,6 +30,16 @@ static size_t head_write(uint8_t opcode, size_t payload_size, uint8_t out[10])
     return 2 + length_size;
 }
 
+void ws_frame_write(uint8_t first, const void *payload, size_t size, struct buffer *out)
+{
+    uint8_t head[14] = {0};
+    size_t head_size = head_write(first, size, head);
+    head[1] |= 0x80; /* masked; the key behind is zero */
+    if (buffer_add(out, head, head_size + 4)) {
+        (void)buffer_add(out, payload, size);
+    }
+}
+
 static void id_write(struct text id, char out[WS_ID_SIZE])
 {
     size_t size = id.size < WS_ID_SIZE ? id.size : WS_ID_SIZE - 1;
@@ -38,16 +49,22 @@ static void id_write(struct text id, char out[WS_ID_SIZE])
     out[size] = '\0';
 }
 
+struct ws_message *ws_message_of_data(enum ws_opcode opcode, struct text payload)
+{
+    uint8_t head[10];
+    size_t head_size = head_write((uint8_t)(FIN | opcode), payload.size, head);
+    struct ws_message *message = message_new(head_size + payload.size);
+    memcpy(message->bytes, head, head_size);
+    if (payload.size > 0) {
+        memcpy(message->bytes + head_size, payload.data, payload.size);
+    }
+    return message;
+}
+
 struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id)
 {
     ASSERT(json.size <= WS_MESSAGE_MAX);
-    uint8_t head[10];
-    size_t head_size = head_write(OPCODE_TEXT, json.size, head);
-    struct ws_message *message = message_new(head_size + json.size);
-    memcpy(message->bytes, head, head_size);
-    if (json.size > 0) {
-        memcpy(message->bytes + head_size, json.data, json.size);
-    }
+    struct ws_message *message = ws_message_of_data(WS_TEXT, json);
     message->event = true;
     message->seq = seq;
     id_write(user_id, message->user_id);

@@ -11,6 +11,12 @@
 
 enum { WS_ID_SIZE = 41, WS_REASON_MAX = 123, WS_MESSAGE_MAX = 1024 * 1024 };
 
+enum ws_opcode { WS_TEXT = 1, WS_BINARY = 2 };
+
+struct buffer;
+/* A frame as a client sends it, whose first byte (FIN, RSV, opcode) is given; masked with zeroes. */
+void ws_frame_write(uint8_t first, const void *payload, size_t size, struct buffer *out);
+
 struct ws_message {
     atomic_int users;
     bool event;               /* carries an event; otherwise ping, pong or close */
@@ -27,6 +33,8 @@ struct ws_message {
 struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id);
 /* The same event as bytes for streams: id and data. message is not shared yet. */
 void ws_message_set_plain(struct ws_message *message, struct text bytes);
+/* An unfragmented message that is no event. */
+struct ws_message *ws_message_of_data(enum ws_opcode opcode, struct text payload);
 /* Bytes that are frames already. */
 struct ws_message *ws_message_of_frames(struct text frames);
 struct ws_message *ws_message_of_ping(void);

@@ -1,6 +1,6 @@
-/* libwslay parses, checks and answers (pong, echo of a close, closes for malformed frames); its output is collected
- * into whole frames and goes through the peer's own queue. Events, pings and our own closes are frames made here, so
- * that an event's bytes are shared between clients, and nothing is ever sent in the middle of another frame. */
+/* What libwslay answers in ws_input (pong, echo of a close, closes for malformed frames) is collected into whole frames and
+ * goes through the peer's own queue. Events, pings and our own closes are frames made here, so that an event's bytes are shared
+ * between clients, and nothing is ever sent in the middle of another frame. */
 #include "gateway/ws_peer.h"
 
 #include <errno.h>
@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <wslay/wslay.h>
 
 #include "gateway/event_types.h"
 #include "gateway/ws_queue.h"
@@ -20,12 +19,11 @@
 #include "lib/base/text.h"
 
 enum {
-    READ_TURN_SIZE = 64 * 1024,  /* of one client before the others get their turn */
-    OUTPUT_MAX_SIZE = 64 * 1024, /* of libwslay in one turn */
-    FRAMES_PER_MESSAGE = 8,
+    DISCARD_TURN_SIZE = 64 * 1024,
+    OUTPUT_MAX_SIZE = 64 * 1024, /* of answers in one turn */
+    CODE_NONE = 1006,            /* no close frame was sent or received */
     MISSED_MAX = 2,
     CLOSE_PATIENCE = 10, /* times close_ms for a client that reads, but slowly */
-    MINUTE_MS = 60 * 1000,
     STREAM_PING_MS = 20 * 1000 /* proxies end what is silent for half a minute */
 };
 
@@ -39,135 +37,33 @@ enum peer_state {
 
 struct ws_peer {
     struct ws_peer_settings settings;
-    wslay_event_context_ptr wslay; /* NULL for a stream */
     enum peer_state state;
     bool held;
     struct ws_queue queue;
-    struct buffer output; /* of libwslay, until it is a whole number of frames */
+    struct ws_input input; /* unused by a stream */
     int64_t events_total;
-    uint16_t code;                                 /* for the log */
-    uint16_t violation;                            /* close code that a callback asks for */
-    bool ended;                                    /* the connection is broken or closed by the client */
-    int64_t read_left;                             /* bytes of this turn */
-    int64_t message_size;                          /* of the message that is arriving */
-    int64_t message_count, frame_count, minute_ms; /* received since minute_ms */
+    uint16_t code; /* for the log */
     int64_t born_ms, ping_ms, deadline_ms, last_deadline_ms;
     int missed_count; /* pings without an answer */
     int unread_size;  /* bytes in the kernel that the client has not taken, as of the last tick */
     struct ws_links links;
 };
 
-/* ---- libwslay's callbacks ---- */
-
-static ssize_t on_recv(wslay_event_context_ptr wslay, uint8_t *data, size_t size, int flags, void *user)
-{
-    (void)flags;
-    struct ws_peer *self = user;
-    if (self->read_left <= 0) {
-        wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
-        return -1;
-    }
-    ssize_t got;
-    do {
-        got = recv(self->settings.fd, data, size, MSG_DONTWAIT);
-    } while (got < 0 && errno == EINTR);
-    if (got > 0) {
-        self->read_left -= got;
-        return got;
-    }
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-        wslay_event_set_error(wslay, WSLAY_ERR_WOULDBLOCK);
-        return -1;
-    }
-    self->ended = true;
-    wslay_event_set_error(wslay, WSLAY_ERR_CALLBACK_FAILURE);
-    return -1;
-}
-
-static ssize_t on_send(wslay_event_context_ptr wslay, const uint8_t *data, size_t size, int flags, void *user)
-{
-    (void)flags;
-    struct ws_peer *self = user;
-    if (buffer_add(&self->output, data, size)) {
-        return (ssize_t)size;
-    }
-    wslay_event_set_error(wslay, WSLAY_ERR_CALLBACK_FAILURE);
-    return -1;
-}
-
-static void violate(struct ws_peer *self, uint16_t code)
-{
-    if (self->violation == 0) {
-        self->violation = code;
-    }
-    wslay_event_shutdown_read(self->wslay);
-}
-
-static void on_frame_start(wslay_event_context_ptr wslay, const struct wslay_event_on_frame_recv_start_arg *frame,
-                           void *user)
-{
-    (void)wslay;
-    struct ws_peer *self = user;
-    const struct ws_limits *limits = self->settings.limits;
-    if (++self->frame_count > limits->receive_rate * FRAMES_PER_MESSAGE) {
-        violate(self, WS_POLICY);
-    }
-    if (wslay_is_ctrl_frame(frame->opcode)) {
-        if (frame->opcode == WSLAY_CONNECTION_CLOSE && frame->payload_length == 1) {
-            violate(self, WS_PROTOCOL_ERROR); /* half a code; libwslay takes it for none */
-        }
-        return;
-    }
-    if (frame->opcode != WSLAY_CONTINUATION_FRAME) {
-        self->message_size = 0;
-    }
-    if (frame->payload_length > (uint64_t)(limits->receive_size - self->message_size)) {
-        violate(self, WS_TOO_BIG); /* without buffering, libwslay limits single frames only */
-        return;
-    }
-    self->message_size += (int64_t)frame->payload_length;
-}
-
-static void on_message(wslay_event_context_ptr wslay, const struct wslay_event_on_msg_recv_arg *message, void *user)
-{
-    (void)wslay;
-    struct ws_peer *self = user;
-    if (message->opcode == WSLAY_PONG) {
-        self->missed_count = 0;
-    } else if (message->opcode == WSLAY_CONNECTION_CLOSE && self->state == PEER_OPEN) {
-        self->code = message->status_code ? message->status_code : WSLAY_CODE_NO_STATUS_RCVD;
-    } else if (!wslay_is_ctrl_frame(message->opcode) && ++self->message_count > self->settings.limits->receive_rate) {
-        violate(self, WS_POLICY);
-    }
-}
-
 /* ---- life ---- */
 
 struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t last_seq, int64_t now_ms)
 {
-    static const struct wslay_event_callbacks callbacks = {
-        .recv_callback = on_recv,
-        .send_callback = on_send,
-        .on_frame_recv_start_callback = on_frame_start,
-        .on_msg_recv_callback = on_message,
-    };
     struct ws_peer *self = mem_alloc(sizeof(*self));
-    if (settings->kind == WS_SOCKET) {
-        if (wslay_event_context_server_init(&self->wslay, &callbacks, self) != 0) {
-            mem_free(self);
-            return NULL;
-        }
-        wslay_event_config_set_no_buffering(self->wslay, 1);
-        wslay_event_config_set_max_recv_msg_length(self->wslay, (uint64_t)settings->limits->receive_size);
-    }
     self->settings = *settings;
-    self->settings.types = settings->types ? settings->types : event_types_orders();
+    if (!settings->types) {
+        self->settings.types = settings->filter.count ? EVENT_TYPES_NONE : event_types_orders();
+    }
     self->links.resume = (struct ws_resume){.on = settings->resume, .after = settings->after};
     self->held = true;
-    buffer_init(&self->output, OUTPUT_MAX_SIZE);
+    ws_input_init(&self->input, self, settings->fd, settings->limits, settings->hearer, now_ms);
     self->queue.last_seq = settings->resume ? settings->after : last_seq;
-    self->code = WSLAY_CODE_ABNORMAL_CLOSURE;
-    self->born_ms = self->ping_ms = self->minute_ms = now_ms;
+    self->code = CODE_NONE;
+    self->born_ms = self->ping_ms = now_ms;
     return self;
 }
 
@@ -178,10 +74,7 @@ void ws_peer_destroy(struct ws_peer **self_p)
         return;
     }
     ws_queue_clear(&self->queue, false);
-    buffer_release(&self->output);
-    if (self->wslay) {
-        wslay_event_context_free(self->wslay);
-    }
+    ws_input_release(&self->input);
     mem_free(self->settings.filter.order_ids);
     close(self->settings.fd);
     mem_free(self);
@@ -197,14 +90,20 @@ uint64_t ws_peer_id(const struct ws_peer *self)
 {
     return self->settings.id;
 }
+
 int ws_peer_fd(const struct ws_peer *self)
 {
     return self->settings.fd;
 }
 
+struct ws_peer_settings *ws_peer_settings(struct ws_peer *self)
+{
+    return &self->settings;
+}
+
 uint64_t ws_peer_types(const struct ws_peer *self)
 {
-    return self->settings.types;
+    return self->settings.types | (self->settings.filter.count ? event_types_orders() : 0);
 }
 
 bool ws_peer_sees(const struct ws_peer *self, const struct ws_message *event)
@@ -222,6 +121,11 @@ bool ws_peer_has_room(const struct ws_peer *self)
 struct ws_links *ws_peer_links(struct ws_peer *self)
 {
     return &self->links;
+}
+
+bool ws_peer_is_held(const struct ws_peer *self)
+{
+    return self->held;
 }
 
 bool ws_peer_wants_write(const struct ws_peer *self)
@@ -285,7 +189,7 @@ static void deadline_extend(struct ws_peer *self, int64_t now_ms)
 /* When our close frame is out: waits for the client's, or hangs up. */
 static void finish_if_flushed(struct ws_peer *self, int64_t now_ms)
 {
-    bool over = self->state == PEER_LEAVING || (self->state == PEER_CLOSING && !wslay_event_want_read(self->wslay));
+    bool over = self->state == PEER_LEAVING || (self->state == PEER_CLOSING && ws_input_is_over(&self->input));
     if (over && ws_queue_is_empty(&self->queue)) {
         shutdown(self->settings.fd, SHUT_WR);
         self->state = PEER_LINGERING;
@@ -304,15 +208,14 @@ static void flush(struct ws_peer *self, int64_t now_ms)
     finish_if_flushed(self, now_ms);
 }
 
-void ws_peer_start(struct ws_peer *self, int64_t now_ms)
+void ws_peer_say(struct ws_peer *self, struct ws_message *message, int64_t now_ms)
 {
-    self->held = false;
-    flush(self, now_ms);
-}
-
-bool ws_peer_is_held(const struct ws_peer *self)
-{
-    return self->held;
+    if (self->state == PEER_OPEN) {
+        enqueue(self, message);
+        flush(self, now_ms);
+    } else {
+        ws_message_drop(&message);
+    }
 }
 
 void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool drop_queue, int64_t now_ms)
@@ -364,20 +267,21 @@ bool ws_peer_send(struct ws_peer *self, struct ws_message *shared, int64_t now_m
 
 /* ---- receiving ---- */
 
-/* Moves what libwslay wants to say into the queue, as whole frames. */
+/* Moves what is to be answered into the queue, as whole frames. */
 static void collect_output(struct ws_peer *self, int64_t now_ms)
 {
-    buffer_clear(&self->output);
-    if (wslay_event_send(self->wslay) != 0) {
+    AUTO(buffer_release) struct buffer output;
+    uint16_t close_code;
+    buffer_init(&output, OUTPUT_MAX_SIZE);
+    if (!ws_input_answer(&self->input, &output, &close_code)) {
         fail(self);
         return;
     }
-    if (self->output.size > 0) {
-        enqueue(self, ws_message_of_frames(buffer_text(&self->output)));
+    if (output.size > 0) {
+        enqueue(self, ws_message_of_frames(buffer_text(&output)));
     }
-    if (wslay_event_get_close_sent(self->wslay) && self->state == PEER_OPEN) {
-        uint16_t code = wslay_event_get_status_code_sent(self->wslay);
-        self->code = wslay_event_get_close_received(self->wslay) ? self->code : code;
+    if (close_code && self->state == PEER_OPEN) {
+        self->code = self->input.heard.closed ? self->input.heard.close_code : close_code;
         self->state = PEER_CLOSING;
         deadlines_set(self, now_ms);
     }
@@ -396,7 +300,7 @@ static void violation_close(struct ws_peer *self, uint16_t code, int64_t now_ms)
 static void discard_input(struct ws_peer *self)
 {
     char bytes[2048];
-    for (int64_t left = READ_TURN_SIZE; left > 0;) {
+    for (int64_t left = DISCARD_TURN_SIZE; left > 0;) {
         ssize_t got = recv(self->settings.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
         if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)) {
             self->state = PEER_DONE;
@@ -411,26 +315,35 @@ static void discard_input(struct ws_peer *self)
 
 static void receive(struct ws_peer *self, int64_t now_ms)
 {
-    self->read_left = READ_TURN_SIZE;
-    int result = wslay_event_recv(self->wslay);
-    if (self->ended) {
+    struct ws_heard heard = ws_input_turn(&self->input, now_ms);
+    self->missed_count = heard.pong ? 0 : self->missed_count;
+    if (heard.ended) {
         fail(self);
-        return;
-    }
-    if (self->violation != 0) {
-        violation_close(self, self->violation, now_ms);
-    } else if (result != 0) {
-        /* A malformed head: libwslay would close without a code. */
-        violation_close(self, WS_PROTOCOL_ERROR, now_ms);
+    } else if (heard.violation != 0) {
+        violation_close(self, heard.violation, now_ms);
     } else if (self->state == PEER_OPEN) {
         collect_output(self, now_ms);
+    }
+    if (self->state == PEER_OPEN) {
+        ws_input_rest(&self->input);
+    }
+}
+
+void ws_peer_start(struct ws_peer *self, struct text early, int64_t now_ms)
+{
+    self->held = false;
+    flush(self, now_ms);
+    if (early.size > 0 && self->settings.kind == WS_SOCKET && self->state == PEER_OPEN) {
+        ws_input_put_early(&self->input, early);
+        ws_peer_on_io(self, true, true, now_ms);
     }
 }
 
 void ws_peer_on_io(struct ws_peer *self, bool readable, bool writable, int64_t now_ms)
 {
     ASSERT(!self->held);
-    if (readable && self->wslay && (self->state == PEER_OPEN || self->state == PEER_CLOSING)) {
+    bool socket = self->settings.kind == WS_SOCKET;
+    if (readable && socket && (self->state == PEER_OPEN || self->state == PEER_CLOSING)) {
         receive(self, now_ms);
     } else if (readable && self->state != PEER_DONE) { /* a stream's client has nothing to say */
         discard_input(self);
@@ -487,10 +400,7 @@ void ws_peer_on_tick(struct ws_peer *self, int64_t now_ms)
         tick_closing(self, now_ms);
         return;
     }
-    if (now_ms - self->minute_ms >= MINUTE_MS) {
-        self->minute_ms = now_ms;
-        self->message_count = self->frame_count = 0;
-    }
+    ws_input_tick(&self->input, now_ms);
     if (now_ms - self->born_ms >= limits->age_ms) {
         ws_peer_close(self, WS_SESSION_ENDED, "sign in again", false, now_ms);
     } else if (now_ms - self->ping_ms >= ping_ms_of(self)) {

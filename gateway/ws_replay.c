@@ -17,7 +17,6 @@ enum { HEAR_POLL_MS = 10, TAKE_MS = 1000 };
 struct ws_replay {
     struct ws_replay_settings settings;
     struct mailbox *asks;
-    struct ws_loop *loop;
     pthread_t threads[WS_REPLAY_THREADS];
     int thread_count;
     atomic_bool stopping;
@@ -69,31 +68,45 @@ static void ask_answer(struct ws_replay *self, const struct ws_ask *ask)
     if (e != ERR_NONE) {
         log_warn(self->settings.log, "ws.replay_failed", KV_INT("after", ask->after), KV("code", err_info(e)->slug),
                  KV("cause", fault.cause));
-        ws_loop_answer(self->loop, ask, NULL);
+        ws_loop_answer(ask->loop, ask, NULL);
         return;
     }
     /* A position beyond the head stays where it is: nothing is newer. */
     list.head = list.head > ask->after ? list.head : ask->after;
-    ws_loop_answer(self->loop, ask, page_of(self, &list));
+    ws_loop_answer(ask->loop, ask, page_of(self, &list));
+}
+
+static void permit_answer(struct ws_replay *self, const struct ws_ask *ask)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    struct fault fault;
+    fault_init(&fault, &arena);
+    enum err e = ws_replay_permit(self, ask, &fault);
+    ws_loop_permit(ask->loop, ask, e, fault.detail);
 }
 
 static void *replay_run(void *argument)
 {
     struct ws_replay *self = argument;
-    void *ask;
+    struct ws_ask *ask;
     while (!atomic_load(&self->stopping)) {
-        if (mailbox_take(self->asks, &ask, 1, TAKE_MS) == 1) {
-            ask_answer(self, ask);
-            mem_free(ask);
+        void *taken;
+        if (mailbox_take(self->asks, &taken, 1, TAKE_MS) == 1) {
+            ask = taken;
+            if (ask->order_count > 0) {
+                permit_answer(self, ask);
+            } else {
+                ask_answer(self, ask);
+            }
+            ws_ask_destroy(&ask);
         }
     }
     return NULL;
 }
 
-bool ws_replay_start(struct ws_replay *self, struct ws_loop *loop)
+bool ws_replay_start(struct ws_replay *self)
 {
-    self->loop = loop;
-    if (!self->settings.client) {
+    if (!self->settings.client && !self->settings.access.sees) {
         return true;
     }
     while (self->thread_count < WS_REPLAY_THREADS) {
@@ -118,12 +131,13 @@ void ws_replay_stop(struct ws_replay *self)
 
 void ws_replay_destroy(struct ws_replay **self)
 {
-    void *ask;
+    void *taken;
     if (!*self) {
         return;
     }
-    while (mailbox_take((*self)->asks, &ask, 1, 0) == 1) {
-        mem_free(ask);
+    while (mailbox_take((*self)->asks, &taken, 1, 0) == 1) {
+        struct ws_ask *ask = taken;
+        ws_ask_destroy(&ask);
     }
     mailbox_destroy(&(*self)->asks);
     mem_free(*self);
@@ -135,12 +149,30 @@ void ws_replay_destroy(struct ws_replay **self)
 void ws_replay_ask(void *user, const struct ws_ask *ask)
 {
     struct ws_replay *self = user;
-    struct ws_ask *copy = mem_alloc(sizeof *copy);
-    *copy = *ask;
-    if (!mailbox_put(self->asks, copy)) {
-        mem_free(copy);
-        ws_loop_answer(self->loop, ask, NULL);
+    struct ws_ask *copy = ws_ask_copy(ask);
+    if (mailbox_put(self->asks, copy)) {
+        return;
     }
+    ws_ask_destroy(&copy);
+    if (ask->order_count > 0) {
+        ws_loop_permit(ask->loop, ask, ERR_SERVICE_UNAVAILABLE, "too much is being looked up");
+    } else {
+        ws_loop_answer(ask->loop, ask, NULL);
+    }
+}
+
+enum err ws_replay_permit(struct ws_replay *self, const struct ws_ask *ask, struct fault *fault)
+{
+    const struct ws_access *access = &self->settings.access;
+    for (uint32_t i = 0; access->sees && i < ask->order_count; i++) {
+        struct text order_id = text_of(ask->order_ids[i]);
+        enum err e = access->sees(access->user, text_of(ask->user_id), text_of(ask->session_id), order_id, fault);
+        if (e != ERR_NONE) {
+            return fault_set(fault, e, e == ERR_NOT_FOUND ? "%s is no order of this account" : "%s cannot be looked up now",
+                             ask->order_ids[i]);
+        }
+    }
+    return ERR_NONE;
 }
 
 enum err ws_replay_hear(struct ws_replay *self, struct fault *fault)

@@ -76,6 +76,12 @@ void ws_resume_take(const struct ws_resumer *self, struct ws_peer *peer, uint32_
 {
     struct ws_resume *resume = &ws_peer_links(peer)->resume;
     resume->asked = false;
+    if (resume->stale && page) {
+        resume->stale = false;
+        ws_page_destroy(&page);
+        ws_resume_step(self, peer, bucket, now_ms);
+        return;
+    }
     if (!page) {
         ws_peer_lag(peer, now_ms);
         return;
@@ -84,6 +90,12 @@ void ws_resume_take(const struct ws_resumer *self, struct ws_peer *peer, uint32_
     resume->page = page;
     resume->sent_count = 0;
     ws_resume_step(self, peer, bucket, now_ms);
+}
+
+void ws_resume_retype(struct ws_peer *peer)
+{
+    struct ws_resume *resume = &ws_peer_links(peer)->resume;
+    resume->stale = resume->asked;
 }
 
 void ws_resume_release(struct ws_peer *peer)

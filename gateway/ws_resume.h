@@ -21,6 +21,8 @@ void ws_resume_step(const struct ws_resumer *self, struct ws_peer *peer, uint32_
 /* Takes over the page. NULL: the log could not be asked, or no longer reaches back: the peer is closed as one that lags. */
 void ws_resume_take(const struct ws_resumer *self, struct ws_peer *peer, uint32_t bucket, struct ws_page *page,
                     int64_t now_ms);
+/* The client has subscribed to more: a page that is on its way is asked for again, since it would pass over that. */
+void ws_resume_retype(struct ws_peer *peer);
 /* Before the peer is destroyed. */
 void ws_resume_release(struct ws_peer *peer);
 

@@ -1,21 +1,22 @@
 #include "gateway/ws_sight.h"
 
-bool ws_settings_show(const struct ws_peer_settings *settings, const struct ws_message *event)
+bool ws_filter_has(const struct ws_filter *filter, const char *order_id)
 {
-    const struct ws_identity *identity = &settings->identity;
-    if (!(settings->types & event->types)) {
-        return false;
-    }
-    if (identity->role != ROLE_ADMIN && (event->user_id[0] == '\0' || strcmp(identity->user_id, event->user_id) != 0)) {
-        return false;
-    }
-    const struct ws_filter *filter = &settings->filter;
     for (uint32_t i = 0; i < filter->count; i++) {
-        if (strcmp(filter->order_ids[i], event->order_id) == 0) {
+        if (strcmp(filter->order_ids[i], order_id) == 0) {
             return true;
         }
     }
-    return filter->count == 0;
+    return false;
+}
+
+bool ws_settings_show(const struct ws_peer_settings *settings, const struct ws_message *event)
+{
+    const struct ws_identity *identity = &settings->identity;
+    if (identity->role != ROLE_ADMIN && (event->user_id[0] == '\0' || strcmp(identity->user_id, event->user_id) != 0)) {
+        return false;
+    }
+    return (settings->types & event->types) || ws_filter_has(&settings->filter, event->order_id);
 }
 
 bool ws_identity_is_denied(const struct ws_identity *identity, const struct denial *denial)

@@ -1,6 +1,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "gateway/ws_changes.h"
 #include "gateway/ws_loop_parts.h"
 #include "gateway/ws_resume.h"
 #include "lib/base/invariant.h"
@@ -33,17 +34,24 @@ static void peer_settle(struct ws_loop *self, struct ws_peer *peer)
 void ws_tasks_count_down(struct ws_loop *self)
 {
     pthread_mutex_lock(&self->mutex);
-    metric_set(self->connections, --self->open_count);
-    if (self->open_count == 0) {
+    metric_add(self->connections, -1);
+    if (--self->open_count == 0) {
         pthread_cond_broadcast(&self->emptied);
     }
     pthread_mutex_unlock(&self->mutex);
 }
 
+static void page_ask(void *user, const struct ws_ask *ask)
+{
+    struct ws_loop *self = user;
+    struct ws_ask own = *ask;
+    own.loop = self;
+    self->settings.ask(self->settings.ask_user, &own);
+}
+
 static struct ws_resumer resumer_of(struct ws_loop *self, int64_t *events_count)
 {
-    return (struct ws_resumer){
-        .recent = &self->recent, .ask = self->settings.ask, .user = self->settings.ask_user, .events_count = events_count};
+    return (struct ws_resumer){.recent = &self->recent, .ask = page_ask, .user = self, .events_count = events_count};
 }
 
 /* A peer that catches up goes on as far as it can. */
@@ -61,6 +69,7 @@ void ws_tasks_forget(struct ws_loop *self, struct ws_peer *peer, int64_t now_ms)
     ws_peer_record(peer, now_ms, &record);
     self->settings.closed(self->settings.user, &record);
     ws_resume_release(peer);
+    ws_changes_release(peer);
     ws_peer_destroy(&peer);
     ws_tasks_count_down(self);
 }
@@ -125,14 +134,6 @@ static void act_end(struct ws_loop *self, struct ws_peer *peer, const void *argu
     }
 }
 
-static void act_reject(struct ws_loop *self, struct ws_peer *peer, const void *argument, int64_t now_ms)
-{
-    (void)self;
-    if (ws_peer_id(peer) == *(const uint64_t *)argument) {
-        ws_peer_close(peer, WS_PROTOCOL_ERROR, "bytes before the handshake's end", true, now_ms);
-    }
-}
-
 static void act_leave(struct ws_loop *self, struct ws_peer *peer, const void *argument, int64_t now_ms)
 {
     (void)self;
@@ -149,18 +150,10 @@ static void act_tick(struct ws_loop *self, struct ws_peer *peer, const void *arg
 
 /* ---- tasks ---- */
 
-static void task_add(struct ws_loop *self, const struct ws_peer_settings *settings, int64_t now_ms)
+static void task_add(struct ws_loop *self, struct ws_peer_settings *settings, int64_t now_ms)
 {
+    settings->hearer = self->settings.hearer;
     struct ws_peer *peer = ws_peer_new(settings, self->last_seq, now_ms);
-    if (!peer) {
-        struct ws_record record = {
-            .id = settings->id, .identity = &settings->identity, .client = settings->client, .code = 1006};
-        self->settings.closed(self->settings.user, &record);
-        close(settings->fd);
-        mem_free(settings->filter.order_ids);
-        ws_tasks_count_down(self);
-        return;
-    }
     ws_peers_add(&self->peers, peer);
     if (ws_ends_hit(&self->ends, &settings->identity)) {
         end(peer, now_ms);
@@ -171,29 +164,35 @@ static void task_add(struct ws_loop *self, const struct ws_peer_settings *settin
     peer_settle(self, peer);
 }
 
-static void task_start(struct ws_loop *self, uint64_t id, int64_t now_ms)
+static void task_start(struct ws_loop *self, const struct loop_task *task, int64_t now_ms)
 {
-    struct ws_peer *peer = ws_peers_take_held(&self->peers, id);
+    struct ws_peer *peer = ws_peers_take_held(&self->peers, task->peer_id);
     if (!peer) {
         return; /* it was held for too long */
     }
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = peer};
     ASSERT(epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, ws_peer_fd(peer), &event) == 0);
-    ws_peer_start(peer, now_ms);
+    ws_peer_start(peer, (struct text){task->early, task->early_size}, now_ms);
     peer_resume(self, peer, now_ms);
     peer_settle(self, peer);
 }
 
-/* The peer may have gone meanwhile. */
+/* NULL if it has gone meanwhile. */
+static struct ws_peer *peer_find(const struct ws_loop *self, uint32_t bucket, uint64_t id)
+{
+    struct ws_peer *peer = self->peers.buckets[bucket];
+    while (peer && ws_peer_id(peer) != id) {
+        peer = ws_peer_links(peer)->next;
+    }
+    return peer;
+}
+
 static void task_page(struct ws_loop *self, const struct loop_task *task, int64_t now_ms)
 {
     int64_t count = 0;
     struct ws_resumer resumer = resumer_of(self, &count);
     struct ws_page *page = task->page;
-    struct ws_peer *peer = self->peers.buckets[task->bucket];
-    while (peer && ws_peer_id(peer) != task->peer_id) {
-        peer = ws_peer_links(peer)->next;
-    }
+    struct ws_peer *peer = peer_find(self, task->bucket, task->peer_id);
     if (!peer || ws_peer_is_closing(peer)) {
         ws_page_destroy(&page);
         return;
@@ -204,6 +203,16 @@ static void task_page(struct ws_loop *self, const struct loop_task *task, int64_
     ws_resume_take(&resumer, peer, task->bucket, page, now_ms);
     metric_add(self->messages, count);
     peer_settle(self, peer);
+}
+
+static void task_permit(struct ws_loop *self, const struct loop_task *task, int64_t now_ms)
+{
+    struct ws_peer *peer = peer_find(self, task->bucket, task->peer_id);
+    if (peer) {
+        ws_changes_permit(self, peer, task->permit, now_ms);
+        peer_resume(self, peer, now_ms);
+        peer_settle(self, peer);
+    }
 }
 
 static void task_publish(struct ws_loop *self, struct ws_message *event, int64_t now_ms)
@@ -234,14 +243,20 @@ void ws_task_obey(struct ws_loop *self, struct loop_task *task, int64_t now_ms)
 {
     switch (task->kind) {
     case TASK_ADD: task_add(self, &task->settings, now_ms); break;
-    case TASK_START: task_start(self, task->peer_id, now_ms); break;
+    case TASK_START:
+        task_start(self, task, now_ms);
+        mem_free(task->early);
+        break;
     case TASK_PAGE: task_page(self, task, now_ms); break;
     case TASK_PUBLISH:
         task_publish(self, task->event, now_ms);
         ws_message_drop(&task->event);
         break;
     case TASK_END: task_end(self, &task->ended, now_ms); break;
-    case TASK_REJECT: peers_of_all(self, act_reject, &task->peer_id, now_ms); break;
+    case TASK_PERMIT:
+        task_permit(self, task, now_ms);
+        mem_free(task->permit);
+        break;
     case TASK_LAG: task_lag(self, now_ms); break;
     case TASK_DRAIN: peers_of_all(self, act_leave, NULL, now_ms); break;
     case TASK_STOP: self->stopping = true; break;

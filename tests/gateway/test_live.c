@@ -72,6 +72,15 @@ static enum err check(void *user, struct text authorization, struct arena *arena
     return identify(authorization, arena, fault, out);
 }
 
+/* A is usr_a's, the others are usr_b's. */
+static enum err sees(void *user, struct text user_id, struct text session_id, struct text order_id, struct fault *fault)
+{
+    (void)user;
+    assert_true(session_id.size > 0);
+    bool own = text_is(user_id, text_is(order_id, ORDER_A) ? "usr_a" : "usr_b");
+    return own ? ERR_NONE : fault_set(fault, ERR_NOT_FOUND, NULL);
+}
+
 static void *enter_on_master(const struct mg_context *context, int thread_type)
 {
     if (thread_type == 0) {
@@ -118,12 +127,12 @@ static int fixture_open(void **state)
     f->metrics = metrics_new();
     f->env = (struct env){.log = &f->log, .metrics = f->metrics};
     f->accepts = accept_registry_new(&accepts, f->metrics);
-    f->config = (struct live_config){.total_max = 40, .user_max = 10, .origins = "https://a.example,https://b.example"};
+    f->config = (struct live_config){.total_max = 40, .user_max = 10, .loops = 2, .origins = "https://a.example,https://b.example"};
     f->limits = live_limits;
     f->limits.close_ms = 1000;
     struct live_settings settings = {.config = &f->config,
                                      .accepts = f->accepts,
-                                     .access = {.redeem = redeem, .check = check},
+                                     .access = {.redeem = redeem, .check = check, .sees = sees},
                                      .limits = &f->limits};
     f->live = live_new(&f->env, &settings);
     assert_non_null(f->live);
@@ -240,6 +249,8 @@ static void refusals_are_problems(void **state)
         {"/ws?orders=", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
         {"/ws?orders=ord_1", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
         {"/ws?orders=" ORDER_A ",", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
+        {"/ws?orders=" ORDER_A "," ORDER_B, "Authorization: customer usr_a s\r\n", "not_found", 404},
+        {"/ws?types=order.pla", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
         {"/ws?ticket=%zz", "", "invalid_parameter", 400},
         {"/ws", "Authorization: customer usr_a s\r\nOrigin: https://evil.example\r\n", "forbidden", 403},
         {"/ws", "Authorization: customer usr_a s\r\nContent-Length: 3\r\n", "bad_request", 400},
@@ -400,14 +411,32 @@ static void a_gap_in_the_events_is_told(void **state)
     close(a);
 }
 
-/* A frame in the same packet as the handshake: civetweb has read it, so it must not be lost without a word. */
-static void speaking_before_the_101_is_refused(void **state)
+/* The next message that is no event. */
+static void expect_text(struct fixture *f, int fd, const char *wanted)
+{
+    struct ws_frame frame;
+    f->reader.fd = fd;
+    assert_true(ws_client_read(&f->reader, &frame));
+    if (frame.opcode != 1 || !strstr(frame.payload, wanted)) {
+        fail_msg("opcode %d %s instead of %s", frame.opcode, frame.payload, wanted);
+    }
+}
+
+static void say(int fd, const char *text)
+{
+    ws_client_frame(fd, 0x81, text, strlen(text));
+}
+
+#define ALL_OF_ORDERS "\"order.placed\",\"order.confirmed\",\"order.shipped\",\"order.delivered\",\"order.cancelled\""
+
+/* Frames in the same packet as the handshake: civetweb has read them, so they are handed over. */
+static void what_is_said_before_the_101_is_heard(void **state)
 {
     struct fixture *f = *state;
     static const char early[] = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: "
                                 "13\r\nAuthorization: customer usr_a s\r\n\r\n"
-                                "\x81\x82\0\0\0\0hi";
+                                "\x81\x82\0\0\0\0hi\x89\x84\0\0\0\0ping";
     char head[1024];
     size_t used = 0;
     int fd = ws_client_connect(f->port);
@@ -417,9 +446,71 @@ static void speaking_before_the_101_is_refused(void **state)
         assert_true(++used < sizeof(head));
     }
     assert_memory_equal(head, "HTTP/1.1 101", 12);
-    assert_int_equal(read_close(f, fd), WS_PROTOCOL_ERROR);
+    expect_text(f, fd, "\"invalid_body\"");
+    struct ws_frame frame;
+    assert_true(ws_client_read(&f->reader, &frame));
+    assert_int_equal(frame.opcode, 10);
+    assert_string_equal(frame.payload, "ping");
+    publish(f, 1, "usr_a", ORDER_A, 0);
+    assert_int_equal(read_seq(f, fd), 1);
     close(fd);
     wait_connections(f, 0);
+}
+
+static void clients_change_what_they_follow(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_at(f, "/ws?orders=" ORDER_B, "Authorization: customer usr_b ses_2\r\n");
+    publish(f, 1, "usr_b", ORDER_C, 0);
+    publish(f, 2, "usr_b", ORDER_B, 0);
+    assert_int_equal(read_seq(f, fd), 2);
+    say(fd, "{\"subscribe\":{\"orders\":[\"" ORDER_C "\"]}}");
+    expect_text(f, fd, "{\"subscribed\":{\"types\":[],\"orders\":[\"" ORDER_B "\",\"" ORDER_C "\"]}}");
+    publish(f, 3, "usr_b", ORDER_C, 0);
+    assert_int_equal(read_seq(f, fd), 3);
+    say(fd, "{\"unsubscribe\":{\"orders\":[\"" ORDER_B "\"]}}");
+    expect_text(f, fd, "{\"subscribed\":{\"types\":[],\"orders\":[\"" ORDER_C "\"]}}");
+    publish(f, 4, "usr_b", ORDER_B, 0);
+    publish(f, 5, "usr_b", ORDER_C, 0);
+    assert_int_equal(read_seq(f, fd), 5);
+    say(fd, "{\"subscribe\":{\"types\":[\"order.*\"]}}");
+    expect_text(f, fd, "{\"subscribed\":{\"types\":[" ALL_OF_ORDERS "],\"orders\":[\"" ORDER_C "\"]}}");
+    publish(f, 6, "usr_b", ORDER_B, 0);
+    assert_int_equal(read_seq(f, fd), 6);
+    close(fd);
+}
+
+static void changes_that_are_refused_change_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *said, *told;
+    } cases[] = {
+        {"hello", "\"invalid_body\""},
+        {"{}", "takes {"},
+        {"{\"subscribe\":{},\"unsubscribe\":{}}", "\"invalid_body\""},
+        {"{\"subscribe\":{\"topics\":[]}}", "\"/subscribe/topics\""},
+        {"{\"subscribe\":{\"types\":[\"order.placed\",\"order.lost\"]}}", "\"/subscribe/types/1\""},
+        {"{\"subscribe\":{\"orders\":[\"ord_1\"]}}", "\"/subscribe/orders/0\""},
+        {"{\"unsubscribe\":{\"orders\":[\"ord_1\"]}}", "\"/unsubscribe/orders/0\""},
+        {"{\"subscribe\":{\"types\":[\"order.placed\"],\"orders\":[\"" ORDER_A "\"]}}", "\"not_found\""},
+    };
+    int fd = open_at(f, "/ws?types=order.shipped", "Authorization: customer usr_b ses_2\r\n");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        say(fd, cases[i].said);
+        expect_text(f, fd, "{\"error\":{");
+        assert_non_null(strstr(f->reader.payload, cases[i].told));
+    }
+    static char big[5000];
+    memset(big, ' ', sizeof(big));
+    ws_client_frame(fd, 0x81, big, sizeof(big));
+    expect_text(f, fd, "at most 4096 bytes");
+    ws_client_frame(fd, 0x82, "{}", 2);
+    expect_text(f, fd, "\"invalid_body\"");
+    publish(f, 1, "usr_b", ORDER_B, 0); /* order.placed */
+    say(fd, "{\"subscribe\":{}}");
+    expect_text(f, fd, "{\"subscribed\":{\"types\":[\"order.shipped\"],\"orders\":[]}}");
+    close(fd);
 }
 
 static void *drain(void *argument)
@@ -493,7 +584,9 @@ int main(void)
         WITH_LIVE(logout_closes_the_socket),
         WITH_LIVE(a_client_that_does_not_read_is_dropped_alone),
         WITH_LIVE(a_gap_in_the_events_is_told),
-        WITH_LIVE(speaking_before_the_101_is_refused),
+        WITH_LIVE(what_is_said_before_the_101_is_heard),
+        WITH_LIVE(clients_change_what_they_follow),
+        WITH_LIVE(changes_that_are_refused_change_nothing),
         WITH_LIVE(a_drain_closes_all_and_refuses_more),
         WITH_LIVE(no_descriptor_is_left_behind),
     };

@@ -115,7 +115,7 @@ static int add_at(struct fixture *f, const char *user, const char *session, enum
         return -1;
     }
     if (!f->hold) {
-        ws_loop_start(f->loop, settings.id);
+        ws_loop_start(f->loop, settings.id, (struct text){0});
     }
     return pair[1];
 }
@@ -268,11 +268,11 @@ static void nothing_is_missed_while_the_handshake_is_answered(void **state)
     f->hold = true;
     int a = add(f, "usr_a", ROLE_CUSTOMER), b = add(f, "usr_a", ROLE_CUSTOMER), c = add(f, "usr_a", ROLE_CUSTOMER);
     publish(f, 1, "usr_a", 10);
-    ws_loop_start(f->loop, 1);
+    ws_loop_start(f->loop, 1, (struct text){0});
     assert_int_equal(read_seq(f, b), 1);
     assert_int_equal(recv(a, &byte, 1, MSG_DONTWAIT), -1);
-    ws_loop_start(f->loop, 0);
-    ws_loop_start(f->loop, 99);
+    ws_loop_start(f->loop, 0, (struct text){0});
+    ws_loop_start(f->loop, 99, (struct text){0});
     assert_int_equal(read_seq(f, a), 1);
     publish(f, 2, "usr_a", 10);
     assert_int_equal(read_seq(f, a), 2);
@@ -300,17 +300,22 @@ static void a_gap_closes_all_with_the_last_seq(void **state)
     close(b);
 }
 
-static void early_bytes_are_against_the_protocol(void **state)
+static void what_came_with_the_handshake_is_heard_first(void **state)
 {
     struct fixture *f = *state;
-    int a = add(f, "usr_a", ROLE_CUSTOMER), b = add(f, "usr_a", ROLE_CUSTOMER);
-    ws_loop_reject(f->loop, 77);
-    ws_loop_reject(f->loop, 0);
-    assert_int_equal(read_close(f, a), WS_PROTOCOL_ERROR);
-    publish(f, 1, "usr_a", 10);
-    assert_int_equal(read_seq(f, b), 1);
+    f->hold = true;
+    int a = add(f, "usr_a", ROLE_CUSTOMER);
+    ws_client_frame(a, 0x89, "second", 6);
+    ws_loop_start(f->loop, f->next_id - 1, TEXT("\x89\x85\0\0\0\0first"));
+    static const char *const pongs[] = {"first", "second"};
+    for (int i = 0; i < 2; i++) {
+        struct ws_frame frame;
+        f->reader.fd = a;
+        assert_true(ws_client_read(&f->reader, &frame));
+        assert_int_equal(frame.opcode, 10);
+        assert_string_equal(frame.payload, pongs[i]);
+    }
     close(a);
-    close(b);
 }
 
 static void *drain(void *argument)
@@ -399,7 +404,7 @@ int main(void)
         WITH_LOOP(a_session_that_ends_while_its_socket_opens_is_closed_too),
         WITH_LOOP(nothing_is_missed_while_the_handshake_is_answered),
         WITH_LOOP(a_gap_closes_all_with_the_last_seq),
-        WITH_LOOP(early_bytes_are_against_the_protocol),
+        WITH_LOOP(what_came_with_the_handshake_is_heard_first),
         WITH_LOOP(a_drain_says_goodbye_to_all),
         WITH_LOOP(what_is_left_is_dropped_with_the_loop),
         WITH_LOOP(a_flood_loses_nothing_silently),

@@ -50,7 +50,7 @@ static void fixture_open_as(struct fixture *f, enum role role, struct ws_filter 
     f->peer = ws_peer_new(&settings, 0, f->now_ms);
     assert_non_null(f->peer);
     assert_true(ws_peer_is_held(f->peer));
-    ws_peer_start(f->peer, f->now_ms);
+    ws_peer_start(f->peer, (struct text){0}, f->now_ms);
 }
 
 static int fixture_open(void **state)
@@ -466,7 +466,7 @@ static void a_held_peer_queues_and_keeps_silent(void **state)
     }
     ws_peer_on_tick(f->peer, f->now_ms + WS_HOLD_MS - 1);
     assert_int_equal(recv(f->reader.fd, &byte, 1, MSG_DONTWAIT), -1);
-    ws_peer_start(f->peer, f->now_ms);
+    ws_peer_start(f->peer, (struct text){0}, f->now_ms);
     for (int64_t seq = 1; seq <= limits.queue_count; seq++) {
         assert_true(ws_client_read(&f->reader, &frame));
     }

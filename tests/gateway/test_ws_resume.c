@@ -94,7 +94,7 @@ static int stream_add(struct fixture *f, const char *user, enum role role, int64
                                         .limits = &limits};
     snprintf(settings.identity.user_id, WS_ID_SIZE, "%s", user);
     assert_true(ws_loop_add(f->loop, &settings));
-    ws_loop_start(f->loop, settings.id);
+    ws_loop_start(f->loop, settings.id, (struct text){0});
     return pair[1];
 }
 

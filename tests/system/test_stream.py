@@ -133,20 +133,21 @@ def pages_are_the_log():
         assert page["head"] >= page["data"][-1]["seq"] and page["has_more"] is False
         own = events(shop, ada["token"])
         assert [e["seq"] for e in own["data"]] == [row[0] for row in log_of(shop) if row[3] == ada["user"]["id"]], own
-        assert own["head"] == page["head"]
+        assert own["head"] >= page["head"]
         assert {e["data"]["user_id"] for e in events(shop, bob["token"])["data"]} == {bob["user"]["id"]}
         one = events(shop, ada["token"], "?limit=1")
         assert one["has_more"] is True and len(one["data"]) == 1
         rest = events(shop, ada["token"], f"?limit=2&after={one['data'][0]['seq']}")
         assert one["data"] + rest["data"] == own["data"] and rest["has_more"] is False
         assert events(shop, ada["token"], f"?after={own['head']}")["data"] == []
-        assert events(shop, ada["token"], "?after=999999999") == {"data": [], "has_more": False, "head": own["head"]}
+        beyond = events(shop, ada["token"], "?after=999999999")
+        assert beyond["data"] == [] and beyond["has_more"] is False and beyond["head"] >= own["head"], beyond
         assert [e["type"] for e in events(shop, admin, "?types=order.placed")["data"]] == ["order.placed"] * 2
         assert [e["type"] for e in events(shop, admin, "?types=order.c*,order.s*")["data"]] == ["order.confirmed", "order.shipped"]
         for types in ("session.*", "nothing.*"):
-            assert events(shop, admin, f"?types={types}") == {"data": [], "has_more": False, "head": own["head"]}
-        assert {e["type"] for e in events(shop, admin, "?types=*")["data"]} == {
-            "order.placed", "order.confirmed", "order.shipped", "user.created"}
+            nothing = events(shop, admin, f"?types={types}")
+            assert nothing["data"] == [] and nothing["has_more"] is False and nothing["head"] >= own["head"], nothing
+        assert {e["type"].split(".")[0] for e in events(shop, admin, "?types=*")["data"]} == {"order", "product", "user"}
         for query, pointer in (("?after=-1", "/after"), ("?after=x", "/after"), ("?after=1&after=2", "/after"), ("?limit=0", "/limit"),
                                ("?limit=101", "/limit"), ("?wait=31", "/wait"), ("?wait=1.5", "/wait"), ("?types=", "/types"),
                                ("?types=a,,b", "/types"), ("?types=Order.*", "/types"), ("?types=*.placed", "/types"),
@@ -172,7 +173,7 @@ def long_polls_wake_at_once():
             begin = time.monotonic()
             return events(shop, token, query), time.monotonic() - begin
         head = events(shop, admin)["head"]
-        waiting = [pool.submit(poll, token, f"?after={head}&wait=30") for token in (ada["token"], bob["token"], admin)]
+        waiting = [pool.submit(poll, token, f"?after={head}&types=order.*&wait=30") for token in (ada["token"], bob["token"], admin)]
         # Each holds a place: the next is answered at once.
         metric = lambda: shop.call("GET", "/metrics").text
         wait_for("three that wait", lambda: any(l.startswith("zmart_long_polls{") and l.endswith(" 3") for l in metric().splitlines()))
@@ -271,7 +272,7 @@ def positions_get_lost():
             lost = problem(shop.call("GET", "/api/events?after=0", token), 410, "position_lost")
             assert lost["head"] >= left, lost
             problem(shop.call("GET", "/api/events/stream", token, headers={"Last-Event-ID": "0"}), 410, "position_lost")
-            assert [e["seq"] for e in events(shop, token, f"?after={left - 1}")["data"]] == [left]
+            assert [e["seq"] for e in events(shop, token, f"?after={left - 1}&types=order.*")["data"]] == [left]
         try:
             Socket(shop.url.replace("http", "ws") + "/ws?after=0", {"Authorization": f"Bearer {admin}"})
             raise AssertionError("it opened")

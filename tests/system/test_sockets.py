@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""WebSockets and streams: events of every type, each shown to those who may see them, and subscriptions that change while they are open."""
+import json
+import pathlib
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from shop import SLOW, Shop, problem, run
+from sockets import Closed, Refused, Socket
+
+PATIENCE = 10 * SLOW
+
+
+def opened(shop, token, query=""):
+    return Socket(shop.url.replace("http", "ws") + "/ws" + query, {"Authorization": f"Bearer {token}"})
+
+
+def refused(shop, token, query, status):
+    try:
+        opened(shop, token, query)
+    except Refused as error:
+        assert error.status == status, error
+        return
+    raise AssertionError("the socket opened")
+
+
+def heard(socket):
+    return json.loads(socket.recv(PATIENCE))
+
+
+def told(socket, **command):
+    socket.send(json.dumps(command))
+    return heard(socket)
+
+
+def in_the_log(shop, admin, types, count):
+    """Waits until the log has so many events of these types, which come after the call that caused them was answered. The log's head: what
+    begins behind it shows none of them, although they may be published later."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        page = shop.call("GET", f"/api/events?types={types}", admin).json()
+        if len(page["data"]) >= count:
+            return page["head"]
+        assert time.monotonic() < end, f"fewer than {count} events of {types}"
+        time.sleep(0.02)
+
+
+def administrators_see_every_type():
+    with Shop() as shop:
+        admin = shop.admin()
+        ada = shop.register("ada@example.com", "Ada")
+        head = in_the_log(shop, admin, "user.created", 2)
+        with opened(shop, admin, f"?types=user.*,order.placed&after={head}") as of_admin, opened(shop, admin) as of_orders:
+            bob = shop.register("bob@example.com", "Bob")
+            event = heard(of_admin)
+            assert event["type"] == "user.created" and event["subject"] == bob["user"]["id"], event
+            assert set(event) == {"id", "type", "seq", "time", "subject", "data"}, event
+            assert "bob@example.com" not in json.dumps(event) and "Bob" not in json.dumps(event["data"]), event
+            product = shop.product(admin)
+            order = shop.order(ada["token"], (product["id"], 1)).json()
+            while (message := heard(of_admin))["type"] != "order.placed":
+                pass
+            assert message["order"] == order and "data" not in message, message
+            assert heard(of_orders)["type"] == "order.placed"  # and no user's event before it
+        page = shop.call("GET", "/api/events", admin).json()
+        found = {e["type"]: e for e in page["data"]}
+        assert {"user.created", "order.placed"} <= set(found), list(found)
+        assert found["user.created"]["data"] and found["order.placed"]["data"]["id"] == order["id"]
+        assert found["user.created"]["data"] == event["data"]
+        assert all(e["data"] is not None for e in page["data"]), page
+        of_users = shop.call("GET", "/api/events?types=user.*", admin).json()["data"]
+        assert {e["type"] for e in of_users} == {"user.created"}, of_users
+        stream = shop.call("GET", "/api/events/stream?types=user.*", admin, headers={"Last-Event-ID": "0"}, stream=True)
+        lines = stream.iter_lines()
+        line = next(line for line in lines if line.startswith(b"data: "))
+        assert json.loads(line[6:]) == of_users[0]
+        stream.close()
+
+
+def customers_see_their_own_orders_alone():
+    with Shop() as shop:
+        admin, ada, bob = shop.admin(), shop.register(), shop.register()
+        product = shop.product(admin)
+        order = shop.order(ada["token"], (product["id"], 1)).json()
+        for path in ("/api/events", "/api/events/stream"):
+            problem(shop.call("GET", path + "?types=user.created", bob["token"]), 403, "forbidden", "/types")
+            problem(shop.call("GET", path + "?types=user.*", bob["token"]), 403, "forbidden", "/types")
+            problem(shop.call("GET", path + "?types=order.lost", bob["token"]), 400, "invalid_parameter", "/types")
+        refused(shop, bob["token"], "?types=order.placed,user.created", 403)
+        refused(shop, bob["token"], f"?orders={order['id']}", 404)
+        shown = shop.call("GET", "/api/events?types=*&wait=10", ada["token"]).json()["data"]
+        assert [(e["type"], e["data"]) for e in shown] == [("order.placed", order)], shown
+        assert shop.call("GET", "/api/events", bob["token"]).json()["data"] == []
+
+
+def subscriptions_change_while_open():
+    with Shop() as shop:
+        admin, ada, bob = shop.admin(), shop.register()["token"], shop.register()["token"]
+        product = shop.product(admin, stock=100)
+        first, second = (shop.order(ada, (product["id"], 1)).json() for _ in range(2))
+        others = shop.order(bob, (product["id"], 1)).json()
+        in_the_log(shop, admin, "order.placed", 3)
+        head = in_the_log(shop, admin, "user.created", 3)
+
+        def move(order, status):
+            assert shop.call("PUT", f"/api/orders/{order['id']}/status", admin, {"status": status}).status_code == 200
+        with opened(shop, ada, f"?orders={first['id']}&after={head}") as socket:
+            assert told(socket, subscribe={"orders": [second["id"]]}) == {
+                "subscribed": {"types": [], "orders": [first["id"], second["id"]]}}
+            answer = told(socket, subscribe={"orders": [others["id"]]})
+            assert answer["error"]["code"] == "not_found" and others["id"] in answer["error"]["detail"], answer
+            answer = told(socket, subscribe={"types": ["order.shipped", "user.*"]})
+            assert answer["error"]["code"] == "forbidden", answer
+            assert answer["error"]["errors"][0]["pointer"] == "/subscribe/types/1", answer
+            answer = told(socket, unsubscribe={"orders": [first["id"]]})
+            assert answer == {"subscribed": {"types": [], "orders": [second["id"]]}}, answer
+            move(first, "confirmed")
+            move(second, "confirmed")
+            move(others, "confirmed")
+            message = heard(socket)
+            assert message["type"] == "order.confirmed" and message["order"]["id"] == second["id"], message
+            assert told(socket, subscribe={"types": ["order.sh*"]})["subscribed"]["types"] == ["order.shipped"]
+            move(others, "shipped")
+            move(first, "shipped")
+            assert heard(socket)["order"]["id"] == first["id"]
+        with opened(shop, admin, "?types=order.cancelled") as socket:
+            assert "user.created" in told(socket, subscribe={"types": ["user.*"]})["subscribed"]["types"]
+            carl = shop.register()
+            assert heard(socket)["subject"] == carl["user"]["id"]
+
+
+def talking_too_much_ends_it():
+    with Shop("--ws-messages", "5", "--ws-message-size", "1000") as shop:
+        admin = shop.admin()
+
+        def code_of(*messages):
+            with opened(shop, admin) as socket:
+                try:
+                    for message in messages:
+                        socket.send(message)
+                    while True:
+                        socket.recv(PATIENCE)
+                except Closed as closed:
+                    return closed.code
+        assert code_of(*["{}"] * 6) == 1008
+        assert code_of("x" * 1001) == 1009
+
+
+run({f.__name__: f for f in (administrators_see_every_type, customers_see_their_own_orders_alone, subscriptions_change_while_open,
+                             talking_too_much_ends_it)})
