@@ -18,6 +18,7 @@ import bus1
 from proxy import Proxy, free_base
 from shop import BUILD, SLOW, Shop, free_port, wait_for
 
+NEXT = BUILD / "tests" / "system" / "next"  # programs of a version ahead of this one
 SERVICES = ("event-svc", "product-svc", "user-svc", "order-svc")
 
 
@@ -29,12 +30,20 @@ class Process:
         self.log_path = folder / f"{instance}.log"
         self.child, self.ready_read = None, None
         self.frozen = False
+        self.program = BUILD / name / name
+
+    def is_next(self):
+        return self.program == NEXT / self.name
+
+    def version_change(self):
+        """From its next start on it is one version further, or back again."""
+        self.program = BUILD / self.name / self.name if self.is_next() else NEXT / self.name
 
     def start(self, seconds=30, wait=True):
         self.forget_ready()
         self.ready_read, ready = os.pipe()
         # dies with us; so only ever started by the main thread
-        args = ["setpriv", "--pdeathsig", "KILL", str(BUILD / self.name / self.name), "--instance", self.instance, "--log-file", str(self.log_path),
+        args = ["setpriv", "--pdeathsig", "KILL", str(self.program), "--instance", self.instance, "--log-file", str(self.log_path),
                 *self.flags]
         env = {**os.environ, "ZMART_READY_FD": str(ready), **(self.shim.env() if self.shim else {})}
         self.child = subprocess.Popen(args, pass_fds=[ready], env=env,

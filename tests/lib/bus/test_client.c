@@ -205,7 +205,7 @@ static void test_broker_restarts(void **state)
     struct scene *scene = *state;
     struct rig_service rig;
     int attempt = 0;
-    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
     rig_service_start(&rig, scene->context, scene->first, &service, 0);
     rig_service_wait(&rig);
     client_open(scene, scene->first, 4);
@@ -214,7 +214,7 @@ static void test_broker_restarts(void **state)
     assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
     gate_wait(&gate);
     tiny_broker_destroy(&broker); /* it dies while the worker has the request */
-    broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
     RIG_WAIT(tiny_broker_given(broker) == 1);
     sem_post(&gate.leave); /* this reply belongs to the dead broker's life */
     gate_wait(&gate);
@@ -235,10 +235,10 @@ struct pair {
     struct rig_service rig;
 };
 
-static void pair_open(struct scene *scene, struct pair *pair)
+static void pair_open(struct scene *scene, struct pair *pair, int heartbeat_ms)
 {
-    pair->brokers[0] = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
-    pair->brokers[1] = tiny_broker_new(scene->context, scene->second, RIG_HEARTBEAT_MS);
+    pair->brokers[0] = tiny_broker_new(scene->context, scene->first, heartbeat_ms);
+    pair->brokers[1] = tiny_broker_new(scene->context, scene->second, heartbeat_ms);
     rig_service_start(&pair->rig, scene->context, scene->both, &service, 0);
     client_open(scene, scene->both, 64);
     for (int i = 0; i < 2; i++) {
@@ -261,7 +261,7 @@ static void test_frozen_broker(void **state)
     struct pair pair;
     enum { CALLS = 16 };
     struct note notes[CALLS] = {0};
-    pair_open(scene, &pair);
+    pair_open(scene, &pair, RIG_QUICK_MS);
     /* enough to have some in each: the one with fewer gets the next */
     int attempt = 0;
     assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
@@ -283,9 +283,15 @@ static void test_frozen_broker(void **state)
     pair_close(scene, &pair);
 }
 
+static struct metric *resent_of(struct scene *scene)
+{
+    return metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_resent_total", "", "");
+}
+
 /* A refusal is an answer about a request that nobody else has had. One that was with another broker may have been begun there. */
 static void test_refused_elsewhere(void **state)
 {
+    enum { TRIES = 10 };
     static const struct {
         enum err said, fresh, resent;
     } cases[] = {{ERR_SERVICE_UNAVAILABLE, ERR_SERVICE_UNAVAILABLE, ERR_OUTCOME_UNKNOWN},
@@ -293,11 +299,11 @@ static void test_refused_elsewhere(void **state)
                  {ERR_UNKNOWN_OPERATION, ERR_UNKNOWN_OPERATION, ERR_OUTCOME_UNKNOWN},
                  {ERR_BODY_TOO_LARGE, ERR_BODY_TOO_LARGE, ERR_BODY_TOO_LARGE}};
     struct scene *scene = *state;
-    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+    int attempt = 0;
+    for (size_t i = 0, tries = 1; i < ARRAY_COUNT(cases); i += attempt) {
         struct pair pair;
         struct note notes[2] = {{.status = -1}, {.status = -1}};
-        int attempt = 0;
-        pair_open(scene, &pair);
+        pair_open(scene, &pair, RIG_QUICK_MS);
         assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
         tiny_broker_freeze(pair.brokers[0], true);
         tiny_broker_refuse(pair.brokers[1], cases[i].said);
@@ -306,10 +312,13 @@ static void test_refused_elsewhere(void **state)
             assert_int_equal(bus_client_start(scene->client, &request, note_done, &notes[n]), ERR_NONE);
         }
         RIG_WAIT(notes[0].done_count == 1 && notes[1].done_count == 1);
-        assert_int_equal(notes[0].status, cases[i].resent);
+        bool resent = metric_value(resent_of(scene)) > 0; /* else it was found silent before it had anything */
+        assert_true(resent || tries++ < TRIES);
+        assert_int_equal(notes[0].status, resent ? cases[i].resent : cases[i].fresh);
         assert_int_equal(notes[1].status, cases[i].fresh);
         tiny_broker_freeze(pair.brokers[0], false);
         pair_close(scene, &pair);
+        attempt = resent;
     }
 }
 
@@ -318,7 +327,7 @@ static void test_draining_broker(void **state)
     struct scene *scene = *state;
     struct pair pair;
     int attempt = 0;
-    pair_open(scene, &pair);
+    pair_open(scene, &pair, RIG_HEARTBEAT_MS);
     assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
     tiny_broker_drain(pair.brokers[0]);
     for (int i = 0; i < 20; i++) { /* some may be refused by the first broker, and go to the other */
@@ -414,7 +423,7 @@ static void test_retry_budget(void **state)
     struct rig_service rig;
     enum { CALLS = 10 + 2 }; /* two more than may be sent again at once */
     struct note notes[CALLS] = {0};
-    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
     limited_client_open(scene, 64);
     for (int i = 0; i < CALLS; i++) { /* there is nobody to answer them */
         struct bus_request request = request_of(scene, "x", 60000);
@@ -422,7 +431,7 @@ static void test_retry_budget(void **state)
     }
     RIG_WAIT(tiny_broker_taken(broker) == CALLS);
     tiny_broker_destroy(&broker);
-    broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
+    broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
     rig_service_start(&rig, scene->context, scene->first, &service, 0);
     for (int i = 0; i < CALLS; i++) {
         RIG_WAIT(notes[i].done_count == 1);
@@ -494,8 +503,11 @@ static void test_late_reply(void **state)
     rig_service_wait(&rig);
     client_open(scene, scene->first, 1);
     RIG_WAIT(bus_client_connected(scene->client));
-    assert_int_equal(get_call(scene, "gate", 200, &attempt), ERR_EXPIRED);
-    gate_wait(&gate);
+    uint32_t budget_ms = 200;
+    do { /* on a busy machine its time may be over before it is begun */
+        assert_int_equal(get_call(scene, "gate", budget_ms, &attempt), ERR_EXPIRED);
+        budget_ms *= 2;
+    } while (sem_trywait(&gate.entered) != 0 && budget_ms < RIG_PATIENCE_MS);
     sem_post(&gate.leave);
     assert_int_equal(get_call(scene, "y", 5000, &attempt), ERR_NONE); /* the same slot, another generation */
     struct metric *late = metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_late_replies_total", "", "");
@@ -539,7 +551,7 @@ static void test_many_threads(void **state)
     struct scene *scene = *state;
     struct pair pair;
     struct crowd crowds[CROWD];
-    pair_open(scene, &pair);
+    pair_open(scene, &pair, RIG_HEARTBEAT_MS);
     for (int i = 0; i < CROWD; i++) {
         crowds[i] = (struct crowd){.scene = scene};
         assert_int_equal(pthread_create(&crowds[i].thread, NULL, crowd_thread, &crowds[i]), 0);

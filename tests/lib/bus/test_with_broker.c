@@ -22,7 +22,6 @@
 #include "proto/mmi.h"
 #include "tests/lib/bus/rig.h"
 
-/* the heartbeat is RIG_HEARTBEAT_MS */
 #define BROKER_FLAGS "--events=", "--heartbeat-ms", "100", "--service-wait-ms", "2000"
 
 static struct gate gate;

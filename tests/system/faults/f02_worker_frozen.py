@@ -1,13 +1,14 @@
-"""F2. order-svc is stopped in the middle of placing an order, long enough to be found dead, and goes on.
+"""F2. order-svc is stopped for ten seconds in the middle of placing an order, long enough to be found dead, and goes on.
 
 Holds: the request is sent again, the client gets one reply, and the late write and the second try make one order."""
 import contextlib
 import sqlite3
+import time
 
 import bus1
 from scenario import Stage, wait_for
 
-SEED = 102
+SEED, FROZEN_S = 102, 10
 
 
 def run(seed):
@@ -26,8 +27,11 @@ def run(seed):
             wait_for("order-svc to have the answer", lambda: rack.in_flight("product") == 0, 20, 0.005)
             order_svc.freeze()
             lock.execute("ROLLBACK")
+        frozen = time.monotonic()
         wait_for("the request to be sent again", lambda: stage.redelivered() >= 1, 20, 0.02)
         assert people[0].is_alive(), "the client has an answer from nobody"
+        time.sleep(max(0, FROZEN_S - (time.monotonic() - frozen)))
+        assert order_svc.state() == "T"
         order_svc.thaw()
         stage.finish(people)
         assert stage.history.counts["ok"] == 1, stage.history.counts
