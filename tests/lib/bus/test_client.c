@@ -511,7 +511,7 @@ static void test_late_reply(void **state)
     sem_post(&gate.leave);
     assert_int_equal(get_call(scene, "y", 5000, &attempt), ERR_NONE); /* the same slot, another generation */
     struct metric *late = metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_late_replies_total", "", "");
-    RIG_WAIT(metric_value(late) == 1);
+    RIG_WAIT(metric_value(late) >= 1);
     client_close(scene);
     assert_int_equal(rig_service_stop(&rig), 0);
     tiny_broker_destroy(&broker);

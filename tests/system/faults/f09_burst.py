@@ -14,8 +14,9 @@ from scenario import Stage, lasts, wait_for
 from shop import SLOW
 
 SEED = 109
-CREDIT, WORK_S, QUEUE = 5, 0.05, 50
-HTTP_CREDIT, HTTP_WORK_S, HTTP_QUEUE, HTTP_CLIENTS = 4, 0.2, 8, 24
+CREDIT, WORK_S, QUEUE = 5, 0.05, 20
+HTTP_CREDIT, HTTP_WORK_S, HTTP_CLIENTS = 4, 0.2, 64
+SHED_AT_A_TIME = HTTP_CLIENTS - QUEUE - HTTP_CREDIT  # the others wait their turn
 CALM_S, TIMES, EARLY_S, TRIES = 3.0, 10, 1.0, 4
 
 
@@ -99,7 +100,7 @@ class Crowd(threading.Thread):
 
     def __init__(self, url, pace, tally, lock):
         super().__init__(name="crowd", daemon=True)
-        self.url, self.pause_s, self.tally, self.lock = url, HTTP_CLIENTS / pace, tally, lock
+        self.url, self.pause_s, self.tally, self.lock = url, SHED_AT_A_TIME / pace, tally, lock
         self.ending = threading.Event()
 
     def run(self):
@@ -194,7 +195,7 @@ def stands_still(stage):
 
 
 def run(seed):
-    flags = {"broker": ["--queue-requests", str(QUEUE)], "product-svc": ["--credit", "8"], "gateway": ["--rate", "0"]}
+    flags = {"broker": ["--queue-requests", str(QUEUE)], "product-svc": ["--credit", "8"]}
     with Stage(seed, heartbeat_ms=2000, flags=flags) as stage:
         still = stands_still(stage)
         assert stage.resent() == 0, "the gateway sent again what was refused"
