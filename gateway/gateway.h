@@ -35,6 +35,8 @@
     X(NUMBER, long_polls, "long-polls", "64", 0, 4096,                                                                 \
       "requests that wait for events at a time, a quarter of the workers at most; others are answered at once")        \
     X(NUMBER, tokens, "token-cache", "16384", 64, 4194304, "verified access tokens that are remembered")               \
+    X(NUMBER, auth_refresh_s, "auth-refresh-s", "60", 1, 3600,                                                         \
+      "seconds after which signing keys and ended sessions are asked for again")                                       \
     X(NUMBER, silence_ms, "silence-ms", "3000", 100, 600000,                                                           \
       "without a beacon of the event stream for so long, every token is asked about")                                  \
     X(SWITCH, access_log, "access-log", "yes", 0, 0, "one log line a request")

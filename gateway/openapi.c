@@ -126,7 +126,17 @@ static const char *summary_of(enum op op)
                                                     [OP_user_get] = "Read an account",
                                                     [OP_user_update] = "Change an account",
                                                     [OP_user_set_role] = "Give an account a role",
-                                                    [OP_user_ticket] = "Get a ticket for one WebSocket"};
+                                                    [OP_user_ticket] = "Get a ticket for one WebSocket",
+                                                    [OP_user_rotate_key] = "Begin a new key for signing tokens",
+                                                    [OP_webhook_create] = "Add a webhook",
+                                                    [OP_webhook_list] = "List webhooks",
+                                                    [OP_webhook_get] = "Read a webhook",
+                                                    [OP_webhook_update] = "Change a webhook",
+                                                    [OP_webhook_remove] = "Remove a webhook",
+                                                    [OP_webhook_rotate] = "Give a webhook a new secret",
+                                                    [OP_webhook_test] = "Post a test event to a webhook",
+                                                    [OP_webhook_deliveries] = "List a webhook's deliveries",
+                                                    [OP_webhook_redeliver] = "Post an event once more"};
     return summaries[op] ? summaries[op] : op_info(op)->route;
 }
 

@@ -15,7 +15,6 @@ enum {
     MESSAGE_SIZE = 300,
     KEEP_EVERY_MS = 50, /* how often the main thread looks after keys and denials */
     RETRY_EVERY_MS = 500,
-    REFRESH_EVERY_MS = 60 * 1000,
     LEEWAY_S = 5,
     KEYS_REFETCH_MS = 3000,
     FINISH_WAIT_MS = 12 * 1000, /* requests that are being answered get so long: the longest budget and a little */
@@ -226,12 +225,12 @@ static void auth_keep(struct run *run, int64_t now_ms, int64_t *next_ms)
         return;
     }
     fault_init(&fault, NULL);
-    enum err e = ready ? auth_reload_denials(run->auth, &fault) : auth_load(run->auth, &fault);
+    enum err e = auth_load(run->auth, &fault); /* keys, too: a new one is shown before it signs */
     if (e != ERR_NONE) {
         log_warn(run->env->log, ready ? "denials.not_reloaded" : "keys.not_loaded", KV("code", err_info(e)->slug),
                  KV("detail", fault.detail), KV("cause", fault.cause));
     }
-    *next_ms = now_ms + (e != ERR_NONE || stale ? RETRY_EVERY_MS : REFRESH_EVERY_MS);
+    *next_ms = now_ms + (e != ERR_NONE || stale ? RETRY_EVERY_MS : run->config->gateway.auth_refresh_s * 1000);
 }
 
 static void run_until_stop(struct run *run)

@@ -49,6 +49,9 @@ TESTED_ELSEWHERE = {
     "tests/lib/store/test_mongo.c": ["lib/store/mongo_command.c", "lib/store/mongo_open.c", "lib/store/share.c"],
     "tests/order-svc/test_handlers.c": ["lib/store/outbox.c", "order-svc/events.c"],
     "tests/user-svc/test_session.c": ["user-svc/events.c"],
+    "tests/user-svc/test_state.c": ["user-svc/shared.c"],
+    "tests/contract/test_contract_user_mongo.c": ["user-svc/store_mongo.c", "user-svc/store_mongo_rest.c",
+                                                  "user-svc/store_mongo_roles.c", "user-svc/store_mongo_session.c"],
 }
 
 

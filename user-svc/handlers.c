@@ -4,6 +4,7 @@
 #include "lib/store/cursor.h"
 #include "user-svc/edit.h"
 #include "user-svc/events.h"
+#include "user-svc/key_turn.h"
 #include "user-svc/refresh.h"
 
 #define BIND_OPS "proto/ops/user.def"
@@ -378,7 +379,7 @@ static enum err user_ticket(struct call *call, const struct nothing *in, struct 
     if (e != ERR_NONE || !good) {
         return answer(call, e == ERR_NONE ? ERR_UNAUTHENTICATED : e);
     }
-    ticket_make(state->secret, call_request_id(call), meta->session_id, text);
+    ticket_make(state->shared->secret, call_request_id(call), meta->session_id, text);
     opaque_hash(text_of(text), hash);
     struct ticket ticket = {.hash = {(const char *)hash, sizeof hash},
                             .identity = identity,
@@ -411,21 +412,14 @@ static enum err user_redeem(struct call *call, const struct ticket_ref *in, stru
 
 static enum err user_keys(struct call *call, const struct nothing *in, struct signing_keys *out)
 {
-    const struct user_state *state = call_state(call);
-    struct key_rows rows;
     (void)in;
-    enum err e = user_store_key_list(state->store, call_arena(call), call_fault(call), &rows);
-    if (e != ERR_NONE) {
-        return answer(call, e);
-    }
-    out->keys.items = arena_alloc(call_arena(call), rows.count * sizeof *out->keys.items);
-    out->keys.count = rows.count;
-    for (uint32_t i = 0; i < rows.count; i++) {
-        out->keys.items[i] = rows.items[i].shown;
-        secret_wipe(rows.items[i].private_pem);
-    }
-    out->issuer = text_of(state->config->issuer);
-    return ERR_NONE;
+    return key_turn_show(call, out);
+}
+
+static enum err user_rotate_key(struct call *call, const struct nothing *in, struct key_rotated *out)
+{
+    (void)in;
+    return key_turn_ask(call, out);
 }
 
 static enum err user_denials(struct call *call, const struct nothing *in, struct denial_list *out)
@@ -473,6 +467,7 @@ static void committed(struct service_loop *loop, void *state)
 }
 
 static const struct service_timer timers[] = {{"outbox", OUTBOX_EVERY_MS, TIMER_BUDGET_MS, outbox_look},
+                                              {"keys", KEY_TURN_EVERY_MS, TIMER_BUDGET_MS, key_turn_look},
                                               {"sweep", SWEEP_EVERY_MS, TIMER_BUDGET_MS, sweep}};
 
 const struct service user_service = {.name = "user",
@@ -481,6 +476,8 @@ const struct service user_service = {.name = "user",
                                      .timers = timers,
                                      .timer_count = ARRAY_COUNT(timers),
                                      .default_loops = 2,
+                                     .prepare = user_shared_prepare,
+                                     .forget = user_shared_forget,
                                      .open = user_state_open,
                                      .close = user_state_close,
                                      .committed = committed};

@@ -8,7 +8,7 @@
 enum { JOB_MAX_TOKENS = 2 };
 
 struct job {
-    const struct user_state *state;
+    const struct user_shared *shared;
     /* asked: */
     bool verify;                        /* password against known_hash, with the delays of limit_name */
     bool hash;                          /* new_password; after a verification also a dated hash */

@@ -15,6 +15,10 @@
     X(NUMBER, refresh_idle_s, "refresh-idle-s", "1209600", 60, 315360000,                                             \
       "seconds without a refresh after which a session is over")                                                     \
     X(NUMBER, refresh_total_s, "refresh-total-s", "2592000", 60, 315360000, "seconds that a session lasts at most")   \
+    X(NUMBER, key_rotate_days, "key-rotate-days", "90", 0, 3650,                                                      \
+      "days after which a signing key gets a successor; 0: only when an administrator asks")                         \
+    X(NUMBER, key_lead_s, "key-lead-s", "180", 0, 86400,                                                              \
+      "seconds that a new signing key is shown before it signs; more than twice the gateways' --auth-refresh-s")     \
     X(NUMBER, ticket_ttl_s, "ticket-ttl-s", "30", 1, 3600, "seconds that a WebSocket ticket is good for")             \
     X(NUMBER, password_min, "password-min", "8", 1, 128, "characters of a password at least")                         \
     X(SWITCH, password_strict, "password-strict", "no", 0, 0,                                                         \

@@ -101,10 +101,10 @@ enum err refresh_begin(struct call *call, const struct user_refresh *in, struct 
     struct session session = {0};
     enum refresh_worth worth;
     (void)out;
-    if (!refresh_token_read(state->secret, in->refresh_token, &refresh->given, sign_in->session_id)) {
+    if (!refresh_token_read(state->shared->secret, in->refresh_token, &refresh->given, sign_in->session_id)) {
         return fault_set(call_fault(call), ERR_UNAUTHENTICATED, "the refresh token is not one of this shop's");
     }
-    refresh_token_next(state->secret, &refresh->given, call_request_id(call), &refresh->next);
+    refresh_token_next(state->shared->secret, &refresh->given, call_request_id(call), &refresh->next);
     enum err e = worth_find(call, refresh, &session, &worth);
     if (e != ERR_NONE) {
         return answer(call, e);

@@ -260,3 +260,25 @@ int64_t token_time_ms(int64_t now_ms, int64_t denied_until_ms)
 {
     return now_ms > denied_until_ms ? now_ms : denied_until_ms + 1;
 }
+
+/* ---- signing keys ---- */
+
+int key_that_signs(const struct key_policy *policy, const int64_t *created_ms, int count, int64_t now_ms)
+{
+    for (int i = 0; i < count; i++) {
+        if (created_ms[i] + policy->lead_ms <= now_ms) {
+            return i;
+        }
+    }
+    return count - 1;
+}
+
+bool key_elders_are_over(const struct key_policy *policy, int64_t signing_created_ms, int64_t now_ms)
+{
+    return signing_created_ms + policy->lead_ms + policy->token_ms + KEY_MARGIN_MS <= now_ms;
+}
+
+bool key_is_due(const struct key_policy *policy, int64_t newest_created_ms, int64_t now_ms)
+{
+    return policy->rotate_ms > 0 && newest_created_ms + policy->rotate_ms <= now_ms;
+}

@@ -79,6 +79,25 @@ struct session_policy {
     int64_t total_ms; /* and so long after its beginning in any case */
 };
 bool session_is_over(const struct session_policy *policy, int64_t created_ms, int64_t used_ms, int64_t now_ms);
+/* ---- signing keys ---- */
+
+enum { KEY_MARGIN_MS = 300 * 1000 }; /* a process that was held up may sign with the key before for so long */
+
+struct key_policy {
+    int64_t lead_ms;   /* a new key is shown so long before it signs */
+    int64_t token_ms;  /* how long a token is good */
+    int64_t rotate_ms; /* a key this old gets a successor; 0: never */
+};
+/* Keys as the store lists them, newest first, by when they were made. Index of the one that signs: the newest that has been
+ * shown for long enough; the oldest if none has. -1: there is none. */
+int key_that_signs(const struct key_policy *policy, const int64_t *created_ms, int count, int64_t now_ms);
+/* Whether keys older than the one that signs have no token left that could be good. */
+bool key_elders_are_over(const struct key_policy *policy, int64_t signing_created_ms, int64_t now_ms);
+/* Whether the newest key is to get a successor. */
+bool key_is_due(const struct key_policy *policy, int64_t newest_created_ms, int64_t now_ms);
+
+/* ---- tokens ---- */
+
 /* Issue time of a new token: later than everything that was denied to the account, whatever the wall clock did. */
 int64_t token_time_ms(int64_t now_ms, int64_t denied_until_ms);
 

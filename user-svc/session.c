@@ -48,7 +48,7 @@ enum err session_begin(struct call *call, const struct sign_in *sign_in, int tok
     const struct user_state *state = call_state(call);
     struct refresh_token refresh;
     int64_t now_ms = clock_wall_ms();
-    refresh_token_first(state->secret, call_request_id(call), &refresh);
+    refresh_token_first(state->shared->secret, call_request_id(call), &refresh);
     struct session session = {.id = text_of(sign_in->session_id),
                               .user_id = sign_in->account.user.id,
                               .generation = sign_in->account.generation,
@@ -59,7 +59,7 @@ enum err session_begin(struct call *call, const struct sign_in *sign_in, int tok
     if (e != ERR_NONE) {
         return answer(call, e);
     }
-    metric_add(state->sign_ins, 1);
+    metric_add(state->shared->sign_ins, 1);
     session_reply(call, sign_in, sign_in->job.tokens[token], refresh.text, out);
     return ERR_NONE;
 }

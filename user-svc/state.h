@@ -1,34 +1,18 @@
-/* What one loop of user-svc holds. Loop 0 writes and signs; the others only read. */
+/* What one loop of user-svc holds. */
 #ifndef ZMART_USER_STATE_H
 #define ZMART_USER_STATE_H
 
-#include "lib/base/metrics.h"
-#include "user-svc/throttle.h"
-#include "user-svc/opaque.h"
-#include "user-svc/password.h"
-#include "user-svc/program.h"
-#include "user-svc/rules.h"
-#include "user-svc/store.h"
-#include "user-svc/token.h"
+#include "user-svc/shared.h"
 
 struct user_state {
     const struct user_config *config; /* borrowed */
     const struct log *log;            /* borrowed */
+    struct user_shared *shared;       /* borrowed; the pool's threads have it too */
     struct user_store *store;         /* owned, as all below */
     struct outbox *outbox;
     struct password_policy password_policy;
     struct session_policy session_policy;
-    struct password_cost password_cost;
     char admin_email[EMAIL_FOLDED_SIZE]; /* folded; empty: not pinned */
-    /* loop 0 only; the pool's threads read them */
-    struct work_pool *pool;
-    struct throttle *throttle;
-    struct token_signer *signer;
-    uint8_t secret[SERVER_SECRET_SIZE];
-    char dummy_hash[PASSWORD_HASH_SIZE]; /* what an unknown address is checked against */
-    struct metric *hash_time;
-    struct metric *sign_ins;
-    struct metric *refused;
 };
 
 /* For struct service: open and close of one loop. */

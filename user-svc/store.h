@@ -227,6 +227,11 @@ bool account_denies(const struct account *account, struct text session_id, int64
 
 void user_store_destroy(struct user_store **self);
 
+struct mongo_pool;
+struct mongo_schema;
+extern const struct mongo_schema user_mongo_schema;
+/* A loop's own, on a pool that was opened with the schema above; the pool is borrowed. It has no unit of work. */
+struct user_store *user_store_new_mongo(struct mongo_pool *pool);
 /* Opens DIR/user.db; writer as in sqlite_db_open. metrics may be NULL. */
 MUST_USE enum err user_store_open_sqlite(const struct store_config *config, bool writer, struct metrics *metrics,
                                          struct fault *fault, struct user_store **out);

@@ -105,6 +105,9 @@ enum err user_account_load(struct user_store *self, struct text id, struct arena
 void user_events_push(bson_t *update, const struct event_new *first, const struct event_new *second)
 {
     const struct event_new *events[] = {first, second};
+    if (!first && !second) {
+        return;
+    }
     outbox_mongo_push_all(update, events, ARRAY_COUNT(events));
 }
 

@@ -176,7 +176,9 @@ static void admins_add(struct admins *admins, struct text id, struct arena *aren
         struct text *old = admins->ids;
         admins->room = admins->room ? 2 * admins->room : 8;
         admins->ids = arena_alloc(arena, admins->room * sizeof *admins->ids);
-        memcpy(admins->ids, old, old ? admins->count * sizeof *old : 0);
+        for (uint32_t i = 0; i < admins->count; i++) {
+            admins->ids[i] = old[i];
+        }
     }
     admins->ids[admins->count++] = id;
 }

@@ -98,9 +98,7 @@ enum err sqlite_session_end(struct user_store *self, const struct session_end *i
                             struct fault *fault, bool *out)
 {
     static const char sql[] =
-        "UPDATE sessions SET ended_at = ?2, denial_ends = ?3 WHERE id = ?1 AND ended_at IS NULL AND NOT EXISTS("
-        "SELECT 1 FROM users u WHERE u.id = sessions.user_id AND sessions.generation < u.generation"
-        " AND sessions.id <> u.kept_session)";
+        "UPDATE sessions SET ended_at = ?2, denial_ends = ?3 WHERE id = ?1 AND ended_at IS NULL";
     int64_t changes = 0;
     sqlite3_stmt *update = sqlite_prepare(user_db(self), sql, fault);
     if (!update) {

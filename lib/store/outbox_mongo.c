@@ -1,5 +1,7 @@
 #include "lib/store/outbox_mongo.h"
 
+#include <stdio.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
@@ -67,6 +69,23 @@ void outbox_mongo_push(bson_t *update, const struct event_new *event)
         event_put(&push, "outbox", event);
         ASSERT(bson_append_document_end(update, &push));
     }
+}
+
+void outbox_mongo_push_all(bson_t *update, const struct event_new *const *events, size_t count)
+{
+    bson_t push, into, each;
+    char key[16];
+    uint32_t put_count = 0;
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(update, "$push", &push) && BSON_APPEND_DOCUMENT_BEGIN(&push, "outbox", &into) &&
+           BSON_APPEND_ARRAY_BEGIN(&into, "$each", &each));
+    for (size_t i = 0; i < count; i++) {
+        if (events[i]) {
+            snprintf(key, sizeof key, "%u", put_count++);
+            event_put(&each, key, events[i]);
+        }
+    }
+    ASSERT(bson_append_array_end(&into, &each) && bson_append_document_end(&push, &into) &&
+           bson_append_document_end(update, &push));
 }
 
 static struct document_ref *own_at(struct outbox_mongo *self, uint32_t index)

@@ -22,6 +22,8 @@ struct outbox_source *outbox_mongo_new(struct mongo_db *db, const char *const *c
 void outbox_mongo_put(bson_t *document, const struct event_new *event);
 /* $push: {outbox: event}, for an update that has no other $push; nothing if event is NULL. */
 void outbox_mongo_push(bson_t *update, const struct event_new *event);
+/* The same of several events, in this order; those that are NULL are left out. */
+void outbox_mongo_push_all(bson_t *update, const struct event_new *const *events, size_t count);
 /* The document may have an event of ours. */
 void outbox_mongo_wrote(struct outbox_source *self, const char *collection, struct text id);
 

@@ -85,7 +85,11 @@ static void test_every_operation_is_there(void **state)
         {
             named += strcmp(json_string_value(json_object_get(parameter, "in")), "path") == 0;
         }
-        assert_int_equal(named, strchr(info->path, '{') ? 1 : 0);
+        size_t braces = 0;
+        for (const char *c = info->path; *c; c++) {
+            braces += *c == '{';
+        }
+        assert_int_equal(named, braces);
     }
 }
 

@@ -13,7 +13,7 @@
 static const struct attempt_policy policy = {2, 60000};
 
 struct bench {
-    struct user_state state;
+    struct user_shared shared;
     struct metrics *metrics;
     struct token_key key;
     char hash[PASSWORD_HASH_SIZE];
@@ -24,13 +24,19 @@ static int bench_open(void **state)
     struct bench *bench = mem_alloc(sizeof *bench);
     assert_true(password_start());
     bench->metrics = metrics_new();
-    bench->state.password_cost = (struct password_cost){64, 1};
-    bench->state.throttle = throttle_new(&policy);
-    bench->state.hash_time = metrics_get(bench->metrics, METRIC_TIME, "zmart_hash_seconds", "", "Time.");
-    password_dummy(&bench->state.password_cost, bench->state.dummy_hash);
+    bench->shared.password_cost = (struct password_cost){64, 1};
+    bench->shared.throttle = throttle_new(&policy);
+    bench->shared.hash_time = metrics_get(bench->metrics, METRIC_TIME, "zmart_hash_seconds", "", "Time.");
+    password_dummy(&bench->shared.password_cost, bench->shared.dummy_hash);
     assert_true(token_key_make(&bench->key));
-    bench->state.signer = token_signer_new(text_of(bench->key.kid), text_of(bench->key.private_pem));
-    assert_true(password_hash(&bench->state.password_cost, TEXT("password"), bench->hash));
+    bench->shared.keyring = keyring_new(&(struct key_policy){.lead_ms = 1000});
+    struct key_row row = {.generation = 1,
+                          .shown = {.kid = text_of(bench->key.kid)},
+                          .private_pem = text_of(bench->key.private_pem)};
+    struct fault fault;
+    fault_init(&fault, NULL);
+    assert_int_equal(keyring_take(bench->shared.keyring, &(struct key_rows){&row, 1}, 0, &fault), ERR_NONE);
+    assert_true(password_hash(&bench->shared.password_cost, TEXT("password"), bench->hash));
     *state = bench;
     return 0;
 }
@@ -38,8 +44,8 @@ static int bench_open(void **state)
 static int bench_close(void **state)
 {
     struct bench *bench = *state;
-    token_signer_destroy(&bench->state.signer);
-    throttle_destroy(&bench->state.throttle);
+    keyring_destroy(&bench->shared.keyring);
+    throttle_destroy(&bench->shared.throttle);
     metrics_destroy(&bench->metrics);
     mem_free(bench);
     return 0;
@@ -48,7 +54,7 @@ static int bench_close(void **state)
 static void job_make(struct bench *bench, const char *password, struct job *out)
 {
     memset(out, 0, sizeof *out);
-    out->state = &bench->state;
+    out->shared = &bench->shared;
     out->deadline_ms = clock_now_ms() + 60000;
     out->verify = true;
     out->password = text_of(password);
@@ -98,7 +104,7 @@ static void an_unknown_account_costs_a_hash_and_fails(void **state)
     assert_int_equal(job->outcome, ERR_BAD_CREDENTIALS);
     int64_t hash_count = 0;
     for (int i = 0; i < METRIC_BUCKET_COUNT; i++) {
-        hash_count += atomic_load(&bench->state.hash_time->buckets[i]);
+        hash_count += atomic_load(&bench->shared.hash_time->buckets[i]);
     }
     assert_int_equal(hash_count, 1);
     mem_free(job);
@@ -109,7 +115,7 @@ static void too_early_an_attempt_is_not_even_looked_at(void **state)
     struct bench *bench = *state;
     struct job *job = mem_alloc(sizeof *job);
     for (int i = 0; i < 12; i++) { /* the delay has outgrown this test by then */
-        throttle_fail(bench->state.throttle, TEXT("a@b.de"), clock_now_ms());
+        throttle_fail(bench->shared.throttle, TEXT("a@b.de"), clock_now_ms());
     }
     job_make(bench, "password", job);
     job_run(job);
@@ -142,12 +148,12 @@ static void a_dated_hash_is_renewed(void **state)
 {
     struct bench *bench = *state;
     struct job *job = mem_alloc(sizeof *job);
-    bench->state.password_cost = (struct password_cost){128, 2};
+    bench->shared.password_cost = (struct password_cost){128, 2};
     job_make(bench, "password", job);
     job_run(job);
     assert_int_equal(job->outcome, ERR_NONE);
     assert_true(password_verify(TEXT("password"), job->fresh_hash));
-    assert_false(password_is_dated(&bench->state.password_cost, job->fresh_hash));
+    assert_false(password_is_dated(&bench->shared.password_cost, job->fresh_hash));
     mem_free(job);
 }
 
@@ -159,7 +165,7 @@ static void what_came_too_late_is_not_begun(void **state)
     job->deadline_ms = clock_now_ms();
     job_run(job);
     assert_int_equal(job->outcome, ERR_EXPIRED);
-    assert_int_equal(throttle_wait_ms(bench->state.throttle, TEXT("a@b.de"), clock_now_ms()), 0);
+    assert_int_equal(throttle_wait_ms(bench->shared.throttle, TEXT("a@b.de"), clock_now_ms()), 0);
     mem_free(job);
 }
 
