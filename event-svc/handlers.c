@@ -4,11 +4,13 @@
 #include "event-svc/store.h"
 #include "lib/base/invariant.h"
 #include "lib/bus/publisher.h"
+#include "lib/store/share.h"
 
 #define BIND_OPS "proto/ops/event.def"
 #include "lib/bus/bind_ops.h"
 
-enum { PUBLISH_HOLD_MS = 500, BEACON_EVERY_MS = 1000, MARK_EVERY_MS = 10 * 1000, PURGE_EVERY_MS = 60 * 1000, TIMER_BUDGET_MS = 5000 };
+enum { PUBLISH_HOLD_MS = 500, BEACON_EVERY_MS = 1000 };
+enum { MARK_EVERY_MS = 10 * 1000, LOOK_EVERY_MS = 50, PURGE_EVERY_MS = 60 * 1000, TIMER_BUDGET_MS = 5000, MONGO_LOOPS = 4 };
 
 /* Of one loop. */
 struct event_state {
@@ -19,6 +21,7 @@ struct event_state {
     int64_t published;           /* everything up to here was given to the publisher */
     int64_t marked;              /* what the store remembers of it */
     int64_t opened_ms;           /* when this loop's clock began */
+    int64_t lease_until_ms;      /* we work until then; without a lease that is always */
     bool beacon_due;             /* sent after the commit, so that it never tells of what is rolled back */
     struct metric *appended;
     struct metric *repeated;
@@ -43,10 +46,15 @@ static enum err events_check(const struct event_append *in, struct fault *fault)
     return e;
 }
 
-/* What was published before is remembered with the next append, so that remembering costs no commit of its own. */
+/* Whether we are the one who publishes. */
+static bool is_ours(const struct event_state *state)
+{
+    return state->publisher && (!state->store->many || clock_now_ms() < state->lease_until_ms);
+}
+
 static enum err published_mark(struct event_state *state, struct fault *fault)
 {
-    if (state->marked == state->published) {
+    if (state->marked == state->published || !is_ours(state)) {
         return ERR_NONE;
     }
     enum err e = state->store->ops->mark(state->store, state->published, fault);
@@ -57,24 +65,20 @@ static enum err published_mark(struct event_state *state, struct fault *fault)
 static enum err event_append(struct call *call, const struct event_append *in, struct event_appended *out)
 {
     struct event_state *state = call_state(call);
-    struct event_stream stream;
-    uint32_t new_count = 0;
+    struct event_added added;
     enum err e = events_check(in, call_fault(call));
-    if (e == ERR_NONE) {
+    if (e == ERR_NONE && !state->store->many) { /* with the append, so that it costs no commit of its own */
         e = published_mark(state, call_fault(call));
     }
     if (e == ERR_NONE) {
-        e = state->store->ops->append(state->store, in, call_fault(call), &new_count);
-    }
-    if (e == ERR_NONE) {
-        e = state->store->ops->stream(state->store, call_fault(call), &stream);
+        e = state->store->ops->append(state->store, in, call_fault(call), &added);
     }
     if (e != ERR_NONE) {
         return e;
     }
-    metric_add(state->appended, new_count);
-    metric_add(state->repeated, (int64_t)in->events.count - new_count);
-    out->head = stream.head;
+    metric_add(state->appended, added.new_count);
+    metric_add(state->repeated, (int64_t)in->events.count - added.new_count);
+    out->head = added.head;
     return ERR_NONE;
 }
 
@@ -219,76 +223,106 @@ static void entry_publish(struct event_state *state, const struct event_entry *e
     metric_add(state->sent, 1);
 }
 
-/* Everything that the log has and that was not published yet, in order. A PUB socket drops what it is given before the
- * brokers have subscribed, so that the first moments wait for the next commit or beacon. */
-static enum err log_publish(struct event_state *state, int64_t head, struct fault *fault)
+/* Everything that the log has and that was not published yet, in order. */
+static enum err log_publish(struct event_state *state, struct fault *fault)
 {
     enum err e = ERR_NONE;
-    if (clock_now_ms() - state->opened_ms < PUBLISH_HOLD_MS) {
-        return ERR_NONE;
-    }
-    while (e == ERR_NONE && state->published < head) {
+    bool more = true;
+    while (e == ERR_NONE && more && is_ours(state)) {
         AUTO(arena_release) struct arena arena = {0};
         struct event_rows rows = {0};
         struct event_filter filter = {
-            .after = state->published, .last = head, .limit = EVENT_BATCH_MAX, .every_type = true};
+            .after = state->published, .last = INT64_MAX, .limit = EVENT_BATCH_MAX, .every_type = true};
         e = state->store->ops->page(state->store, &filter, &arena, fault, &rows);
         for (uint32_t i = 0; i < rows.count; i++) {
             entry_publish(state, &rows.items[i]);
         }
-        if (rows.count == 0) {
-            break;
-        }
+        more = rows.has_more;
     }
+    metric_set(state->head, state->published);
     return e;
 }
 
-static enum err beacon_publish(struct event_state *state, int64_t head, struct fault *fault)
+static void beacon_publish(struct event_state *state, struct topic_rows *topics, struct arena *arena)
 {
-    AUTO(arena_release) struct arena arena = {0};
     char time[CLOCK_TEXT_SIZE];
     struct event_meta meta;
-    struct topic_rows topics = {0};
-    enum err e = state->store->ops->topics(state->store, &arena, fault, &topics);
-    if (e != ERR_NONE) {
-        return e;
-    }
-    for (uint32_t i = 0; i < topics.count; i++) {
+    for (uint32_t i = 0; i < topics->count; i++) {
         char topic[EVENT_TOPIC_SIZE];
-        struct text dotted = topic_make(topics.items[i].topic, topic);
-        topics.items[i].topic = (struct text){arena_copy(&arena, dotted.data, dotted.size), dotted.size};
+        struct text dotted = topic_make(topics->items[i].topic, topic);
+        topics->items[i].topic = (struct text){arena_copy(arena, dotted.data, dotted.size), dotted.size};
     }
-    struct stream_head beacon = {
-        .stream = state->stream, .epoch = state->epoch, .seq = head, .topics = {topics.items, topics.count}};
+    struct stream_head beacon = {.stream = state->stream,
+                                 .epoch = state->epoch,
+                                 .seq = state->published,
+                                 .topics = {topics->items, topics->count}};
     meta_make_head(&beacon, clock_wall_ms(), time, &meta);
-    struct text data = record_pack_in(&stream_head_record, &beacon, &arena);
+    struct text data = record_pack_in(&stream_head_record, &beacon, arena);
     publisher_send(state->publisher, TEXT("_head."), &meta, data, (struct text){0});
-    return ERR_NONE;
+}
+
+/* A beacon follows what it tells of: its numbers are read before the entries that they count are published. */
+static enum err news_publish(struct event_state *state, struct fault *fault)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    struct topic_rows topics = {0};
+    bool beacon_due = state->beacon_due;
+    enum err e = beacon_due ? state->store->ops->topics(state->store, &arena, fault, &topics) : ERR_NONE;
+    if (e == ERR_NONE) {
+        e = log_publish(state, fault);
+    }
+    if (e == ERR_NONE && beacon_due && is_ours(state)) {
+        state->beacon_due = false;
+        beacon_publish(state, &topics, &arena);
+    }
+    return e;
 }
 
 static void event_committed(struct service_loop *loop, void *own)
 {
     struct event_state *state = own;
     struct fault fault;
-    struct event_stream stream;
-    if (!state->publisher) {
+    /* a PUB socket drops what it is given before the brokers have subscribed: the first moments wait */
+    if (!is_ours(state) || clock_now_ms() - state->opened_ms < PUBLISH_HOLD_MS) {
         return;
     }
     fault_init(&fault, NULL);
-    enum err e = state->store->ops->stream(state->store, &fault, &stream);
-    if (e == ERR_NONE) {
-        metric_set(state->head, stream.head);
-        e = log_publish(state, stream.head, &fault);
-    }
-    /* a beacon follows what it tells of: whoever hears it first would believe that he has missed something */
-    if (e == ERR_NONE && state->beacon_due && state->published >= stream.head) {
-        state->beacon_due = false;
-        e = beacon_publish(state, stream.head, &fault);
-    }
+    enum err e = news_publish(state, &fault);
     if (e != ERR_NONE) { /* the next commit, at the latest the next beacon, tries again */
         log_warn(service_env(loop)->log, "event.publish_failed", KV("code", err_info(e)->slug),
                  KV("cause", fault.cause));
     }
+}
+
+/* Where publishing goes on: what we have sent ourselves is sent for certain. */
+static enum err position_take(struct event_state *state, struct fault *fault)
+{
+    struct event_stream stream;
+    enum err e = state->store->ops->stream(state->store, fault, &stream);
+    if (e == ERR_NONE) {
+        int64_t published = position_to_publish(stream.published, stream.head);
+        state->epoch = stream.epoch;
+        state->marked = stream.published;
+        state->published = state->published > published ? state->published : published;
+    }
+    return e;
+}
+
+/* Takes or renews the lease. What is ours is so from before we asked. */
+static enum err lease_look(struct service_loop *loop, struct event_state *state, struct fault *fault)
+{
+    int64_t now_ms = clock_now_ms();
+    bool was_ours = is_ours(state);
+    bool held = false;
+    enum err e = state->store->ops->lease(state->store, now_ms, fault, &held);
+    if (e == ERR_NONE && held && !was_ours) {
+        e = position_take(state, fault);
+        log_info(service_env(loop)->log, "event.lease_taken", KV_INT("published", state->published));
+    }
+    if (e == ERR_NONE) {
+        state->lease_until_ms = held ? now_ms + EVENT_LEASE_MS : 0;
+    }
+    return e;
 }
 
 /* ---- timers ---- */
@@ -297,7 +331,16 @@ static enum err beacon_run(struct call *call, void *argument)
 {
     struct event_state *state = call_state(call);
     (void)argument;
-    state->beacon_due = true;
+    enum err e = state->store->many ? lease_look(call_loop(call), state, call_fault(call)) : ERR_NONE;
+    state->beacon_due = e == ERR_NONE && is_ours(state);
+    return e;
+}
+
+/* What other processes have appended is published after this "commit". */
+static enum err look_run(struct call *call, void *argument)
+{
+    (void)call;
+    (void)argument;
     return ERR_NONE;
 }
 
@@ -314,7 +357,7 @@ static enum err purge_run(struct call *call, void *argument)
     int64_t cutoff_ms = retention_cutoff_ms(clock_wall_ms(), settings->event.retention_days);
     uint32_t count = 0;
     (void)argument;
-    if (cutoff_ms == 0) {
+    if (cutoff_ms == 0 || !is_ours(state)) {
         return ERR_NONE;
     }
     enum err e = state->store->ops->purge(state->store, cutoff_ms, EVENT_PURGE_STEP, call_fault(call), &count);
@@ -327,6 +370,7 @@ static enum err purge_run(struct call *call, void *argument)
     return e;
 }
 
+static const struct service_timer look = {"event.look", LOOK_EVERY_MS, TIMER_BUDGET_MS, look_run};
 static const struct service_timer timers[] = {
     {"event.beacon", BEACON_EVERY_MS, TIMER_BUDGET_MS, beacon_run},
     {"event.mark", MARK_EVERY_MS, TIMER_BUDGET_MS, mark_run},
@@ -359,21 +403,29 @@ static void metrics_open(struct event_state *state, struct metrics *metrics)
     state->head = metrics_get(metrics, METRIC_GAUGE, "zmart_events_head", "", "Newest position of the log.");
 }
 
-/* Where this start goes on: the log's position and its publisher. */
+/* Where this start goes on, and its publisher. */
 static enum err publishing_open(struct service_loop *loop, struct event_state *state, struct fault *fault)
 {
     const struct event_settings *settings = service_config_of(loop);
-    struct event_stream stream;
     char message[200];
-    enum err e = state->store->ops->stream(state->store, fault, &stream);
-    if (e != ERR_NONE) {
-        return e;
+    enum err e = position_take(state, fault);
+    if (e == ERR_NONE) {
+        state->publisher = publisher_new(service_env(loop), &settings->bus, message, sizeof message);
+        e = state->publisher ? ERR_NONE : fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s", message);
     }
-    state->epoch = stream.epoch;
-    state->marked = stream.published;
-    state->published = position_to_publish(stream.published, stream.head);
-    state->publisher = publisher_new(service_env(loop), &settings->bus, message, sizeof message);
-    return state->publisher ? ERR_NONE : fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s", message);
+    return e;
+}
+
+/* On MongoDB, too, one loop of a process appends: it batches what waits, and two would only be in each other's way. */
+static enum err event_prepare(const void *config, struct env *env, struct fault *fault, struct service_share *out)
+{
+    const struct event_settings *settings = config;
+    enum err e = store_share_prepare(&settings->store, &event_mongo_schema, env, fault, out);
+    if (e == ERR_NONE && out->shared) {
+        out->loops = MONGO_LOOPS;
+        out->all_write = false;
+    }
+    return e;
 }
 
 static enum err event_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
@@ -384,7 +436,7 @@ static enum err event_open(struct service_loop *loop, const void *config, struct
     state->stream = text_of(settings->event.stream);
     state->opened_ms = clock_now_ms();
     metrics_open(state, service_env(loop)->metrics);
-    enum err e = event_store_open(&settings->store, writer, clock_wall_ms(),
+    enum err e = event_store_open(&settings->store, service_shared(loop), writer, clock_wall_ms(),
                                   writer ? service_env(loop)->metrics : NULL, fault, &state->store);
     if (e == ERR_NONE && writer) {
         e = publishing_open(loop, state, fault);
@@ -405,6 +457,9 @@ static void event_close(struct service_loop *loop, void *own)
     if (state->publisher && published_mark(state, &fault) != ERR_NONE) {
         log_warn(service_env(loop)->log, "event.mark_failed", KV("cause", fault.cause));
     }
+    if (is_ours(state) && state->store->ops->leave(state->store, &fault) != ERR_NONE) {
+        log_warn(service_env(loop)->log, "event.leave_failed", KV("cause", fault.cause));
+    }
     state_destroy(&state);
 }
 
@@ -414,7 +469,10 @@ const struct service event_service = {
     .handler_count = ARRAY_COUNT(bound_ops),
     .timers = timers,
     .timer_count = ARRAY_COUNT(timers),
+    .look = &look,
     .default_loops = 2,
+    .prepare = event_prepare,
+    .forget = store_share_forget,
     .open = event_open,
     .close = event_close,
     .committed = event_committed,

@@ -74,3 +74,11 @@ void meta_make_head(const struct stream_head *head, int64_t now_ms, char time[CL
         .datacontenttype = TEXT("application/msgpack"),
     };
 }
+
+bool lease_is_free(struct lease_sight *sight, bool is_held, int64_t fence, int64_t beat, int64_t now_ms)
+{
+    if (!sight->seen || sight->fence != fence || sight->beat != beat) {
+        *sight = (struct lease_sight){true, fence, beat, now_ms};
+    }
+    return !is_held || now_ms - sight->since_ms >= EVENT_LEASE_MS;
+}

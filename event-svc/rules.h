@@ -12,8 +12,21 @@ enum {
     EVENT_PAGE_DEFAULT = 100,     /* entries a page when the caller does not say */
     EVENT_PAGE_SIZE_MAX = 2 * 1024 * 1024, /* bytes of payload a page; one entry more may pass it */
     EVENT_REPUBLISH_MAX = 1000,   /* entries published again after a start; older ones are asked for */
-    EVENT_PURGE_STEP = 500        /* entries that one purge drops at most */
+    EVENT_PURGE_STEP = 500,       /* entries that one purge drops at most */
+    EVENT_LEASE_MS = 4000         /* a holder of the lease who shows no life for so long has lost it */
 };
+
+/* What an onlooker knows of the lease. Each renewal changes beat, each change of hands fence. Nobody's clock is compared
+ * with another's: the holder counts from before it asked for the renewal, the onlooker from when it has seen it. */
+struct lease_sight {
+    bool seen;
+    int64_t fence;
+    int64_t beat;
+    int64_t since_ms; /* since when the two have been the same; our own clock */
+};
+/* Whether the lease may be taken: nobody has it, or it was not renewed for EVENT_LEASE_MS while we looked. Remembers what
+ * it is shown. */
+bool lease_is_free(struct lease_sight *sight, bool is_held, int64_t fence, int64_t beat, int64_t now_ms);
 
 enum position { POSITION_SERVED, POSITION_AT_END, POSITION_BEFORE_LOG };
 /* oldest: seq of the oldest entry kept, head + 1 when there is none. AT_END: nothing is newer than after. */

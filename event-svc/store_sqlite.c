@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "event-svc/rules.h"
-#include "event-svc/store.h"
+#include "event-svc/store_parts.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 
@@ -166,7 +166,7 @@ static enum err entry_insert(struct sqlite_db *db, const struct event_new *event
 }
 
 static enum err log_append(struct event_store *self, const struct event_append *batch, struct fault *fault,
-                           uint32_t *out_new)
+                           struct event_added *out)
 {
     struct sqlite_db *db = db_of(self);
     struct event_stream stream;
@@ -187,7 +187,7 @@ static enum err log_append(struct event_store *self, const struct event_append *
         }
     }
     if (e == ERR_NONE) {
-        *out_new = new_count;
+        *out = (struct event_added){new_count, stream.head + new_count};
     }
     return e;
 }
@@ -347,6 +347,24 @@ static enum err log_purge(struct event_store *self, int64_t before_ms, uint32_t 
     return e;
 }
 
+/* ---- the lease: there is one process, which holds the folder's lock ---- */
+
+static enum err log_lease(struct event_store *self, int64_t now_ms, struct fault *fault, bool *out_held)
+{
+    (void)self;
+    (void)now_ms;
+    (void)fault;
+    *out_held = true;
+    return ERR_NONE;
+}
+
+static enum err log_leave(struct event_store *self, struct fault *fault)
+{
+    (void)self;
+    (void)fault;
+    return ERR_NONE;
+}
+
 /* ---- the store ---- */
 
 static void log_destroy(struct event_store *self)
@@ -363,11 +381,13 @@ static const struct event_store_ops log_ops = {
     .topics = log_topics,
     .mark = log_mark,
     .purge = log_purge,
+    .lease = log_lease,
+    .leave = log_leave,
     .destroy = log_destroy,
 };
 
-enum err event_store_open(const struct store_config *config, bool writer, int64_t epoch, struct metrics *metrics,
-                          struct fault *fault, struct event_store **out)
+enum err event_store_open_sqlite(const struct store_config *config, bool writer, int64_t epoch,
+                                 struct metrics *metrics, struct fault *fault, struct event_store **out)
 {
     struct sqlite_db *db = NULL;
     enum err e = sqlite_db_open(config, &schema, writer, metrics, fault, &db);
@@ -387,15 +407,7 @@ enum err event_store_open(const struct store_config *config, bool writer, int64_
         return e;
     }
     struct log_store *store = mem_alloc(sizeof *store);
-    *store = (struct log_store){{&log_ops, &sqlite_unit, db, &letters_sqlite}, db};
+    *store = (struct log_store){{&log_ops, &sqlite_unit, db, &letters_sqlite, false}, db};
     *out = &store->base;
     return ERR_NONE;
-}
-
-void event_store_destroy(struct event_store **self)
-{
-    if (*self) {
-        (*self)->ops->destroy(*self);
-        *self = NULL;
-    }
 }

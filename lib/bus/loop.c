@@ -173,10 +173,13 @@ void loop_start(struct service_loop *loop)
     loop->op_metrics = mem_alloc_array(service->handler_count, sizeof *loop->op_metrics);
     buffer_init(&loop->packed, LOOP_REPLY_MAX_SIZE);
     if (loop->index == 0) {
-        loop->timer_count = service->timer_count;
-        loop->timers = mem_alloc_array(service->timer_count, sizeof *loop->timers);
-        for (size_t i = 0; i < service->timer_count; i++) {
-            loop->timers[i].timer = &service->timers[i];
+        loop->timers = mem_alloc_array(service->timer_count + 1, sizeof *loop->timers);
+        while (loop->timer_count < service->timer_count) {
+            loop->timers[loop->timer_count].timer = &service->timers[loop->timer_count];
+            loop->timer_count++;
+        }
+        if (host->share.many && service->look) {
+            loop->timers[loop->timer_count++].timer = service->look;
         }
     }
     ASSERT(pthread_create(&loop->thread, NULL, loop_thread, loop) == 0);

@@ -125,6 +125,7 @@ struct service_share {
     void *shared;   /* owned by the service */
     int loops;      /* when -j is 0; 0: the service's default */
     bool all_write; /* every loop writes, not only loop 0 */
+    bool many;      /* other processes write to the same store */
 };
 
 struct op_handler { /* made by lib/bus/bind_ops.h */
@@ -138,6 +139,7 @@ struct service {
     size_t handler_count;
     const struct service_timer *timers; /* run on loop 0 */
     size_t timer_count;
+    const struct service_timer *look; /* one more, where other processes write to the same store; may be NULL */
     int default_loops; /* when -j is 0 */
     /* Called once before the loops; may be NULL. A failure ends the process with one clear log line. */
     enum err (*prepare)(const void *config, struct env *env, struct fault *fault, struct service_share *out);

@@ -92,6 +92,7 @@ struct mongo_query {
     const bson_t *projection; /* NULL: whole documents */
     int64_t limit;            /* 0: all; otherwise they come in one round trip (up to 16 MiB) */
     bool newest;              /* also what a majority has not confirmed yet: to decide nothing by, but what to try */
+    int64_t skip;             /* documents that are left out first; the server walks over them */
 };
 
 struct mongo_rows {

@@ -205,6 +205,9 @@ void mongo_find(struct mongo_db *db, const struct mongo_query *query, struct mon
         bson_put_int(&options, "limit", query->limit);
         bson_put_int(&options, "batchSize", query->limit);
     }
+    if (query->skip > 0) {
+        bson_put_int(&options, "skip", query->skip);
+    }
     if (query->newest && db->pool->majority_reads) {
         ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&options, "readConcern", &concern));
         bson_put_text(&concern, "level", TEXT(MONGOC_READ_CONCERN_LEVEL_LOCAL));

@@ -10,7 +10,7 @@ enum err store_share_prepare(const struct store_config *config, const struct mon
     case STORE_MONGO: {
         enum err e = mongo_pool_open(config, schema, env->metrics, fault, &pool);
         if (e == ERR_NONE) {
-            *out = (struct service_share){.shared = pool, .loops = MONGO_DEFAULT_LOOPS, .all_write = true};
+            *out = (struct service_share){.shared = pool, .loops = MONGO_DEFAULT_LOOPS, .all_write = true, .many = true};
         }
         return e;
     }

@@ -350,7 +350,7 @@ static void a_restart_publishes_what_it_owes(void **state)
     }
     runner_stop(&world->events);
     fault_init(&fault, NULL); /* as after a crash: committed, but nobody knows whether the last three were published */
-    assert_int_equal(event_store_open(&config, true, 1, NULL, &fault, &store), ERR_NONE);
+    assert_int_equal(event_store_open(&config, NULL, true, 1, NULL, &fault, &store), ERR_NONE);
     assert_int_equal(store->ops->mark(store, 2, &fault), ERR_NONE);
     event_store_destroy(&store);
     subscribe(world, &memory);
@@ -406,7 +406,7 @@ static void a_position_may_be_lost(void **state)
     }
     runner_stop(&world->events);
     fault_init(&fault, NULL);
-    assert_int_equal(event_store_open(&config, true, 1, NULL, &fault, &store), ERR_NONE);
+    assert_int_equal(event_store_open(&config, NULL, true, 1, NULL, &fault, &store), ERR_NONE);
     assert_int_equal(store->ops->purge(store, INT64_MAX, 2, &fault, &count), ERR_NONE);
     event_store_destroy(&store);
     runner_start(world, &world->events, &event_program);

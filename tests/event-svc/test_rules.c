@@ -86,6 +86,19 @@ static void a_beacon_tells_the_head(void **state)
     assert_int_equal(meta.subject.size, 0);
 }
 
+static void a_lease_ends_in_silence(void **state)
+{
+    struct lease_sight sight = {0};
+    (void)state;
+    assert_true(lease_is_free(&sight, false, 0, 0, 1000));
+    assert_false(lease_is_free(&sight, true, 1, 0, 2000)); /* from now on we watch this one */
+    assert_false(lease_is_free(&sight, true, 1, 0, 2000 + EVENT_LEASE_MS - 1));
+    assert_true(lease_is_free(&sight, true, 1, 0, 2000 + EVENT_LEASE_MS));
+    assert_false(lease_is_free(&sight, true, 1, 1, 2000 + EVENT_LEASE_MS)); /* renewed */
+    assert_false(lease_is_free(&sight, true, 2, 1, 2000 + 2 * EVENT_LEASE_MS)); /* another holder */
+    assert_true(lease_is_free(&sight, false, 2, 1, 2000 + 2 * EVENT_LEASE_MS)); /* given back */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +107,7 @@ int main(void)
         cmocka_unit_test(retention_has_a_cutoff),
         cmocka_unit_test(entries_become_frames),
         cmocka_unit_test(a_beacon_tells_the_head),
+        cmocka_unit_test(a_lease_ends_in_silence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
