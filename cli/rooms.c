@@ -15,8 +15,8 @@ const struct room rooms[ROOM_COUNT] = {
     [ROOM_PRODUCT] = {.program = &product_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
     [ROOM_ORDER] = {.program = &order_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
     [ROOM_USER] = {.program = &user_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
-    [ROOM_WEBHOOK] = {.program = &webhook_program, .start_stage = 1, .stop_stage = 1, .stores = true},
-    [ROOM_MAIL] = {.program = &mail_program, .start_stage = 1, .stop_stage = 1, .stores = true},
+    [ROOM_WEBHOOK] = {.program = &webhook_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
+    [ROOM_MAIL] = {.program = &mail_program, .start_stage = 1, .stop_stage = 1, .stores = true, .mongo = true},
     [ROOM_GATEWAY] = {.program = &gateway_program, .start_stage = 2, .stop_stage = 0},
 };
 

@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/bus/main.h"
+#include "lib/store/share.h"
 #include "mail-svc/carrier.h"
 #include "mail-svc/desk.h"
 
@@ -46,15 +47,31 @@ static enum err first_open(struct service_loop *loop, struct mail_desk *desk, st
     return desk->reader ? ERR_NONE : fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%.300s", message);
 }
 
-static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+static enum err desk_prepare(const void *config, struct env *env, struct fault *fault, struct service_share *out)
 {
     const struct mail_settings *settings = config;
-    bool writer = service_loop_index(loop) == 0;
+    enum err e = store_share_prepare(&settings->store, &mail_mongo_schema, env, fault, out);
+    out->loops = 0; /* nobody asks: the default will do on any store */
+    return e;
+}
+
+static enum err store_open(struct service_loop *loop, struct mail_desk *desk, struct fault *fault)
+{
+    struct mongo_pool *pool = service_shared(loop);
+    bool writer = service_loop_writes(loop);
+    if (pool) {
+        return mail_store_mongo_new(pool, clock_wall_ms(), fault, &desk->store);
+    }
+    return mail_store_sqlite_open(&desk->settings->store, writer, clock_wall_ms(),
+                                  writer ? service_env(loop)->metrics : NULL, fault, &desk->store);
+}
+
+static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+{
     AUTO(desk_destroy) struct mail_desk *desk = mem_alloc(sizeof *desk);
-    desk->settings = settings;
-    enum err e = mail_store_open(&settings->store, writer, clock_wall_ms(),
-                                 writer ? service_env(loop)->metrics : NULL, fault, &desk->store);
-    if (e == ERR_NONE && writer) {
+    desk->settings = config;
+    enum err e = store_open(loop, desk, fault);
+    if (e == ERR_NONE && service_loop_index(loop) == 0) {
         e = first_open(loop, desk, fault);
     }
     if (e != ERR_NONE) {
@@ -116,6 +133,8 @@ static int mail_run(const void *config, struct env *env)
                                     .timers = timers,
                                     .timer_count = ARRAY_COUNT(timers),
                                     .default_loops = 1, /* nobody asks it anything */
+                                    .prepare = desk_prepare,
+                                    .forget = store_share_forget,
                                     .open = desk_open,
                                     .close = desk_close,
                                     .committed = desk_committed,

@@ -6,6 +6,7 @@
 #define ZMART_MAIL_STORE_H
 
 #include "lib/bus/service.h"
+#include "lib/store/mongo.h"
 #include "lib/store/sqlite.h"
 #include "proto/event.h"
 
@@ -57,13 +58,15 @@ struct mail_store {
     void *handle; /* unit's first argument */
 };
 
-/* Opens the store of a URL; now_ms is when it was made, if it was not before (writer only). metrics may be NULL. */
-MUST_USE enum err mail_store_open(const struct store_config *config, bool writer, int64_t now_ms, struct metrics *metrics,
-                                  struct fault *fault, struct mail_store **out);
 void mail_store_destroy(struct mail_store **self);
 
-/* "mail.db" in the folder of a sqlite: URL. */
+/* "mail.db" in the folder of a sqlite: URL. now_ms is when it was made, if it was not before (writer only). metrics may be
+ * NULL. */
 MUST_USE enum err mail_store_sqlite_open(const struct store_config *config, bool writer, int64_t now_ms,
                                          struct metrics *metrics, struct fault *fault, struct mail_store **out);
+extern const struct mongo_schema mail_mongo_schema;
+/* A handle on a pool that was opened with this schema. */
+MUST_USE enum err mail_store_mongo_new(struct mongo_pool *pool, int64_t now_ms, struct fault *fault,
+                                       struct mail_store **out);
 
 #endif

@@ -46,6 +46,8 @@ TESTED_ELSEWHERE = {
     "tests/lib/bus/test_client.c": ["lib/bus/courier.c"],
     "tests/lib/bus/test_keys.c": ["lib/bus/credentials.c", "lib/bus/key_files.c"],
     "tests/lib/bus/test_stream.c": ["lib/bus/publisher.c", "lib/bus/subscriber.c"],
+    "tests/contract/test_contract_mail_mongo.c": ["mail-svc/store_mongo.c"],
+    "tests/contract/test_contract_webhook_mongo.c": ["webhook-svc/store_mongo.c"],
     "tests/contract/test_contract_order_mongo.c": ["order-svc/store_mongo.c"],
     "tests/lib/store/test_mongo.c": ["lib/store/mongo_command.c", "lib/store/mongo_open.c", "lib/store/share.c"],
     "tests/order-svc/test_handlers.c": ["lib/store/outbox.c", "order-svc/events.c"],

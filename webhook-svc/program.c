@@ -1,6 +1,7 @@
 #include "webhook-svc/program.h"
 
 #include "lib/base/mem.h"
+#include "lib/store/share.h"
 #include "webhook-svc/desk.h"
 
 CONFIG_DEFINE(webhook_config, WEBHOOK_CONFIG)
@@ -54,15 +55,32 @@ static enum err first_open(struct service_loop *loop, struct webhook_desk *desk,
     return desk->reader ? ERR_NONE : fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%.300s", message);
 }
 
-static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+static enum err desk_prepare(const void *config, struct env *env, struct fault *fault, struct service_share *out)
 {
     const struct webhook_settings *settings = config;
-    bool writer = service_loop_index(loop) == 0;
+    enum err e = store_share_prepare(&settings->store, &webhook_mongo_schema, env, fault, out);
+    out->loops = 0; /* few ask: the default will do on any store */
+    return e;
+}
+
+static enum err store_open(struct service_loop *loop, struct webhook_desk *desk, struct fault *fault)
+{
+    struct mongo_pool *pool = service_shared(loop);
+    bool writer = service_loop_writes(loop);
+    if (pool) {
+        desk->store = webhook_store_mongo_new(pool);
+        return ERR_NONE;
+    }
+    return webhook_store_sqlite_open(&desk->settings->store, writer, writer ? service_env(loop)->metrics : NULL, fault,
+                                     &desk->store);
+}
+
+static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+{
     AUTO(desk_destroy) struct webhook_desk *desk = mem_alloc(sizeof *desk);
-    desk->settings = settings;
-    enum err e =
-        webhook_store_open(&settings->store, writer, writer ? service_env(loop)->metrics : NULL, fault, &desk->store);
-    if (e == ERR_NONE && writer) {
+    desk->settings = config;
+    enum err e = store_open(loop, desk, fault);
+    if (e == ERR_NONE && service_loop_index(loop) == 0) {
         e = first_open(loop, desk, fault);
     }
     if (e != ERR_NONE) {
@@ -118,6 +136,8 @@ static int webhook_run(const void *config, struct env *env)
                                     .timers = timers,
                                     .timer_count = ARRAY_COUNT(timers),
                                     .default_loops = 1, /* administrators alone ask */
+                                    .prepare = desk_prepare,
+                                    .forget = store_share_forget,
                                     .open = desk_open,
                                     .close = desk_close,
                                     .committed = desk_committed,

@@ -6,6 +6,7 @@
 #define ZMART_WEBHOOK_STORE_H
 
 #include "lib/bus/service.h"
+#include "lib/store/mongo.h"
 #include "lib/store/sqlite.h"
 #include "proto/webhook.h"
 
@@ -81,7 +82,7 @@ struct webhook_store_ops {
     /* Bodies are left out (empty). */
     enum err (*deliveries)(struct webhook_store *self, const struct delivery_page_query *query, struct arena *arena,
                            struct fault *fault, struct delivery_rows *out);
-    /* Deletes what has ended and was made before, at most limit of them. */
+    /* Deletes what was made before, at most limit of them: also what waits for a webhook that is not active. */
     enum err (*deliveries_purge)(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
                                  uint32_t *out_count);
     void (*destroy)(struct webhook_store *self);
@@ -94,13 +95,13 @@ struct webhook_store {
     void *handle; /* unit's first argument */
 };
 
-/* Opens the store of a URL. metrics may be NULL. */
-MUST_USE enum err webhook_store_open(const struct store_config *config, bool writer, struct metrics *metrics,
-                                     struct fault *fault, struct webhook_store **out);
 void webhook_store_destroy(struct webhook_store **self);
 
-/* "webhook.db" in the folder of a sqlite: URL. */
+/* "webhook.db" in the folder of a sqlite: URL. metrics may be NULL. */
 MUST_USE enum err webhook_store_sqlite_open(const struct store_config *config, bool writer, struct metrics *metrics,
                                             struct fault *fault, struct webhook_store **out);
+extern const struct mongo_schema webhook_mongo_schema;
+/* A handle on a pool that was opened with this schema. */
+struct webhook_store *webhook_store_mongo_new(struct mongo_pool *pool);
 
 #endif

@@ -15,7 +15,7 @@ static const char *const migrations[] = {
     " CHECK((state = 'pending') = (next_at IS NOT NULL))) STRICT;"
     "CREATE INDEX delivery_due ON delivery(webhook_id, next_at, seq) WHERE state = 'pending';"
     "CREATE INDEX delivery_newest ON delivery(webhook_id, created_at, id);"
-    "CREATE INDEX delivery_ended ON delivery(created_at) WHERE state <> 'pending';",
+    "CREATE INDEX delivery_by_age ON delivery(created_at);",
 };
 static const struct sqlite_schema schema = {"webhook.db", migrations, ARRAY_COUNT(migrations)};
 
@@ -46,8 +46,7 @@ static const char sql_page[] =
     " FROM delivery WHERE webhook_id = ?1 AND (created_at, id) < (?2, ?3) AND (?5 IS NULL OR state = ?5)"
     " ORDER BY created_at DESC, id DESC LIMIT ?4";
 static const char sql_purge[] =
-    "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE state <> 'pending' AND created_at < ?1"
-    " ORDER BY created_at LIMIT ?2)";
+    "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
 
 /* Above every id: what sorts after (INT64_MAX, this) is everything. */
 static const char last_id[] = "~";

@@ -1,0 +1,365 @@
+/* Webhooks in MongoDB:
+ *
+ *     webhooks    {_id, webhook: {...}}
+ *     deliveries  {_id, due_at, delivery: {...}}     due_at only while it is pending, so its index stays small
+ *     log_readers {_id: "webhook", position}
+ *
+ * Each verb is one act on one document, or can be repeated. Deliveries are named after event and webhook, so that a page
+ * of the log that is taken twice makes none twice; the position is stored after what follows from the page. */
+#include <string.h>
+
+#include "lib/base/invariant.h"
+#include "lib/base/mem.h"
+#include "lib/store/mongo.h"
+#include "webhook-svc/store.h"
+
+static const char webhooks[] = "webhooks";
+static const char deliveries[] = "deliveries";
+static const char log_readers[] = "log_readers";
+static const char reader_id[] = "webhook";
+
+static const struct mongo_index indexes[] = {
+    {deliveries, "due", {"delivery.webhook_id", "due_at", "delivery.seq"}, false, false},
+    {deliveries, "newest", {"delivery.webhook_id", "-delivery.created_at", "-_id"}, false, false},
+    {deliveries, "age", {"delivery.created_at"}, false, false},
+};
+const struct mongo_schema webhook_mongo_schema = {"webhook", 1, indexes, ARRAY_COUNT(indexes)};
+
+struct mongo_webhook_store {
+    struct webhook_store base; /* first: the two are cast into each other */
+    struct mongo_db *db;       /* owned */
+};
+
+static struct mongo_db *db_of(struct webhook_store *self)
+{
+    return ((struct mongo_webhook_store *)self)->db;
+}
+
+/* ---- reading ---- */
+
+/* What the query finds, as records under key. */
+static enum err rows_read(struct webhook_store *self, const struct mongo_query *query, const char *key,
+                          const struct record *record, struct arena *arena, struct fault *fault, void *items,
+                          uint32_t *out_count)
+{
+    struct mongo_rows rows;
+    const bson_t *document;
+    uint32_t count = 0;
+    enum err bad = ERR_NONE;
+    mongo_find(db_of(self), query, &rows);
+    while (bad == ERR_NONE && count < query->limit && mongo_next(&rows, &document)) {
+        bad = bson_read_record_at(document, key, record, arena, fault, (char *)items + count * record->size);
+        count++;
+    }
+    enum err e = mongo_rows_end(&rows, bad == ERR_NONE ? fault : NULL);
+    if (bad == ERR_NONE && e == ERR_NONE) {
+        *out_count = count;
+    }
+    return bad == ERR_NONE ? e : bad;
+}
+
+static enum err one_read(struct webhook_store *self, const char *collection, const char *key, struct text id,
+                         const struct record *record, struct arena *arena, struct fault *fault, void *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    uint32_t count = 0;
+    bson_put_text(&filter, "_id", id);
+    const struct mongo_query query = {.collection = collection, .filter = &filter, .limit = 1};
+    enum err e = rows_read(self, &query, key, record, arena, fault, out, &count);
+    return e == ERR_NONE && count == 0 ? ERR_NOT_FOUND : e;
+}
+
+/* {$set: {key: record}} */
+static void put_set(bson_t *update, const char *key, const struct record *record, const void *in, int64_t due_at)
+{
+    bson_t set;
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set));
+    bson_put_record(&set, key, record, in);
+    if (due_at >= 0) {
+        bson_put_int(&set, "due_at", due_at);
+    }
+    ASSERT(bson_append_document_end(update, &set));
+}
+
+/* ---- the log ---- */
+
+static enum err store_position(struct webhook_store *self, struct fault *fault, int64_t *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(arena_release) struct arena arena = {0};
+    bson_t document;
+    bool found = false;
+    int64_t position = 0;
+    bson_put_text(&filter, "_id", text_of(reader_id));
+    const struct mongo_query query = {.collection = log_readers, .filter = &filter};
+    enum err e = mongo_find_one(db_of(self), &query, &arena, fault, &document, &found);
+    if (e == ERR_NONE && found && !bson_get_int(&document, "position", &position)) {
+        fault_cause(fault, "the position in the log cannot be read");
+        return fault_set(fault, ERR_INTERNAL, NULL);
+    }
+    if (e == ERR_NONE) {
+        *out = position;
+    }
+    return e;
+}
+
+static enum err store_position_set(struct webhook_store *self, int64_t position, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
+    bson_t set;
+    bool found;
+    bson_put_text(&filter, "_id", text_of(reader_id));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
+    bson_put_int(&set, "position", position);
+    ASSERT(bson_append_document_end(&update, &set));
+    return mongo_upsert(db_of(self), log_readers, &filter, &update, fault, &found);
+}
+
+/* ---- webhooks ---- */
+
+static enum err store_webhooks(struct webhook_store *self, struct arena *arena, struct fault *fault,
+                               struct webhook_rows *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
+    struct webhook_rows rows = {.items = arena_alloc(arena, WEBHOOK_MAX * sizeof *rows.items)};
+    bson_put_int(&sort, "webhook.created_at", -1);
+    bson_put_int(&sort, "_id", -1);
+    const struct mongo_query query = {
+        .collection = webhooks, .filter = &filter, .sort = &sort, .limit = WEBHOOK_MAX};
+    enum err e = rows_read(self, &query, "webhook", &webhook_kept_record, arena, fault, rows.items, &rows.count);
+    if (e == ERR_NONE) {
+        *out = rows;
+    }
+    return e;
+}
+
+static enum err store_webhook(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
+                              struct webhook_kept *out)
+{
+    return one_read(self, webhooks, "webhook", id, &webhook_kept_record, arena, fault, out);
+}
+
+static enum err webhook_insert(struct webhook_store *self, const struct webhook_kept *webhook, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
+    bson_put_text(&document, "_id", webhook->id);
+    bson_put_record(&document, "webhook", &webhook_kept_record, webhook);
+    return mongo_insert(db_of(self), webhooks, &document, fault);
+}
+
+static enum err store_webhook_put(struct webhook_store *self, const struct webhook_kept *webhook, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
+    bool found = false;
+    if (webhook->version == 1) {
+        return webhook_insert(self, webhook, fault);
+    }
+    bson_put_text(&filter, "_id", webhook->id);
+    bson_put_int(&filter, "webhook.version", webhook->version - 1);
+    put_set(&update, "webhook", &webhook_kept_record, webhook, -1);
+    enum err e = mongo_update(db_of(self), webhooks, &filter, &update, fault, &found);
+    return e == ERR_NONE && !found ? ERR_CONFLICT : e;
+}
+
+static enum err store_webhook_remove(struct webhook_store *self, struct text id, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t of_webhook = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t itself = BSON_INITIALIZER;
+    int64_t count = 0;
+    bson_put_text(&of_webhook, "delivery.webhook_id", id);
+    bson_put_text(&itself, "_id", id);
+    enum err e = mongo_delete_all(db_of(self), deliveries, &of_webhook, fault, &count);
+    e = e == ERR_NONE ? mongo_delete_all(db_of(self), webhooks, &itself, fault, &count) : e;
+    return e == ERR_NONE && count == 0 ? ERR_NOT_FOUND : e;
+}
+
+/* ---- deliveries ---- */
+
+static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
+                                   bool *out_new)
+{
+    AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
+    bson_put_text(&document, "_id", delivery->id);
+    if (has(delivery_kept, delivery, next_at)) {
+        bson_put_int(&document, "due_at", delivery->next_at);
+    }
+    bson_put_record(&document, "delivery", &delivery_kept_record, delivery);
+    enum err e = mongo_insert(db_of(self), deliveries, &document, fault);
+    if (e == ERR_NONE || e == ERR_CONFLICT) {
+        *out_new = e == ERR_NONE;
+        return ERR_NONE;
+    }
+    return e;
+}
+
+/* Whoever moves due_at first has it. */
+static enum err claim_one(struct webhook_store *self, struct delivery_kept *delivery, int64_t until_ms,
+                          struct fault *fault, bool *out_claimed)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
+    bson_t set;
+    bson_put_text(&filter, "_id", delivery->id);
+    bson_put_int(&filter, "due_at", delivery->next_at);
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
+    bson_put_int(&set, "due_at", until_ms);
+    bson_put_int(&set, "delivery.next_at", until_ms);
+    ASSERT(bson_append_document_end(&update, &set));
+    delivery->next_at = until_ms;
+    return mongo_update(db_of(self), deliveries, &filter, &update, fault, out_claimed);
+}
+
+static enum err store_deliveries_claim(struct webhook_store *self, const struct delivery_claim *claim,
+                                       struct arena *arena, struct fault *fault, struct delivery_rows *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
+    struct delivery_rows due = {.items = arena_alloc(arena, claim->limit * sizeof *due.items)};
+    struct delivery_rows claimed = {.items = arena_alloc(arena, claim->limit * sizeof *due.items)};
+    bson_put_text(&filter, "delivery.webhook_id", claim->webhook_id);
+    mongo_put_compare(&filter, "due_at", "$lt", claim->now_ms + 1); /* $lte is read as $lt by a server whose index goes on */
+    bson_put_int(&sort, "due_at", 1);
+    bson_put_int(&sort, "delivery.seq", 1);
+    const struct mongo_query query = {
+        .collection = deliveries, .filter = &filter, .sort = &sort, .limit = claim->limit};
+    enum err e = rows_read(self, &query, "delivery", &delivery_kept_record, arena, fault, due.items, &due.count);
+    for (uint32_t i = 0; e == ERR_NONE && i < due.count; i++) {
+        bool got = false;
+        e = claim_one(self, &due.items[i], claim->until_ms, fault, &got);
+        if (got) {
+            claimed.items[claimed.count++] = due.items[i];
+        }
+    }
+    if (e == ERR_NONE) {
+        *out = claimed;
+    }
+    return e;
+}
+
+static enum err store_delivery(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
+                               struct delivery_kept *out)
+{
+    return one_read(self, deliveries, "delivery", id, &delivery_kept_record, arena, fault, out);
+}
+
+static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault)
+{
+    static const char *const due_only[] = {"due_at", NULL};
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
+    bool pending = has(delivery_kept, delivery, next_at), found = false;
+    bson_put_text(&filter, "_id", delivery->id);
+    put_set(&update, "delivery", &delivery_kept_record, delivery, pending ? delivery->next_at : -1);
+    if (!pending) {
+        mongo_put_unset(&update, due_only);
+    }
+    enum err e = mongo_update(db_of(self), deliveries, &filter, &update, fault, &found);
+    return e == ERR_NONE && !found ? ERR_NOT_FOUND : e;
+}
+
+/* (created_at, _id) < (before_at, before_id), with a range that an index can walk around it. */
+static void put_before(bson_t *to, const struct delivery_page_query *query)
+{
+    bson_t list, one, part;
+    if (query->before_id.size == 0) {
+        return;
+    }
+    mongo_put_compare(to, "delivery.created_at", "$lte", query->before_at);
+    ASSERT(BSON_APPEND_ARRAY_BEGIN(to, "$or", &list));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&list, "0", &one));
+    mongo_put_compare(&one, "delivery.created_at", "$lt", query->before_at);
+    ASSERT(bson_append_document_end(&list, &one));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&list, "1", &one));
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&one, "_id", &part));
+    bson_put_text(&part, "$lt", query->before_id);
+    ASSERT(bson_append_document_end(&one, &part));
+    ASSERT(bson_append_document_end(&list, &one));
+    ASSERT(bson_append_array_end(to, &list));
+}
+
+static enum err store_deliveries(struct webhook_store *self, const struct delivery_page_query *query,
+                                 struct arena *arena, struct fault *fault, struct delivery_rows *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
+    struct delivery_rows rows = {.items = arena_alloc(arena, query->limit * sizeof *rows.items)};
+    bson_put_text(&filter, "delivery.webhook_id", query->webhook_id);
+    if (query->state >= 0) {
+        bson_put_text(&filter, "delivery.state", text_of(enum_name(&delivery_state_names, query->state)));
+    }
+    put_before(&filter, query);
+    bson_put_int(&sort, "delivery.created_at", -1);
+    bson_put_int(&sort, "_id", -1);
+    const struct mongo_query of_page = {
+        .collection = deliveries, .filter = &filter, .sort = &sort, .limit = query->limit};
+    enum err e = rows_read(self, &of_page, "delivery", &delivery_kept_record, arena, fault, rows.items, &rows.count);
+    for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
+        rows.items[i].body = (struct text){0};
+    }
+    if (e == ERR_NONE) {
+        *out = rows;
+    }
+    return e;
+}
+
+static enum err store_deliveries_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
+                                       struct fault *fault, uint32_t *out_count)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t these = BSON_INITIALIZER;
+    AUTO(arena_release) struct arena arena = {0};
+    struct delivery_rows rows = {.items = arena_alloc(&arena, limit * sizeof *rows.items)};
+    struct text *ids = arena_alloc(&arena, limit * sizeof *ids);
+    int64_t count = 0;
+    mongo_put_compare(&filter, "delivery.created_at", "$lt", before_ms);
+    bson_put_int(&sort, "delivery.created_at", 1);
+    const struct mongo_query query = {.collection = deliveries, .filter = &filter, .sort = &sort, .limit = limit};
+    enum err e = rows_read(self, &query, "delivery", &delivery_kept_record, &arena, fault, rows.items, &rows.count);
+    for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
+        ids[i] = rows.items[i].id;
+    }
+    if (e == ERR_NONE && rows.count > 0) {
+        mongo_put_in(&these, "_id", ids, rows.count);
+        e = mongo_delete_all(db_of(self), deliveries, &these, fault, &count);
+    }
+    if (e == ERR_NONE) {
+        *out_count = (uint32_t)count;
+    }
+    return e;
+}
+
+/* ---- the store ---- */
+
+static void store_destroy(struct webhook_store *self)
+{
+    struct mongo_webhook_store *store = (struct mongo_webhook_store *)self;
+    mongo_db_destroy(&store->db);
+    mem_free(store);
+}
+
+static const struct webhook_store_ops store_ops = {
+    .position = store_position,
+    .position_set = store_position_set,
+    .webhooks = store_webhooks,
+    .webhook = store_webhook,
+    .webhook_put = store_webhook_put,
+    .webhook_remove = store_webhook_remove,
+    .delivery_add = store_delivery_add,
+    .deliveries_claim = store_deliveries_claim,
+    .delivery = store_delivery,
+    .delivery_put = store_delivery_put,
+    .deliveries = store_deliveries,
+    .deliveries_purge = store_deliveries_purge,
+    .destroy = store_destroy,
+};
+
+struct webhook_store *webhook_store_mongo_new(struct mongo_pool *pool)
+{
+    struct mongo_webhook_store *store = mem_alloc(sizeof *store);
+    *store = (struct mongo_webhook_store){{&store_ops, NULL, NULL}, mongo_db_new(pool)};
+    return &store->base;
+}
