@@ -5,6 +5,7 @@
 #include "gateway/ws_change.h"
 #include "gateway/ws_event.h"
 #include "gateway/ws_gate.h"
+#include "gateway/ws_listen.h"
 #include "gateway/ws_replay.h"
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
@@ -27,12 +28,15 @@ const struct ws_limits live_limits = {
 struct live {
     struct env *env;
     struct ws_limits limits;
+    const char *listen_address;
     struct ws_quota *quota;
     struct ws_loop *loops[LIVE_LOOPS_MAX];
     uint32_t loop_count;
     struct ws_entry entry;
     struct ws_replay *replay;
+    struct ws_doorman doorman;
     struct ws_gate *gate;
+    struct ws_listen *listen; /* NULL: not wanted */
     struct long_polls *polls; /* NULL: nobody waits */
 };
 
@@ -86,6 +90,7 @@ struct live *live_new(struct env *env, const struct live_settings *settings)
     self->env = env;
     self->limits = settings->limits ? *settings->limits : limits_of(settings->config);
     self->polls = settings->polls;
+    self->listen_address = settings->config->listen;
     self->quota = ws_quota_new(settings->config->total_max, settings->config->user_max);
     self->replay = ws_replay_new(&(struct ws_replay_settings){
         .client = settings->client, .log = env->log, .silence_ms = settings->silence_ms, .user = settings->silence_user,
@@ -99,12 +104,13 @@ struct live *live_new(struct env *env, const struct live_settings *settings)
     self->entry.loop_count = self->loop_count;
     self->entry.quota = self->quota;
     atomic_init(&self->entry.next_id, 1);
+    self->doorman = (struct ws_doorman){.access = settings->access,
+                                        .replay = self->replay,
+                                        .limits = &self->limits,
+                                        .origins = settings->config->origins};
     struct ws_gate_settings gate = {
         .entry = &self->entry,
-        .access = settings->access,
-        .replay = self->replay,
-        .limits = &self->limits,
-        .origins = settings->config->origins,
+        .doorman = self->doorman,
         .refuse = settings->refuse,
         .refuse_user = settings->refuse_user,
     };
@@ -118,6 +124,7 @@ void live_destroy(struct live **self_p)
     if (!self) {
         return;
     }
+    ws_listen_destroy(&self->listen);
     ws_replay_stop(self->replay);
     ws_gate_destroy(&self->gate);
     for (uint32_t i = 0; i < self->loop_count; i++) {
@@ -132,6 +139,26 @@ void live_destroy(struct live **self_p)
 void live_attach(struct live *self, struct mg_context *context)
 {
     ws_gate_attach(self->gate, context);
+}
+
+static enum err admit(void *user, const struct ws_handshake *handshake, struct fault *fault, struct ws_peer_settings *out)
+{
+    struct live *self = user;
+    return ws_handshake_check(&self->doorman, handshake, fault, out);
+}
+
+bool live_listen(struct live *self, char *message, size_t message_size)
+{
+    const char *address = self->listen_address;
+    struct ws_listen_settings settings = {.address = address, .entry = &self->entry, .admit = admit, .user = self};
+    if (!address[0]) {
+        return true;
+    }
+    self->listen = ws_listen_new(&settings, message, message_size);
+    if (self->listen) {
+        log_info(self->env->log, "ws.listening", KV("address", address), KV_INT("port", ws_listen_port(self->listen)));
+    }
+    return self->listen != NULL;
 }
 
 /* Whoever waits looks at the log; whoever listens is closed, and comes back to do so. */

@@ -26,6 +26,7 @@
     X(NUMBER, queue_size, "ws-queue-size", "262144", 1024, 67108864, "bytes of events that wait for one")              \
     X(NUMBER, messages, "ws-messages", "100", 1, 1000000, "messages a minute that a client may send")                  \
     X(NUMBER, message_size, "ws-message-size", "65536", 125, 1048576, "bytes of one of them")                          \
+    X(STRING, listen, "ws-listen", "", 0, 200, "HOST:PORT for WebSockets alone, besides the port for all; none by default")  \
     X(NUMBER, loops, "ws-loops", "0", 0, 16, "threads that serve WebSockets and streams; 0: one a core, four at most")  \
     X(NUMBER, ping_s, "ws-ping-s", "25", 1, 3600, "seconds between pings; two without answer end a socket")
 CONFIG_DECLARE(live_config, LIVE_CONFIG);
@@ -58,6 +59,8 @@ struct live *live_new(struct env *env, const struct live_settings *settings);
 void live_destroy(struct live **self);
 /* Registers /ws. */
 void live_attach(struct live *self, struct mg_context *context);
+/* Listens at --ws-listen, if that is set. False if it cannot (message says why). */
+MUST_USE bool live_listen(struct live *self, char *message, size_t message_size);
 /* Any event of the bus; those that are not an order's are ignored. With a gap before it, every socket is closed with 4008:
  * whoever repairs gaps does so first. Does not block. */
 void live_publish(struct live *self, const struct subscriber_event *event);

@@ -187,6 +187,9 @@ static int parts_start(struct run *run)
     if (!subscriber_start(run, message, sizeof message)) {
         return failed(run, "events.unusable", message);
     }
+    if (!live_listen(run->live, message, sizeof message)) {
+        return failed(run, "ws.cannot_listen", message);
+    }
     live_attach(run->live, http_context(run->http));
     atomic_store(&run->gateway.live, run->live);
     return PROCESS_OK;

@@ -75,8 +75,8 @@ static enum err topics_find(const struct ws_said *said, struct arena *arena, str
 enum err ws_change_read(const struct ws_said *said, enum role role, struct arena *arena, struct fault *fault,
                         struct ws_change **out)
 {
-    const struct ws_topics *topics;
-    bool subscribe;
+    const struct ws_topics *topics = NULL;
+    bool subscribe = false;
     enum err e = topics_find(said, arena, fault, &subscribe, &topics);
     if (e != ERR_NONE) {
         return e;

@@ -17,6 +17,20 @@ struct ws_loop *ws_entry_loop(const struct ws_entry *self, uint64_t peer_id)
     return self->loops[peer_id % self->loop_count];
 }
 
+enum err ws_entry_give(struct ws_entry *self, const char *client, struct ws_peer_settings *peer, struct fault *fault)
+{
+    peer->id = atomic_fetch_add(&self->next_id, 1);
+    if (!text_to_string(text_of(client), peer->client, sizeof(peer->client))) {
+        peer->client[0] = '\0';
+    }
+    enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), fault);
+    if (code == ERR_NONE && !ws_loop_add(ws_entry_loop(self, peer->id), peer)) {
+        ws_quota_give(self->quota, text_of(peer->identity.user_id));
+        code = unavailable(fault, "the gateway drains, or too many sockets open at once");
+    }
+    return code;
+}
+
 enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
                       struct fault *fault)
 {
@@ -28,15 +42,7 @@ enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client
     if (peer->fd < 0) {
         return unavailable(fault, "no descriptor is left");
     }
-    peer->id = atomic_fetch_add(&self->next_id, 1);
-    if (!text_to_string(text_of(client), peer->client, sizeof(peer->client))) {
-        peer->client[0] = '\0';
-    }
-    enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), fault);
-    if (code == ERR_NONE && !ws_loop_add(ws_entry_loop(self, peer->id), peer)) {
-        ws_quota_give(self->quota, text_of(peer->identity.user_id));
-        code = unavailable(fault, "the gateway drains, or too many sockets open at once");
-    }
+    enum err code = ws_entry_give(self, client, peer, fault);
     if (code != ERR_NONE) {
         close(peer->fd);
     }
@@ -56,11 +62,16 @@ static bool replace_by_dead(int fd)
     return replaced;
 }
 
-void ws_entry_detach(struct ws_entry *self, int civetweb_fd, int loop_fd)
+void ws_entry_prepare(int fd)
 {
     int on = 1, size = WS_SEND_BUFFER_SIZE;
-    (void)setsockopt(civetweb_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    (void)setsockopt(civetweb_fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
+void ws_entry_detach(struct ws_entry *self, int civetweb_fd, int loop_fd)
+{
+    ws_entry_prepare(civetweb_fd);
     if (replace_by_dead(civetweb_fd)) {
         accept_moved(self->accepts, civetweb_fd, loop_fd);
     } else {

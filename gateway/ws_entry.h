@@ -25,6 +25,10 @@ struct ws_entry {
  * nothing is taken, and peer's filter is the caller's. */
 MUST_USE enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client,
                                struct ws_peer_settings *peer, struct fault *fault);
+/* The same for a socket that is peer->fd already, and stays the caller's on failure. */
+MUST_USE enum err ws_entry_give(struct ws_entry *self, const char *client, struct ws_peer_settings *peer, struct fault *fault);
+/* Options of a client's socket. */
+void ws_entry_prepare(int fd);
 /* The loop that has the peer. */
 struct ws_loop *ws_entry_loop(const struct ws_entry *self, uint64_t peer_id);
 /* The head is out: civetweb reads the end of the connection from now on, once it has used what it had read. */

@@ -2,27 +2,12 @@
 
 #include <civetweb.h>
 #include <pthread.h>
-#include <strings.h>
 
-#include "gateway/event_types.h"
-#include "gateway/problem.h"
-#include "gateway/query.h"
 #include "lib/base/clock.h"
-#include "lib/base/id.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
-#include "proto/ident.h"
 
-enum { PENDING_MAX_MS = 60 * 1000, EARLY_MAX_SIZE = 64 * 1024, PROBLEM_MAX_SIZE = 16 * 1024, KEY_TEXT_SIZE = 24 };
-
-#define WS_PATH "/ws"
-#define WS_QUERY_FIELDS(F, R)                                                                                          \
-    F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket")                                    \
-    F(R, TEXT, orders, OPT | LINE, 1, WS_FILTER_MAX * WS_ID_SIZE, none, "order ids, separated by commas") \
-    F(R, TEXT, types, OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest")             \
-    F(R, INT,  after, OPT, 0, INT64_MAX, none, "first what was missed since this seq")
-RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
-RECORD_DEFINE(ws_query, WS_QUERY_FIELDS)
+enum { PENDING_MAX_MS = 60 * 1000, EARLY_MAX_SIZE = 64 * 1024, REFUSAL_MAX_SIZE = 20 * 1024 };
 
 /* A handshake between civetweb's callbacks, known by its connection. The loop has the socket already. */
 struct pending {
@@ -122,14 +107,6 @@ void ws_gate_destroy(struct ws_gate **self_p)
 
 /* ---- refusing ---- */
 
-static void add_field(struct buffer *head, const char *name, const char *value)
-{
-    buffer_add_string(head, name);
-    buffer_add_string(head, ": ");
-    buffer_add_string(head, value);
-    buffer_add_string(head, "\r\n");
-}
-
 static void refuse(struct ws_gate *self, struct mg_connection *connection, const struct fault *fault)
 {
     mg_disable_connection_keep_alive(connection);
@@ -137,57 +114,15 @@ static void refuse(struct ws_gate *self, struct mg_connection *connection, const
         self->settings.refuse(self->settings.refuse_user, connection, fault);
         return;
     }
-    AUTO(buffer_release) struct buffer head;
-    AUTO(buffer_release) struct buffer body;
-    buffer_init(&head, PROBLEM_MAX_SIZE);
-    buffer_init(&body, PROBLEM_MAX_SIZE);
-    uint8_t id[ID_SIZE];
-    char id_text[ID_HEX_SIZE];
-    id_new(id);
-    id_to_hex(id, id_text);
-    problem_write(fault, text_of(WS_PATH), text_of(id_text), &body);
-    int status = err_info(fault->code)->http;
-    buffer_printf(&head, "HTTP/1.1 %d %s\r\n", status, mg_get_response_code_text(connection, status));
-    add_field(&head, "Content-Type", PROBLEM_MEDIA_TYPE);
-    add_field(&head, "Cache-Control", "no-store");
-    add_field(&head, "X-Content-Type-Options", "nosniff");
-    add_field(&head, "X-Request-Id", id_text);
-    if (status == 401) {
-        add_field(&head, "WWW-Authenticate", "Bearer");
-    }
-    if (problem_retry_after(fault) > 0) {
-        buffer_printf(&head, "Retry-After: %lld\r\n", (long long)problem_retry_after(fault));
-    }
-    buffer_printf(&head, "Content-Length: %zu\r\nConnection: close\r\n\r\n", body.size);
-    mg_write(connection, head.data, head.size);
-    mg_write(connection, body.data, body.size);
+    AUTO(buffer_release) struct buffer answer;
+    buffer_init(&answer, REFUSAL_MAX_SIZE);
+    ws_upgrade_refusal(fault, &answer);
+    mg_write(connection, answer.data, answer.size);
 }
 
 /* ---- checking a handshake ---- */
 
-static bool origin_allowed(const struct ws_gate *self, const char *origin)
-{
-    struct text rest = text_of(self->settings.origins), allowed;
-    if (rest.size == 0 || !origin) {
-        return true; /* programs send none, and pages always do */
-    }
-    while (text_cut(&rest, ',', &allowed)) {
-        if (text_is(allowed, "*") || text_equal_ignoring_case(allowed, text_of(origin))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* 16 bytes in base64, which is all that RFC 6455 asks of it. */
-static bool key_is_good(const char *key)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    return key && strlen(key) == KEY_TEXT_SIZE && strspn(key, letters) == KEY_TEXT_SIZE - 2 &&
-           strcmp(key + KEY_TEXT_SIZE - 2, "==") == 0;
-}
-
-static enum err check_form(struct ws_gate *self, const struct mg_connection *connection, struct fault *fault)
+static enum err check_form(const struct mg_connection *connection, struct fault *fault)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);
     if (!info->local_uri || strcmp(info->local_uri, WS_PATH) != 0) {
@@ -200,112 +135,13 @@ static enum err check_form(struct ws_gate *self, const struct mg_connection *con
     if (!info->http_version || strcmp(info->http_version, "1.1") != 0) {
         return fault_set(fault, ERR_BAD_REQUEST, "a WebSocket begins with HTTP/1.1");
     }
-    if (!key_is_good(mg_get_header(connection, "Sec-WebSocket-Key"))) {
+    if (!ws_key_is_good(text_of(mg_get_header(connection, "Sec-WebSocket-Key")))) {
         return fault_set(fault, ERR_BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64");
     }
     if (mg_get_header(connection, "Content-Length") || mg_get_header(connection, "Transfer-Encoding")) {
         return fault_set(fault, ERR_BAD_REQUEST, "a handshake has no body");
     }
-    if (!origin_allowed(self, mg_get_header(connection, "Origin"))) {
-        return fault_set(fault, ERR_FORBIDDEN, "pages of this origin may not connect");
-    }
     return ERR_NONE;
-}
-
-/* On success *out owns its array. */
-static enum err read_filter(struct text orders, struct fault *fault, struct ws_filter *out)
-{
-    struct text id, rest = orders;
-    struct ws_filter filter = {0};
-    filter.order_ids = mem_alloc_array(WS_FILTER_MAX, sizeof(*filter.order_ids));
-    while (text_cut(&rest, ',', &id)) {
-        bool good = ident_is(id, "ord") && filter.count < WS_FILTER_MAX &&
-                    text_to_string(id, filter.order_ids[filter.count], WS_ID_SIZE);
-        if (!good) {
-            mem_free(filter.order_ids);
-            fault_add(fault, "/orders", "invalid", -1, "up to %d order ids, separated by commas", WS_FILTER_MAX);
-            return fault_set(fault, ERR_INVALID_PARAMETER, NULL);
-        }
-        filter.count++;
-    }
-    *out = filter;
-    return ERR_NONE;
-}
-
-static enum err who_asks(struct ws_gate *self, const struct mg_connection *connection, const struct ws_query *query,
-                         struct arena *arena, struct fault *fault, struct identity *out)
-{
-    const struct ws_access *access = &self->settings.access;
-    if (has(ws_query, query, ticket)) {
-        struct text client = text_of(mg_get_request_info(connection)->remote_addr);
-        return access->redeem(access->user, query->ticket, client, arena, fault, out);
-    }
-    const char *authorization = mg_get_header(connection, "Authorization");
-    if (!authorization) {
-        return fault_set(fault, ERR_UNAUTHENTICATED, "a ticket or an Authorization header is needed");
-    }
-    return access->check(access->user, text_of(authorization), arena, fault, out);
-}
-
-static enum err identify(struct ws_gate *self, const struct mg_connection *connection, const struct ws_query *query,
-                         struct fault *fault, struct ws_identity *out)
-{
-    AUTO(arena_release) struct arena arena = {0};
-    struct identity identity = {0};
-    out->checked_ms = clock_now_ms();
-    enum err code = who_asks(self, connection, query, &arena, fault, &identity);
-    if (code != ERR_NONE) {
-        return code;
-    }
-    out->role = identity.role;
-    out->issued_at_ms = identity.issued_at;
-    if (!text_to_string(identity.user_id, out->user_id, WS_ID_SIZE) ||
-        !text_to_string(identity.session_id, out->session_id, WS_ID_SIZE)) {
-        return fault_set(fault, ERR_UNAUTHENTICATED, NULL);
-    }
-    return ERR_NONE;
-}
-
-/* What can be known without asking anybody. On success the filter's array is the caller's. */
-static enum err check_handshake(struct ws_gate *self, const struct mg_connection *connection, struct fault *fault,
-                                struct ws_query *out_query, struct ws_filter *out)
-{
-    const struct mg_request_info *info = mg_get_request_info(connection);
-    enum err code = check_form(self, connection, fault);
-    if (code == ERR_NONE) {
-        code = query_read(&ws_query_record, text_of(info->query_string), 0, fault->arena, fault, out_query);
-    }
-    if (code != ERR_NONE) {
-        return code;
-    }
-    return has(ws_query, out_query, orders) ? read_filter(out_query->orders, fault, out) : ERR_NONE;
-}
-
-/* Without a choice the peer's own: orders, or only the orders that are named. */
-static enum err read_types(const struct ws_query *query, struct fault *fault, struct ws_peer_settings *peer)
-{
-    return has(ws_query, query, types) ? event_types_read(query->types, peer->identity.role, fault, &peer->types) : ERR_NONE;
-}
-
-/* Customers follow their own orders only. */
-static enum err check_orders(struct ws_gate *self, const struct ws_peer_settings *peer, struct fault *fault)
-{
-    struct ws_ask ask = {.order_count = peer->filter.count, .order_ids = peer->filter.order_ids};
-    memcpy(ask.user_id, peer->identity.user_id, sizeof(ask.user_id));
-    memcpy(ask.session_id, peer->identity.session_id, sizeof(ask.session_id));
-    return peer->identity.role == ROLE_ADMIN ? ERR_NONE : ws_replay_permit(self->settings.replay, &ask, fault);
-}
-
-/* What can go wrong with a place in the log is told before the 101. */
-static enum err check_position(struct ws_gate *self, const struct ws_query *query, struct fault *fault,
-                               struct ws_peer_settings *peer)
-{
-    if (!has(ws_query, query, after)) {
-        return ERR_NONE;
-    }
-    peer->resume = true;
-    peer->after = query->after;
-    return ws_replay_check(self->settings.replay, query->after, fault);
 }
 
 static enum err give_to_loop(struct ws_gate *self, const struct mg_connection *connection,
@@ -322,27 +158,28 @@ static enum err give_to_loop(struct ws_gate *self, const struct mg_connection *c
     return code;
 }
 
+static struct text header_of(const struct mg_connection *connection, const char *name)
+{
+    return text_of(mg_get_header(connection, name));
+}
+
 static enum err admit(struct ws_gate *self, const struct mg_connection *connection, struct fault *fault,
                       struct pending *out)
 {
-    struct ws_query query = {0};
-    struct ws_peer_settings peer = {.fd = -1, .limits = self->settings.limits};
-    enum err code = check_handshake(self, connection, fault, &query, &peer.filter);
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    struct ws_handshake handshake = {.query = text_of(info->query_string),
+                                     .origin = header_of(connection, "Origin"),
+                                     .authorization = header_of(connection, "Authorization"),
+                                     .client = info->remote_addr};
+    struct ws_peer_settings peer = {0};
+    enum err code = check_form(connection, fault);
     if (code == ERR_NONE) {
-        code = identify(self, connection, &query, fault, &peer.identity);
+        code = ws_handshake_check(&self->settings.doorman, &handshake, fault, &peer);
     }
-    if (code == ERR_NONE) {
-        code = read_types(&query, fault, &peer);
+    if (code != ERR_NONE) {
+        return code;
     }
-    if (code == ERR_NONE) {
-        code = check_orders(self, &peer, fault);
-    }
-    if (code == ERR_NONE) {
-        code = check_position(self, &query, fault, &peer);
-    }
-    if (code == ERR_NONE) {
-        code = give_to_loop(self, connection, &peer, fault, out);
-    }
+    code = give_to_loop(self, connection, &peer, fault, out);
     if (code != ERR_NONE) {
         mem_free(peer.filter.order_ids);
     }

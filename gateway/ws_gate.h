@@ -5,19 +5,15 @@
 #ifndef ZMART_GATEWAY_WS_GATE_H
 #define ZMART_GATEWAY_WS_GATE_H
 
-#include "gateway/ws_access.h"
 #include "gateway/ws_entry.h"
-#include "gateway/ws_replay.h"
+#include "gateway/ws_handshake.h"
 
 struct mg_connection;
 struct mg_context;
 
 struct ws_gate_settings {
     struct ws_entry *entry; /* borrowed, as everything here */
-    struct ws_access access;
-    struct ws_replay *replay;
-    const struct ws_limits *limits;
-    const char *origins; /* "https://a.example,https://b.example": pages that may connect; empty: all */
+    struct ws_doorman doorman;
     /* Answers a handshake that is refused; NULL: the gate writes a problem+json itself. */
     void (*refuse)(void *user, struct mg_connection *connection, const struct fault *fault);
     void *refuse_user;

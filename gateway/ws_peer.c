@@ -208,16 +208,6 @@ static void flush(struct ws_peer *self, int64_t now_ms)
     finish_if_flushed(self, now_ms);
 }
 
-void ws_peer_say(struct ws_peer *self, struct ws_message *message, int64_t now_ms)
-{
-    if (self->state == PEER_OPEN) {
-        enqueue(self, message);
-        flush(self, now_ms);
-    } else {
-        ws_message_drop(&message);
-    }
-}
-
 void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool drop_queue, int64_t now_ms)
 {
     if (self->state != PEER_OPEN) {
@@ -284,6 +274,19 @@ static void collect_output(struct ws_peer *self, int64_t now_ms)
         self->code = self->input.heard.closed ? self->input.heard.close_code : close_code;
         self->state = PEER_CLOSING;
         deadlines_set(self, now_ms);
+    }
+}
+
+void ws_peer_say(struct ws_peer *self, struct ws_message *message, int64_t now_ms)
+{
+    if (self->state == PEER_OPEN) {
+        collect_output(self, now_ms); /* pongs for what came before */
+    }
+    if (self->state == PEER_OPEN) {
+        enqueue(self, message);
+        flush(self, now_ms);
+    } else {
+        ws_message_drop(&message);
     }
 }
 

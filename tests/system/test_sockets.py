@@ -6,7 +6,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from shop import SLOW, Shop, problem, run
+from shop import SLOW, Shop, free_port, problem, run
 from sockets import Closed, Refused, Socket
 
 PATIENCE = 10 * SLOW
@@ -147,5 +147,35 @@ def talking_too_much_ends_it():
         assert code_of("x" * 1001) == 1009
 
 
+def a_port_of_its_own_takes_sockets_too():
+    port = free_port()
+    with Shop("--ws-listen", f"127.0.0.1:{port}", "--ws-loops", "3", "--ws-user-sockets", "3") as shop:
+        admin, ada, product = shop.admin(), shop.register(), None
+        product = shop.product(admin)
+
+        def at(token, query=""):
+            return Socket(f"ws://127.0.0.1:{port}/ws{query}", {"Authorization": f"Bearer {token}"} if token else None)
+        ticket = shop.call("POST", "/api/ws-ticket", ada["token"]).json()["ticket"]
+        with at(ada["token"]) as one, at(None, f"?ticket={ticket}") as two, opened(shop, ada["token"]) as three, at(admin, "?types=order.*") as of_admin:
+            order = shop.order(ada["token"], (product["id"], 1)).json()
+            got = [heard(socket) for socket in (one, two, three, of_admin)]
+            assert got[0]["order"] == order and got == [got[0]] * 4, got
+            for token, query, status in ((None, "", 401), (None, f"?ticket={ticket}", 401), ("nonsense", "", 401),
+                                         (ada["token"], "?types=user.*", 403), (ada["token"], "", 429), (admin, "?nonsense=1", 400)):
+                try:
+                    at(token, query)
+                    raise AssertionError(f"{query} opened")
+                except Refused as error:
+                    assert error.status == status, (query, error)
+            with at(admin, "?after=0&types=order.*") as again:
+                assert heard(again) == got[0]
+            assert shop.call("POST", "/api/auth/logout", ada["token"]).status_code == 204
+            for socket in (one, two, three):
+                try:
+                    socket.recv(PATIENCE)
+                except Closed as closed:
+                    assert closed.code == 4001, closed.code
+
+
 run({f.__name__: f for f in (administrators_see_every_type, customers_see_their_own_orders_alone, subscriptions_change_while_open,
-                             talking_too_much_ends_it)})
+                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too)})
