@@ -29,6 +29,7 @@ struct contract_shop {
 struct contract_host {
     void (*open)(struct contract_shop *shop); /* fills store, unit, handle, host */
     void (*close)(struct contract_shop *shop);
+    void (*recover)(struct contract_shop *shop); /* waits until a store that failed can be asked again; may be NULL */
 };
 
 static const struct contract_host *contract_host;

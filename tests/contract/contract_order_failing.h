@@ -94,6 +94,8 @@ static const struct order_store_ops failing_ops = {failing_find,    failing_plac
                                                    failing_release, failing_page,   failing_due,    failing_settled,
                                                    failing_purge,   failing_destroy};
 
+enum { TRIES_MAX = 10 };
+
 /* One request against the store: what it returns is committed or rolled back, and it is sent again after a failure,
  * as a broker would. */
 typedef enum err scenario_step(struct contract_shop *shop, struct order_store *store);
@@ -107,7 +109,8 @@ static enum err step_place(struct contract_shop *shop, struct order_store *store
     if (e != ERR_NONE || entry.kind == ORDER_PLACED) {
         return e;
     }
-    return order_store_place(store, &order, TEXT("f-1"), NULL, &shop->fault, &taken);
+    struct event_new event = event_made(&order, "evt_placed");
+    return order_store_place(store, &order, TEXT("f-1"), &event, &shop->fault, &taken);
 }
 
 static enum err step_refuse(struct contract_shop *shop, struct order_store *store)
@@ -144,7 +147,8 @@ static enum err step_cancel(struct contract_shop *shop, struct order_store *stor
     history[0] = entry.order.history.items[0];
     entry.order.history.items = history;
     struct order moved = order_moved(&entry.order, ORDER_CANCELLED);
-    return order_store_change(store, &moved, HOLDS_RELEASE_DUE, NULL, &shop->fault);
+    struct event_new event = event_made(&moved, "evt_moved");
+    return order_store_change(store, &moved, HOLDS_RELEASE_DUE, &event, &shop->fault);
 }
 
 static enum err step_page(struct contract_shop *shop, struct order_store *store)
@@ -182,13 +186,18 @@ static void scenario_run(struct contract_shop *shop, struct order_store *store)
                     shop->unit->rollback(shop->handle);
                 }
             }
-        } while (e != ERR_NONE && ++tries < 3);
+            if (e != ERR_NONE && contract_host->recover) {
+                contract_host->recover(shop);
+            }
+        } while (e != ERR_NONE && ++tries < TRIES_MAX);
         assert_int_equal(e, ERR_NONE);
     }
 }
 
 static void scenario_check(struct contract_shop *shop)
 {
+    struct order order = {.id = TEXT("ord_00001")};
+    assert_events(shop, &order, (const char *const[]){"evt_placed", "evt_moved"}, 2); /* once each */
     shop_begin(shop);
     struct order_entry placed = entry_found(shop, TEXT("ord_00001"));
     assert_int_equal(placed.kind, ORDER_PLACED);

@@ -4,7 +4,8 @@
 #include <unistd.h>
 
 #include "lib/store/mongo.h"
-#include "tests/mongo/database.h"
+#include "lib/base/clock.h"
+#include "tests/mongo/proxy.h"
 
 struct place {
     char url[TEST_URL_SIZE];
@@ -13,13 +14,14 @@ struct place {
     struct mongo_db *db;
 };
 
-static void mongo_open(struct contract_shop *shop)
+enum { ANSWER_MS = 20000, SOON_MS = 400, RECOVER_MS = 30000, PAUSE_US = 10000 };
+
+static void place_open(struct contract_shop *shop, const char *url, int64_t answer_ms)
 {
-    struct place *place = calloc(1, sizeof *place);
+    struct place *place = shop->host;
     struct fault fault;
-    test_database_new(place->url);
     struct store_config config = {
-        .store = place->url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = 20000};
+        .store = url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = answer_ms};
     fault_init(&fault, NULL);
     place->metrics = metrics_new();
     if (mongo_pool_open(&config, &order_mongo_schema, place->metrics, &fault, &place->pool) != ERR_NONE) {
@@ -27,7 +29,14 @@ static void mongo_open(struct contract_shop *shop)
     }
     place->db = mongo_db_new(place->pool);
     shop->store = order_store_mongo_new(place->db);
+}
+
+static void mongo_open(struct contract_shop *shop)
+{
+    struct place *place = calloc(1, sizeof *place);
+    test_database_new(place->url);
     shop->host = place;
+    place_open(shop, place->url, ANSWER_MS);
 }
 
 static void mongo_close(struct contract_shop *shop)
@@ -106,11 +115,93 @@ static void test_round_trips(void **state)
     ASSERT_COMMANDS(shop, 1, store->outbox->ops->clear(store->outbox, &page, &shop->fault));
 }
 
+/* ---- the N-th command goes wrong on the wire ---- */
+
+/* After a failure the store is not asked for a moment, and a new connection is made. */
+static void mongo_recover(struct contract_shop *shop)
+{
+    struct order_entry entry;
+    int64_t end_ms = clock_now_ms() + RECOVER_MS;
+    enum err e = ERR_NONE;
+    do {
+        usleep(e == ERR_NONE ? 0 : PAUSE_US);
+        fault_init(&shop->fault, &shop->arena);
+        e = order_store_find(shop->store, TEXT("ord_none"), &shop->arena, &shop->fault, &entry);
+    } while (e != ERR_NONE && clock_now_ms() < end_ms);
+    assert_int_equal(e, ERR_NONE);
+}
+
+static void shop_empty(struct contract_shop *shop)
+{
+    AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
+    struct place *place = shop->host;
+    int64_t count;
+    order_store_destroy(&shop->store);
+    shop->store = order_store_mongo_new(place->db);
+    mongo_recover(shop);
+    assert_int_equal(mongo_delete_all(place->db, "orders", &all, &shop->fault, &count), ERR_NONE);
+}
+
+/* The write may have happened or not, or happens when nobody waits for it any more: it comes out right. */
+static void spoil_from_first_to_last(enum spoil how)
+{
+    struct contract_shop shop = {.host = calloc(1, sizeof(struct place))};
+    struct place *place = shop.host;
+    char url[TEST_URL_SIZE];
+    bool spoilt = true;
+    test_database_new(place->url);
+    struct mongo_proxy *proxy = mongo_proxy_start(place->url, url);
+    fault_init(&shop.fault, &shop.arena);
+    place_open(&shop, url, SOON_MS);
+    for (int n = 0; spoilt; n++) {
+        mongo_proxy_spoil(proxy, n, how);
+        scenario_run(&shop, shop.store);
+        spoilt = mongo_proxy_spoilt(proxy);
+        mongo_proxy_spoil(proxy, -1, how);
+        mongo_proxy_settle(proxy);
+        mongo_recover(&shop);
+        scenario_check(&shop);
+        assert_true(spoilt || n >= 10); /* every verb had its turn */
+        shop_empty(&shop);
+    }
+    mongo_close(&shop);
+    arena_release(&shop.arena);
+    mongo_proxy_stop(&proxy);
+}
+
+static void test_every_command_is_lost_once(void **state)
+{
+    (void)state;
+    spoil_from_first_to_last(SPOIL_REQUEST);
+}
+
+static void test_every_answer_is_lost_once(void **state)
+{
+    (void)state;
+    spoil_from_first_to_last(SPOIL_REPLY);
+}
+
+static void test_every_answer_never_comes_once(void **state)
+{
+    (void)state;
+    spoil_from_first_to_last(SPOIL_SILENCE);
+}
+
+static void test_every_command_is_late_once(void **state)
+{
+    (void)state;
+    spoil_from_first_to_last(SPOIL_LATE);
+}
+
 int main(void)
 {
-    static const struct contract_host host = {mongo_open, mongo_close};
+    static const struct contract_host host = {mongo_open, mongo_close, mongo_recover};
     const struct CMUnitTest tests[] = {CONTRACT_TESTS, CONTRACT_TEST(test_round_trips),
-                                       cmocka_unit_test(test_every_call_fails_once)};
+                                       cmocka_unit_test(test_every_call_fails_once),
+                                       cmocka_unit_test(test_every_command_is_lost_once),
+                                       cmocka_unit_test(test_every_answer_is_lost_once),
+                                       cmocka_unit_test(test_every_answer_never_comes_once),
+                                       cmocka_unit_test(test_every_command_is_late_once)};
     contract_host = &host;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

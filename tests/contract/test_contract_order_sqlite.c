@@ -62,7 +62,7 @@ static void test_idle_writes_nothing(void **state)
 
 int main(void)
 {
-    static const struct contract_host host = {sqlite_open, sqlite_close};
+    static const struct contract_host host = {sqlite_open, sqlite_close, NULL};
     const struct CMUnitTest tests[] = {CONTRACT_TESTS, CONTRACT_TEST(test_idle_writes_nothing),
                                        CONTRACT_TEST(test_rolled_back_is_gone),
                                        cmocka_unit_test(test_every_call_fails_once)};

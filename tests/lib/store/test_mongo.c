@@ -488,6 +488,88 @@ static void test_our_own_mistakes_are_internal(void **state)
     assert_int_equal(inserted(place, "a", NULL, 1), ERR_NONE); /* the store is still asked */
 }
 
+/* ---- a server that says no, or goes away: where it can be told to ---- */
+
+/* False: this server knows no fail points. */
+static bool fail_point_set(const char *url, const char *command, int32_t code, bool breaks, int times)
+{
+    AUTO(bson_destroy) bson_t request = BSON_INITIALIZER;
+    bson_t part, commands;
+    bson_error_t error;
+    mongoc_client_t *client = mongoc_client_new(url);
+    BSON_APPEND_UTF8(&request, "configureFailPoint", "failCommand");
+    BSON_APPEND_DOCUMENT_BEGIN(&request, "mode", &part);
+    BSON_APPEND_INT32(&part, "times", times);
+    bson_append_document_end(&request, &part);
+    BSON_APPEND_DOCUMENT_BEGIN(&request, "data", &part);
+    BSON_APPEND_ARRAY_BEGIN(&part, "failCommands", &commands);
+    BSON_APPEND_UTF8(&commands, "0", command);
+    bson_append_array_end(&part, &commands);
+    BSON_APPEND_UTF8(&part, "appName", "zmart thing-svc"); /* others may use this server */
+    if (breaks) {
+        BSON_APPEND_BOOL(&part, "closeConnection", true);
+    } else {
+        BSON_APPEND_INT32(&part, "errorCode", code);
+    }
+    bson_append_document_end(&request, &part);
+    bool done = mongoc_client_command_simple(client, "admin", &request, NULL, NULL, &error);
+    mongoc_client_destroy(client);
+    return done;
+}
+
+/* The store is asked again soon after one failure, and not before. */
+static void assert_comes_back(struct place *place)
+{
+    int64_t end_ms = clock_now_ms() + 30000, finds = command_count(place, "insert");
+    assert_int_equal(inserted(place, "x", NULL, 1), ERR_SERVICE_UNAVAILABLE); /* at once, without asking */
+    assert_true(place->fault.retry_after_s > 0);
+    assert_int_equal(command_count(place, "insert"), finds);
+    enum err e;
+    while ((e = inserted(place, "back", NULL, 1)) != ERR_NONE && clock_now_ms() < end_ms) {
+        assert_int_equal(e, ERR_SERVICE_UNAVAILABLE);
+        usleep(10000);
+    }
+    assert_int_equal(e, ERR_NONE);
+}
+
+static void test_what_servers_answer_in_trouble(void **state)
+{
+    static const struct {
+        int32_t code;
+        enum err as;
+    } cases[] = {
+        {10107, ERR_SERVICE_UNAVAILABLE}, /* not the primary */
+        {11600, ERR_SERVICE_UNAVAILABLE}, /* shutting down */
+        {91, ERR_SERVICE_UNAVAILABLE},    /* the same */
+        {189, ERR_SERVICE_UNAVAILABLE},   /* the primary stepped down */
+        {14031, ERR_SERVICE_UNAVAILABLE}, /* the disk is full */
+        {13, ERR_INTERNAL},               /* not allowed */
+        {59, ERR_INTERNAL},               /* no such command */
+    };
+    struct place *place = *state;
+    AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
+    int64_t count;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        if (!fail_point_set(place->url, "insert", cases[i].code, false, 2)) { /* drivers try twice */
+            print_message("this server knows no fail points\n");
+            skip();
+        }
+        enum err e = inserted(place, "a", NULL, 1);
+        if (e != cases[i].as) {
+            fail_msg("%d: %s (%s)", (int)cases[i].code, err_info(e)->slug, place->fault.cause);
+        }
+        (void)fail_point_set(place->url, "insert", 1, false, 0);
+        if (e == ERR_SERVICE_UNAVAILABLE) {
+            assert_comes_back(place);
+        }
+        assert_int_equal(mongo_delete_all(place->db, "things", &all, &place->fault, &count), ERR_NONE);
+    }
+    assert_true(fail_point_set(place->url, "insert", 0, true, 2)); /* the connection breaks */
+    assert_int_equal(inserted(place, "a", NULL, 1), ERR_SERVICE_UNAVAILABLE);
+    (void)fail_point_set(place->url, "insert", 1, false, 0);
+    assert_comes_back(place);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_drop)
@@ -508,6 +590,7 @@ int main(void)
         TEST(test_a_page_is_one_round_trip),
         TEST(test_in_finds_those_that_are_there),
         TEST(test_our_own_mistakes_are_internal),
+        TEST(test_what_servers_answer_in_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
