@@ -145,9 +145,9 @@ def pages_are_the_log():
         assert [e["type"] for e in events(shop, admin, "?types=order.placed")["data"]] == ["order.placed"] * 2
         assert [e["type"] for e in events(shop, admin, "?types=order.c*,order.s*")["data"]] == ["order.confirmed", "order.shipped"]
         for types in ("session.*", "nothing.*"):
-            nothing = events(shop, admin, f"?types={types}")
-            assert nothing["data"] == [] and nothing["has_more"] is False and nothing["head"] >= own["head"], nothing
-        assert {e["type"].split(".")[0] for e in events(shop, admin, "?types=*")["data"]} == {"order", "product", "user"}
+            assert events(shop, admin, f"?types={types}") == {"data": [], "has_more": False, "head": own["head"]}
+        types = {e["type"] for e in events(shop, admin, "?types=*")["data"]}
+        assert types - {"product.stock_changed"} == {"order.placed", "order.confirmed", "order.shipped", "user.created", "product.created"}, types
         for query, pointer in (("?after=-1", "/after"), ("?after=x", "/after"), ("?after=1&after=2", "/after"), ("?limit=0", "/limit"),
                                ("?limit=101", "/limit"), ("?wait=31", "/wait"), ("?wait=1.5", "/wait"), ("?types=", "/types"),
                                ("?types=a,,b", "/types"), ("?types=Order.*", "/types"), ("?types=*.placed", "/types"),
@@ -170,6 +170,7 @@ def long_polls_wake_at_once():
         admin, ada, bob, product = opened(shop)
 
         def poll(token, query):
+            query += "" if "types" in query else "&types=order.*"  # products and accounts have events, too
             begin = time.monotonic()
             return events(shop, token, query), time.monotonic() - begin
         head = events(shop, admin)["head"]
