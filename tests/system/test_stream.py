@@ -145,9 +145,9 @@ def pages_are_the_log():
         assert [e["type"] for e in events(shop, admin, "?types=order.placed")["data"]] == ["order.placed"] * 2
         assert [e["type"] for e in events(shop, admin, "?types=order.c*,order.s*")["data"]] == ["order.confirmed", "order.shipped"]
         for types in ("session.*", "nothing.*"):
-            assert events(shop, admin, f"?types={types}") == {"data": [], "has_more": False, "head": own["head"]}
-        types = {e["type"] for e in events(shop, admin, "?types=*")["data"]}
-        assert types - {"product.stock_changed"} == {"order.placed", "order.confirmed", "order.shipped", "user.created", "product.created"}, types
+            nothing = events(shop, admin, f"?types={types}")
+            assert nothing["data"] == [] and nothing["has_more"] is False and nothing["head"] >= own["head"], nothing
+        assert {e["type"].split(".")[0] for e in events(shop, admin, "?types=*")["data"]} == {"order", "product", "user"}
         for query, pointer in (("?after=-1", "/after"), ("?after=x", "/after"), ("?after=1&after=2", "/after"), ("?limit=0", "/limit"),
                                ("?limit=101", "/limit"), ("?wait=31", "/wait"), ("?wait=1.5", "/wait"), ("?types=", "/types"),
                                ("?types=a,,b", "/types"), ("?types=Order.*", "/types"), ("?types=*.placed", "/types"),
@@ -323,7 +323,7 @@ def a_hundred_reconnects_under_load():
             try:
                 for turn in range(100):
                     for token, got in seen.items():
-                        with Stream(shop, token, got[-1] if got else 0, "?types=order.*") as stream:
+                        with Stream(shop, token, got[-1] if got else 0, "?types=*") as stream:
                             assert stream.reply.status == 200, stream.reply.read()
                             want = rolled.randrange(0, 30)
                             end = time.monotonic() + 5
@@ -335,10 +335,13 @@ def a_hundred_reconnects_under_load():
             placed = sum(b.result(PATIENCE) for b in buyers)
         in_the_log(shop, placed)
         for token, got in seen.items():
-            whole = [row[0] for row in log_of(shop, "1" if token == admin else f"user_id = '{ada['user']['id']}'")]
-            with Stream(shop, token, got[-1], "?types=order.*") as stream:
-                wait_for("the rest", lambda: not whole[len(got):] or stream.seqs()[-1:] == whole[-1:], 60)
-            total = got + stream.seqs()
+            # what administrators see has the stock's events among it, told once in a while
+            whose = "type NOT LIKE 'session.%'" if token == admin else f"type LIKE 'order.%' AND user_id = '{ada['user']['id']}'"
+            log = lambda: [row[0] for row in shop.rows("event.db", f"SELECT seq FROM entry WHERE {whose} ORDER BY seq")]
+            with Stream(shop, token, got[-1], "?types=*") as stream:
+                with contextlib.suppress(AssertionError):
+                    wait_for("the rest", lambda: got + stream.seqs() == log(), 20)
+                total, whole = got + stream.seqs(), log()
             assert total == whole, (len(got), len(total), len(whole), sorted(set(whole) - set(total)), sorted(set(total) - set(whole)),
                                     [(i, s) for i, s in enumerate(total) if s in total[:i]])
         print(f"  {placed} orders, {len(seen[admin])} events over 100 streams")
