@@ -223,6 +223,11 @@ void broker_stop(struct broker *self, int64_t now_us)
     session_tell_all(self, FRAME_BYE);
 }
 
+uint32_t broker_sessions(const struct broker *self)
+{
+    return peers_count(&self->peers);
+}
+
 struct broker_counts broker_counts(const struct broker *self)
 {
     return self->counts;

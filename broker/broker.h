@@ -70,6 +70,8 @@ struct sends *broker_sends(struct broker *self);
 void broker_drain(struct broker *self, int64_t now_us);
 /* Ends what has not ended (503 if never begun, else 502) and says BYE to all. */
 void broker_stop(struct broker *self, int64_t now_us);
+/* Sessions there are now. */
+uint32_t broker_sessions(const struct broker *self);
 struct broker_counts broker_counts(const struct broker *self);
 
 #endif

@@ -15,6 +15,8 @@ enum {
     RETRY_WAIT_MS = 5,
     STOP_LOOK_EVERY_US = 20 * 1000,
     KEYS_LOOK_EVERY_US = GUARD_LOOK_EVERY_MS * 1000,
+    CROWD_LOOK_EVERY_US = 2 * 1000 * 1000,
+    CROWD_COUNT = 500, /* sessions that ended: about 15 MiB */
     BACKLOG_AGE_MAX_US = 10 * 1000 * 1000,
     FAREWELL_US = 200 * 1000, /* for backlogs, after the last BYE */
     FAREWELL_LINGER_MS = 500  /* for what libzmq has taken by then */
@@ -30,7 +32,8 @@ struct poller {
     bool guarded[PLANE_COUNT];
     struct broker *broker; /* borrowed while it runs */
     struct metric *slow_peers, *backlog_count;
-    int64_t retry_us, stop_look_us, keys_look_us;
+    int64_t retry_us, stop_look_us, keys_look_us, crowd_look_us;
+    uint32_t crowd_count; /* most sessions since memory was given back */
     int64_t drain_until_us; /* 0: not draining */
     bool closed;            /* the libzmq context is going away */
 };
@@ -264,6 +267,21 @@ static void keys_look(struct poller *self, int64_t now_us)
     }
 }
 
+/* When a crowd has left, so does the memory that its connections had: the C library keeps it otherwise. */
+static void crowd_look(struct poller *self, int64_t now_us)
+{
+    if (now_us - self->crowd_look_us < CROWD_LOOK_EVERY_US) {
+        return;
+    }
+    uint32_t count = broker_sessions(self->broker);
+    self->crowd_look_us = now_us;
+    if (count + CROWD_COUNT <= self->crowd_count) {
+        mem_give_back();
+        self->crowd_count = count;
+    }
+    self->crowd_count = count > self->crowd_count ? count : self->crowd_count;
+}
+
 /* False when the broker has nothing more to do. */
 static bool drain_step(struct poller *self, int64_t now_us, bool quiet)
 {
@@ -307,7 +325,7 @@ static void farewell(struct poller *self)
 
 void poller_run(struct poller *self, struct broker *broker)
 {
-    int64_t before_us = clock_now_us();
+    int64_t before_us = clock_now_us(), worked_us = before_us;
     bool running = true;
     self->broker = broker;
     while (running && !self->closed) {
@@ -320,8 +338,10 @@ void poller_run(struct poller *self, struct broker *broker)
         backlogs_retry(self, now_us);
         flush(self);
         keys_look(self, now_us);
+        crowd_look(self, now_us);
         running = drain_step(self, now_us, count == 0);
-        if (running && count == 0) {
+        worked_us = count ? now_us : worked_us;
+        if (running && count == 0 && now_us - worked_us >= self->settings->spin_us) {
             sleep_until_work(self, wait_ms);
         }
     }

@@ -1,5 +1,5 @@
 /* The loop that owns the sockets for clients and workers and drives the core: receives at most 64 messages a socket,
- * sends what the core wants sent, lets it look at the time, and sleeps only when nothing came. Never blocks on a peer:
+ * sends what the core wants sent, lets it look at the time, and sleeps only when nothing came (for spin_us). Never blocks on a peer:
  * what one does not take waits in its backlog, and one who takes nothing for long is dropped. */
 #ifndef ZMART_BROKER_POLL_H
 #define ZMART_BROKER_POLL_H
@@ -16,6 +16,7 @@ struct poller_settings {
     int hwm;                       /* messages a peer in libzmq's queues */
     size_t backlog_count_max;      /* messages a peer beyond that */
     size_t backlog_size_max;       /* bytes of them */
+    int64_t spin_us;               /* after a message, before the loop sleeps: it looks for the next one */
     int64_t drain_ms;              /* for what is under way when the broker is told to stop */
 };
 

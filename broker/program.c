@@ -34,6 +34,8 @@
     X(NUMBER, hwm, "socket-messages", "5000", 10, 1000000, "messages in libzmq's queue of one peer at most")           \
     X(NUMBER, backlog, "backlog-messages", "10000", 1, 1000000, "messages that wait for a slow peer beyond that")      \
     X(NUMBER, backlog_size, "backlog-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                   \
+    X(NUMBER, spin_us, "spin-us", "0", 0, 10000,                                                                       \
+      "after a message the broker looks for the next one so long before it sleeps: shorter ways for processor time")   \
     X(NUMBER, drain_ms, "broker-drain-ms", "10000", 0, 600000, "time for what is under way when the broker is stopped")
 CONFIG_DECLARE(broker_config, BROKER_CONFIG);
 CONFIG_DEFINE(broker_config, BROKER_CONFIG)
@@ -120,6 +122,7 @@ static bool sockets_bind(struct run *run, char *message)
                                                     .hwm = (int)config->hwm,
                                                     .backlog_count_max = (size_t)config->backlog,
                                                     .backlog_size_max = (size_t)config->backlog_size,
+                                                    .spin_us = config->spin_us,
                                                     .drain_ms = config->drain_ms};
     run->relay = relay_new(&relay, message, MESSAGE_SIZE);
     if (run->relay) {

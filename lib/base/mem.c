@@ -2,6 +2,9 @@
 
 #include <stdalign.h>
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 
 #include "lib/base/invariant.h"
@@ -89,6 +92,13 @@ char *arena_copy(struct arena *arena, const void *data, size_t size)
         memcpy(copy, data, size);
     }
     return copy;
+}
+
+void mem_give_back(void)
+{
+#ifdef __GLIBC__
+    (void)malloc_trim(0);
+#endif
 }
 
 static void blocks_free(struct arena_block *block)

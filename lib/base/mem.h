@@ -21,6 +21,10 @@ void mem_free(void *memory);
 /* For AUTO(mem_release) on any pointer variable: frees and nulls it. */
 void mem_release(void *pointer_to_pointer);
 
+/* Gives back to the system what is free, in the midst of the heap too; takes some milliseconds for each 100 MiB. For
+ * after a crowd: the C library keeps what it had, and finds only part of it again for the next one. */
+void mem_give_back(void);
+
 /* An arena owns everything that one request (or one page, one batch) needs, and drops it at once. */
 struct arena {
     struct arena_block *block; /* newest; NULL when empty */

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/base/mem.h"
@@ -80,12 +81,49 @@ static void a_reset_arena_starts_again_with_zeroes(void **state)
     arena_reset(&arena);
 }
 
+static long resident_pages(void)
+{
+    long total, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%ld %ld", &total, &resident), 2);
+    fclose(file);
+    return resident;
+}
+
+/* Small pieces below one that stays: only what is asked for comes back from there. */
+static void a_crowd_leaves_its_memory(void **state)
+{
+    (void)state;
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    enum { PIECES = 20000, SIZE = 1500, PAGE = 4096 };
+    char **pieces = mem_alloc_array(PIECES, sizeof *pieces);
+    for (int i = 0; i < PIECES; i++) {
+        pieces[i] = mem_alloc(SIZE);
+        memset(pieces[i], 1, SIZE);
+    }
+    char *last = mem_alloc(SIZE);
+    for (int i = 0; i < PIECES; i++) {
+        mem_free(pieces[i]);
+    }
+    long before = resident_pages();
+    mem_give_back();
+    assert_true(before - resident_pages() > PIECES * (long)SIZE / PAGE / 2);
+    mem_free(last);
+    mem_free(pieces);
+#else
+    (void)resident_pages;
+    mem_give_back();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_is_zeroed_and_copied),
         cmocka_unit_test(arenas_align_zero_and_keep),
         cmocka_unit_test(a_reset_arena_starts_again_with_zeroes),
+        cmocka_unit_test(a_crowd_leaves_its_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

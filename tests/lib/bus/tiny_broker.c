@@ -373,9 +373,6 @@ static void *broker_thread(void *argument)
             orders_take(self);
         }
     }
-    int none = 0;
-    zmq_setsockopt(self->clients, ZMQ_LINGER, &none, sizeof none);
-    zmq_setsockopt(self->workers, ZMQ_LINGER, &none, sizeof none);
     zmq_close(self->clients);
     zmq_close(self->workers);
     return NULL;
@@ -385,9 +382,12 @@ static void *socket_bound(void *context, const char *base, enum bus_socket which
 {
     char address[BUS_ADDRESS_SIZE];
     void *socket = zmq_socket(context, ZMQ_ROUTER);
-    int mandatory = 1;
+    int mandatory = 1, none = 0;
     ASSERT(bus_address(base, which, address));
     ASSERT(zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof mandatory) == 0);
+    /* Before bind: each connection keeps a copy, and one that ends with LINGER -1 while something waits for its peer may keep
+     * zmq_ctx_term for ever (libzmq#3252). */
+    ASSERT(zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) == 0);
     ASSERT(zmq_bind(socket, address) == 0);
     return socket;
 }
