@@ -19,7 +19,7 @@
 
 #define LIVE_CONFIG(X)                                                                                    \
     X(NUMBER, total_max, "ws-sockets", "10000", 1, 1000000, "WebSockets and streams open at a time")                  \
-    X(NUMBER, user_max, "ws-user-sockets", "20", 1, 100000, "WebSockets and streams of one account at a time")        \
+    X(NUMBER, user_max, "ws-user-sockets", "20", 1, 100000, "WebSockets and streams of one customer at a time")        \
     X(STRING, origins, "ws-origins", "", 0, 4000,                                                         \
       "pages that may open WebSockets: origins separated by commas; all if none")                         \
     X(NUMBER, queue_count, "ws-queue", "64", 1, 65536, "events that wait for one WebSocket or stream; more close it")  \

@@ -2,6 +2,7 @@
 
 #include <poll.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 #include "gateway/gateway.h"
 #include "gateway/http.h"
@@ -19,6 +20,7 @@ enum {
     KEYS_REFETCH_MS = 3000,
     FINISH_WAIT_MS = 12 * 1000, /* requests that are being answered get so long: the longest budget and a little */
     LIVE_DRAIN_MS = 1000,
+    FILES_OF_OUR_OWN = 200,
     USER_TIMEOUT_MS = 30 * 1000
 };
 
@@ -147,6 +149,18 @@ static bool subscriber_start(struct run *run, char *message, size_t message_size
     return run->subscriber != NULL;
 }
 
+/* Connections beyond what the system lets a process open would be refused one by one: better one line at the start. */
+static void files_check(const struct run *run)
+{
+    const struct gateway_program_config *config = run->config;
+    struct rlimit limit;
+    int64_t needed = config->live.total_max + 2 * config->gateway.workers + config->gateway.queue + FILES_OF_OUR_OWN;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && (int64_t)limit.rlim_cur < needed) {
+        log_warn(run->env->log, "files.limited", KV_INT("limit", (int64_t)limit.rlim_cur), KV_INT("needed", needed),
+                 KV("message", "raise the limit on open files (ulimit -n, LimitNOFILE=), or lower --ws-sockets"));
+    }
+}
+
 static int parts_start(struct run *run)
 {
     char message[MESSAGE_SIZE] = "";
@@ -159,6 +173,7 @@ static int parts_start(struct run *run)
                                  .silence_ms = config->gateway.silence_ms,
                                  .refetch_ms = KEYS_REFETCH_MS};
     struct accept_settings accepts = {config->gateway.client_connections, USER_TIMEOUT_MS};
+    files_check(run);
     run->client = bus_client_new(run->env, &client, message, sizeof message);
     if (!run->client) {
         return failed(run, "bus.unusable", message);

@@ -23,7 +23,7 @@ enum err ws_entry_give(struct ws_entry *self, const char *client, struct ws_peer
     if (!text_to_string(text_of(client), peer->client, sizeof(peer->client))) {
         peer->client[0] = '\0';
     }
-    enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), fault);
+    enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), peer->identity.role == ROLE_ADMIN, fault);
     if (code == ERR_NONE && !ws_loop_add(ws_entry_loop(self, peer->id), peer)) {
         ws_quota_give(self->quota, text_of(peer->identity.user_id));
         code = unavailable(fault, "the gateway drains, or too many sockets open at once");

@@ -61,7 +61,7 @@ static struct account **account_place(struct ws_quota *self, struct text user_id
     return place;
 }
 
-static enum err take_locked(struct ws_quota *self, struct text user_id, struct fault *fault)
+static enum err take_locked(struct ws_quota *self, struct text user_id, bool unbounded, struct fault *fault)
 {
     if (self->total >= self->total_max) {
         enum err code = fault_set(fault, ERR_SERVICE_UNAVAILABLE, "all %lld WebSockets of this gateway are in use",
@@ -70,7 +70,7 @@ static enum err take_locked(struct ws_quota *self, struct text user_id, struct f
         return code;
     }
     struct account **place = account_place(self, user_id);
-    if ((*place ? (*place)->count : 0) >= self->user_max) {
+    if (!unbounded && (*place ? (*place)->count : 0) >= self->user_max) {
         enum err code = fault_set(fault, ERR_RATE_LIMITED, "an account has at most %lld WebSockets at a time",
                                   (long long)self->user_max);
         fault->retry_after_s = RETRY_AFTER_S;
@@ -89,10 +89,10 @@ static enum err take_locked(struct ws_quota *self, struct text user_id, struct f
     return ERR_NONE;
 }
 
-enum err ws_quota_take(struct ws_quota *self, struct text user_id, struct fault *fault)
+enum err ws_quota_take(struct ws_quota *self, struct text user_id, bool unbounded, struct fault *fault)
 {
     pthread_mutex_lock(&self->mutex);
-    enum err code = take_locked(self, user_id, fault);
+    enum err code = take_locked(self, user_id, unbounded, fault);
     pthread_mutex_unlock(&self->mutex);
     return code;
 }

@@ -2,11 +2,14 @@
 """WebSockets and streams: events of every type, each shown to those who may see them, and subscriptions that change while they are open."""
 import json
 import pathlib
+import resource
+import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from shop import SLOW, Shop, free_port, problem, run
+from shop import BUILD, SLOW, Shop, free_port, problem, run
 from sockets import Closed, Refused, Socket
 
 PATIENCE = 10 * SLOW
@@ -177,5 +180,19 @@ def a_port_of_its_own_takes_sockets_too():
                     assert closed.code == 4001, closed.code
 
 
+def too_few_files_are_told():
+    """The limit is raised to what the system allows; when that is too little, one line says so and what to do."""
+    for soft, hard, told_so in ((1000, 3000, True), (1000, 15000, False)):
+        with tempfile.TemporaryDirectory() as folder:
+            process = subprocess.Popen([str(BUILD / "gateway" / "gateway"), "--port", str(free_port()), "--bus", f"ipc://{folder}/bus"],
+                                       stderr=subprocess.PIPE, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)))
+            time.sleep(1)
+            process.terminate()
+            lines = [json.loads(line) for line in process.communicate(timeout=60)[1].splitlines() if line.startswith(b"{")]
+            found = [line for line in lines if line["event"] == "files.limited"]
+            assert len(found) == told_so, lines
+            assert not told_so or (found[0]["limit"] == hard and found[0]["needed"] > hard and "ulimit" in found[0]["message"]), found
+
+
 run({f.__name__: f for f in (administrators_see_every_type, customers_see_their_own_orders_alone, subscriptions_change_while_open,
-                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too)})
+                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too, too_few_files_are_told)})
