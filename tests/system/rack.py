@@ -123,7 +123,7 @@ class Process:
 class Shim:
     """What shim.c does to the processes that it is given to: their wall clock is off by so much, they die at a step."""
 
-    LAYOUT = struct.Struct("=qqq")
+    LAYOUT = struct.Struct("=4q64q")
 
     def __init__(self, path):
         self.path = path
@@ -144,8 +144,18 @@ class Shim:
     def kill_after(self, steps):
         self.set(1, steps)
 
+    def get(self, place):
+        return struct.unpack_from("=q", self.memory, place * 8)[0]
+
     def steps(self):
-        return self.LAYOUT.unpack(self.memory[:])[2]
+        return self.get(2)
+
+    def syncs(self):
+        return self.get(3)
+
+    def sync_time(self, number):
+        """When the number-th commit was durable, as time.monotonic() tells it; one of the last 64."""
+        return self.get(4 + number % 64) / 1e9
 
 
 class Rack(Shop):

@@ -17,6 +17,8 @@ struct shim {
     _Atomic int64_t wall_offset_s;
     _Atomic int64_t kill_after; /* steps; 0: never */
     _Atomic int64_t step_count;
+    _Atomic int64_t sync_count;
+    _Atomic int64_t sync_end_ns[64]; /* of the newest ones, CLOCK_MONOTONIC; the n-th stands at n modulo 64 */
 };
 
 static struct shim *shim_get(void)
@@ -81,21 +83,39 @@ static void step(void)
     }
 }
 
+/* When a commit was durable. */
+static void sync_note(void)
+{
+    struct shim *shim = shim_get();
+    struct timespec now;
+    if (shim) {
+        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+        int64_t at = atomic_load(&shim->sync_count);
+        atomic_store(&shim->sync_end_ns[at % 64], now.tv_sec * INT64_C(1000000000) + now.tv_nsec);
+        atomic_store(&shim->sync_count, at + 1);
+    }
+}
+
+static void nothing_note(void)
+{
+}
+
 /* As the function that is called, and a step before and after it. */
-#define STEPPED(result_type, name, parameters, arguments)                \
+#define STEPPED(result_type, name, parameters, arguments, note)          \
     result_type name parameters                                          \
     {                                                                    \
         result_type(*real) parameters;                                   \
         *(void **)&real = dlsym(RTLD_NEXT, #name);                       \
         step();                                                          \
         result_type result = real arguments;                             \
+        note();                                                          \
         step();                                                          \
         return result;                                                   \
     }
 
-STEPPED(int, fsync, (int fd), (fd))
-STEPPED(int, fdatasync, (int fd), (fd))
+STEPPED(int, fsync, (int fd), (fd), sync_note)
+STEPPED(int, fdatasync, (int fd), (fd), sync_note)
 int zmq_send(void *socket, const void *data, size_t size, int flags);
 int zmq_msg_send(void *message, void *socket, int flags);
-STEPPED(int, zmq_send, (void *socket, const void *data, size_t size, int flags), (socket, data, size, flags))
-STEPPED(int, zmq_msg_send, (void *message, void *socket, int flags), (message, socket, flags))
+STEPPED(int, zmq_send, (void *socket, const void *data, size_t size, int flags), (socket, data, size, flags), nothing_note)
+STEPPED(int, zmq_msg_send, (void *message, void *socket, int flags), (message, socket, flags), nothing_note)
