@@ -38,9 +38,9 @@ enum err user_document(struct user_store *self, const char *collection, struct t
     return mongo_find_one(user_mongo(self), &query, arena, fault, out, out_found);
 }
 
-enum err user_contended(struct fault *fault)
+enum err user_contended(struct fault *fault, int try_count)
 {
-    fault_cause(fault, "others changed the same document first, %d times", MONGO_TRIES_MAX);
+    fault_cause(fault, "others changed the same document first, %d times", try_count);
     return fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
 }
 
@@ -202,7 +202,7 @@ static enum err account_insert(struct user_store *self, const struct account_new
     enum err e = insert_as(self, in, false, arena, fault, out);
     if (e == ERR_CONFLICT) {
         e = insert_refused(self, &in->account, fault);
-        e = e == ERR_NONE ? user_contended(fault) : e;
+        e = e == ERR_NONE ? user_contended(fault, 1) : e;
     }
     return e;
 }
@@ -284,7 +284,7 @@ static enum err account_edit(struct user_store *self, const struct account_edit 
             return e;
         }
     }
-    return user_contended(fault);
+    return user_contended(fault, MONGO_TRIES_MAX);
 }
 
 static enum err account_rehash(struct user_store *self, const struct hash_change *in, struct fault *fault)

@@ -11,7 +11,8 @@
 #include "lib/store/outbox_mongo.h"
 #include "user-svc/store.h"
 
-enum { MONGO_TRIES_MAX = 32 }; /* of a change that others come before */
+/* Tries of a change that others come before. Changes of role queue at one document, where each also helps the others. */
+enum { MONGO_TRIES_MAX = 32, MONGO_ROLE_TRIES_MAX = 256 };
 
 struct user_store_mongo {
     struct user_store store; /* first, so that a user_store is one */
@@ -27,7 +28,7 @@ MUST_USE enum err user_document(struct user_store *self, const char *collection,
 MUST_USE enum err user_account_load(struct user_store *self, struct text id, struct arena *arena, struct fault *fault,
                                     struct account *out, int64_t *out_role_change, bool *out_found);
 /* Others came first too often. */
-enum err user_contended(struct fault *fault);
+enum err user_contended(struct fault *fault, int try_count);
 /* $push of up to two events into outbox; nothing if both are NULL. */
 void user_events_push(bson_t *update, const struct event_new *first, const struct event_new *second);
 /* The denial's fields for an account as it then is: what a new password or role refuses from now on. */

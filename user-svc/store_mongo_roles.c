@@ -19,6 +19,8 @@
  * those that the accounts have and the list lacks, before it decides. It never removes one but by an intent. */
 #include "user-svc/store_mongo.h"
 
+#include <sodium.h>
+
 #include "lib/base/invariant.h"
 
 static const char collection[] = "user_register";
@@ -28,7 +30,7 @@ static const char collection[] = "user_register";
     F(R, TEXT, id,         REQ, 1, 40, none, "the account")                           \
     F(R, ENUM, role,       REQ, 0, 0, role, "what it becomes")                        \
     F(R, TIME, now,        REQ, 0, INT64_MAX, none, "when that was decided")          \
-    F(R, RAW,  request_id, REQ, 0, 64, none, "of whoever asked; bytes, not msgpack")  \
+    F(R, TEXT, request,    REQ, 0, 64, none, "id of the request, in hex")             \
     F(R, REC,  denial,     REQ, 0, 0, denial, "of the tokens with the old role")      \
     F(R, REC,  changed,    OPT, 0, 0, event_new, "user.role_changed, without payload") \
     F(R, REC,  ended,      OPT, 0, 0, event_new, "session.ended")
@@ -74,6 +76,22 @@ static enum err roles_load(struct user_store *self, struct arena *arena, struct 
 
 /* ---- applying ---- */
 
+static struct text hex_of(struct text bytes, struct arena *arena)
+{
+    size_t size = 2 * (size_t)bytes.size + 1;
+    char *hex = arena_alloc(arena, size);
+    sodium_bin2hex(hex, size, (const unsigned char *)bytes.data, bytes.size);
+    return text_of(hex);
+}
+
+static struct text bytes_of(struct text hex, struct arena *arena)
+{
+    size_t size = 0;
+    unsigned char *bytes = arena_alloc(arena, hex.size / 2 + 1);
+    (void)sodium_hex2bin(bytes, hex.size / 2, hex.data, hex.size, NULL, &size, NULL);
+    return (struct text){(const char *)bytes, (uint32_t)size};
+}
+
 static enum err apply_try(struct user_store *self, int64_t version, const struct role_intent *intent,
                           struct account *account, struct arena *arena, struct fault *fault, bool *out_done)
 {
@@ -92,7 +110,7 @@ static enum err apply_try(struct user_store *self, int64_t version, const struct
     ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
     bson_put_fields(&set, &user_record, user);
     bson_put_int(&set, "role_change", version);
-    bson_put_bytes(&set, "changed_by", intent->request_id);
+    bson_put_bytes(&set, "changed_by", bytes_of(intent->request, arena));
     user_put_denial(&set, account, intent->denial->expires_at);
     ASSERT(bson_append_document_end(&update, &set));
     if (has(role_intent, intent, changed)) {
@@ -121,7 +139,7 @@ static enum err apply(struct user_store *self, int64_t version, const struct rol
             return e;
         }
     }
-    return user_contended(fault);
+    return user_contended(fault, MONGO_TRIES_MAX);
 }
 
 /* Takes the intent away; if that fails, somebody applies it again, in vain, and tries it again. */
@@ -248,10 +266,11 @@ static enum err roles_replace(struct user_store *self, int64_t version, const st
     return mongo_update(user_mongo(self), collection, &filter, &update, fault, out_done);
 }
 
-static struct role_intent intent_of(const struct role_change *in, struct denial *denial, struct event_new events[2])
+static struct role_intent intent_of(const struct role_change *in, struct denial *denial, struct event_new events[2],
+                                    struct arena *arena)
 {
     struct role_intent intent = {
-        .id = in->id, .role = in->role, .now = in->now_ms, .request_id = in->request_id, .denial = denial};
+        .id = in->id, .role = in->role, .now = in->now_ms, .request = hex_of(in->request_id, arena), .denial = denial};
     *denial = *in->denial;
     if (in->changed) {
         events[0] = *in->changed;
@@ -291,7 +310,7 @@ static enum err decide(struct user_store *self, const struct role_change *in, co
     if (admins.count == 0) {
         return ERR_LAST_ADMIN;
     }
-    struct role_intent intent = intent_of(in, &denial, events);
+    struct role_intent intent = intent_of(in, &denial, events, arena);
     e = roles_replace(self, roles->version, &admins, &intent, fault, out_done);
     if (e != ERR_NONE || !*out_done) {
         return e;
@@ -308,7 +327,7 @@ static enum err decide(struct user_store *self, const struct role_change *in, co
 enum err mongo_account_set_role(struct user_store *self, const struct role_change *in, struct arena *arena,
                                 struct fault *fault)
 {
-    for (int i = 0; i < MONGO_TRIES_MAX; i++) {
+    for (int i = 0; i < MONGO_ROLE_TRIES_MAX; i++) {
         struct roles roles;
         struct account account;
         int64_t role_change;
@@ -331,5 +350,5 @@ enum err mongo_account_set_role(struct user_store *self, const struct role_chang
             return e;
         }
     }
-    return user_contended(fault);
+    return user_contended(fault, MONGO_ROLE_TRIES_MAX);
 }

@@ -1,7 +1,9 @@
 #include "tests/contract/contract_user.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
 enum { NOW = 1000000 };
@@ -829,6 +831,52 @@ static void any_call_may_fail(void **state)
         after++;
     }
     assert_true(before >= 12 && after == before);
+}
+
+/* A store that was cut off refuses for a moment; whoever asks again is let in after it. */
+static void scenario_repeat(struct ground *g)
+{
+    enum { PAUSE_US = 20000, PATIENCE_MS = 30000 };
+    int64_t end_ms = clock_now_ms() + PATIENCE_MS;
+    enum err e;
+    while ((e = scenario(g)) == ERR_SERVICE_UNAVAILABLE && clock_now_ms() < end_ms) {
+        usleep(PAUSE_US);
+    }
+    if (e != ERR_NONE) {
+        fail_msg("%s (%s)", err_info(e)->slug, g->fault.cause);
+    }
+}
+
+/* True if the command was reached. */
+static bool scenario_spoilt(const struct user_place *place, const struct user_spoiler *spoiler, int n, int how)
+{
+    void *state = (void *)(uintptr_t)place;
+    assert_int_equal(ground_open(&state), 0);
+    struct ground *g = state;
+    spoiler->arm(n, how);
+    enum err e = scenario(g);
+    bool happened = spoiler->happened();
+    if (e != ERR_NONE && (!happened || e != ERR_SERVICE_UNAVAILABLE)) {
+        fail_msg("command %d spoilt as %d: %s (%s)", n, how, err_info(e)->slug, g->fault.cause);
+    }
+    spoiler->settle();
+    spoiler->arm(-1, how);
+    scenario_repeat(g);
+    scenario_check(g);
+    assert_int_equal(ground_close(&state), 0);
+    return happened;
+}
+
+void contract_user_spoil(const struct user_place *place, const struct user_spoiler *spoiler)
+{
+    for (int how = 0; how < spoiler->how_count; how++) {
+        bool slow = how >= 2; /* those share the commands between them */
+        int n = slow ? how - 2 : 0;
+        while (scenario_spoilt(place, spoiler, n, how)) {
+            n += slow ? 2 : 1;
+        }
+        assert_true(n >= 20);
+    }
 }
 
 #define CONTRACT(name)                                                                                     \

@@ -22,6 +22,16 @@ struct user_place {
 /* Returns what main returns. */
 int contract_user_run(const struct user_place *place);
 
+/* What spoils the n-th command of a store behind a place; n < 0: none. */
+struct user_spoiler {
+    void (*arm)(int n, int how);
+    bool (*happened)(void);
+    void (*settle)(void); /* waits until what was late has been done */
+    int how_count;
+};
+/* The scenario with each command spoilt in each way, and then again until it is through: all of it has happened once. */
+void contract_user_spoil(const struct user_place *place, const struct user_spoiler *spoiler);
+
 /* A store that hands each call on to inner, and fails one: the N-th, before inner has seen it or after inner has done
  * it. Destroying it leaves inner alone. */
 struct user_store *failing_user_store_new(struct user_store *inner, int good_calls, bool after);

@@ -1,36 +1,50 @@
 #include "tests/contract/user_mongo_place.h"
 
 #include "lib/store/mongo.h"
-#include "tests/mongo/database.h"
+#include "tests/mongo/proxy.h"
 
-/* One pool a URL; the tests of a program run one after the other. */
+enum { ANSWER_MS = 20000, SOON_MS = 400 };
+
+/* One place at a time: the tests of a program run one after the other. */
 static struct mongo_pool *pool;
+static struct mongo_proxy *proxy;
+static char direct_url[TEST_URL_SIZE];
+
+static void url_give(const char *from, char *url, size_t size)
+{
+    assert_true(strlen(from) < size);
+    snprintf(url, size, "%s", from);
+}
 
 static void place_make(char *url, size_t size)
 {
-    char fresh[TEST_URL_SIZE];
-    test_database_new(fresh);
-    assert_true(strlen(fresh) < size);
-    snprintf(url, size, "%s", fresh);
+    test_database_new(direct_url);
+    url_give(direct_url, url, size);
+}
+
+static void proxied_make(char *url, size_t size)
+{
+    char through[TEST_URL_SIZE];
+    test_database_new(direct_url);
+    proxy = mongo_proxy_start(direct_url, through);
+    url_give(through, url, size);
 }
 
 static void place_drop(const char *url)
 {
+    (void)url;
     mongo_pool_destroy(&pool);
-    test_database_drop(url);
+    if (proxy) {
+        mongo_proxy_stop(&proxy);
+    }
+    test_database_drop(direct_url);
 }
 
-struct store_config user_mongo_place_config(const char *url)
+static enum err open_with(const char *url, int64_t answer_ms, struct metrics *metrics, struct fault *fault,
+                          struct user_store **out)
 {
-    return (struct store_config){
-        .store = url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = 20000};
-}
-
-static enum err place_open(const struct store_config *config, bool writer, struct metrics *metrics, struct fault *fault,
-                           struct user_store **out)
-{
-    struct store_config patient = user_mongo_place_config(config->store);
-    (void)writer;
+    struct store_config patient = {
+        .store = url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = answer_ms};
     enum err e = pool ? ERR_NONE : mongo_pool_open(&patient, &user_mongo_schema, metrics, fault, &pool);
     if (e == ERR_NONE) {
         *out = user_store_new_mongo(pool);
@@ -38,9 +52,40 @@ static enum err place_open(const struct store_config *config, bool writer, struc
     return e;
 }
 
+static enum err place_open(const struct store_config *config, bool writer, struct metrics *metrics, struct fault *fault,
+                           struct user_store **out)
+{
+    (void)writer;
+    return open_with(config->store, ANSWER_MS, metrics, fault, out);
+}
+
+static enum err proxied_open(const struct store_config *config, bool writer, struct metrics *metrics,
+                             struct fault *fault, struct user_store **out)
+{
+    (void)writer;
+    return open_with(config->store, SOON_MS, metrics, fault, out);
+}
+
 struct user_store *user_mongo_place_another(void)
 {
     return user_store_new_mongo(pool);
 }
 
+static void arm(int n, int how)
+{
+    mongo_proxy_spoil(proxy, n, (enum spoil)how);
+}
+
+static bool happened(void)
+{
+    return mongo_proxy_spoilt(proxy);
+}
+
+static void settle(void)
+{
+    mongo_proxy_settle(proxy);
+}
+
 const struct user_place user_mongo_place = {place_make, place_drop, place_open};
+const struct user_place user_mongo_proxied_place = {proxied_make, place_drop, proxied_open};
+const struct user_spoiler user_mongo_spoiler = {arm, happened, settle, SPOIL_COUNT};

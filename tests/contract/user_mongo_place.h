@@ -7,7 +7,8 @@
 extern const struct user_place user_mongo_place;
 /* A handle more on the place that was opened last, as another loop or process has it. */
 struct user_store *user_mongo_place_another(void);
-/* Settings as the tests' servers need them. */
-struct store_config user_mongo_place_config(const char *url);
+/* The same with a proxy in front, and what spoils a command on the way. */
+extern const struct user_place user_mongo_proxied_place;
+extern const struct user_spoiler user_mongo_spoiler;
 
 #endif
