@@ -8,7 +8,7 @@
 struct product_desk {
     struct product_store *store;
     const struct product_settings *settings; /* borrowed */
-    struct outbox *outbox;                   /* NULL on loops that do not write */
+    struct outbox *outbox;
     struct metric *swept;                    /* orders whose holds the sweeper has settled */
 };
 

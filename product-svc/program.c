@@ -1,7 +1,9 @@
 #include "product-svc/program.h"
 
 #include "lib/base/mem.h"
+#include "lib/store/share.h"
 #include "product-svc/desk.h"
+#include "product-svc/store_mongo.h"
 
 CONFIG_DEFINE(product_config, PRODUCT_CONFIG)
 
@@ -22,6 +24,12 @@ static enum err settings_check(const struct product_settings *settings, struct f
     return ERR_NONE;
 }
 
+static enum err desk_prepare(const void *config, struct env *env, struct fault *fault, struct service_share *out)
+{
+    const struct product_settings *settings = config;
+    return store_share_prepare(&settings->store, &product_mongo_schema, env, fault, out);
+}
+
 static enum err desk_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
 {
     const struct product_settings *settings = config;
@@ -29,14 +37,15 @@ static enum err desk_open(struct service_loop *loop, const void *config, struct 
     struct product_store *store;
     enum err e = settings_check(settings, fault);
     if (e == ERR_NONE) {
-        e = product_store_open(&settings->store, service_loop_index(loop) == 0, metrics, fault, &store);
+        const struct product_access access = {service_loop_writes(loop), service_shared(loop), metrics};
+        e = product_store_open(&settings->store, &access, fault, &store);
     }
     if (e != ERR_NONE) {
         return e;
     }
     struct product_desk *desk = mem_alloc(sizeof *desk);
     desk->store = store;
-    desk->outbox = service_loop_index(loop) == 0 ? outbox_new(store->outbox) : NULL;
+    desk->outbox = outbox_new(store->outbox);
     desk->settings = settings;
     desk->swept = metrics_get(metrics, METRIC_COUNTER, "zmart_orders_swept_total", "",
                               "Orders whose holds nobody confirmed in time, and which were settled.");
@@ -48,9 +57,7 @@ static void desk_close(struct service_loop *loop, void *state)
 {
     (void)loop;
     struct product_desk *desk = state;
-    if (desk->outbox) {
-        outbox_destroy(&desk->outbox);
-    }
+    outbox_destroy(&desk->outbox);
     product_store_destroy(&desk->store);
     mem_free(desk);
 }
@@ -58,9 +65,7 @@ static void desk_close(struct service_loop *loop, void *state)
 static void desk_committed(struct service_loop *loop, void *state)
 {
     struct product_desk *desk = state;
-    if (desk->outbox) {
-        outbox_relay(loop, desk->outbox);
-    }
+    outbox_relay(loop, desk->outbox);
 }
 
 static enum err outbox_look(struct call *call, void *argument)
@@ -86,6 +91,8 @@ static int program_run_product(const void *config, struct env *env)
         .timers = timers,
         .timer_count = ARRAY_COUNT(timers),
         .default_loops = DEFAULT_LOOPS,
+        .prepare = desk_prepare,
+        .forget = store_share_forget,
         .open = desk_open,
         .close = desk_close,
         .committed = desk_committed,

@@ -284,6 +284,14 @@ enum err product_apply(const struct product *product, const struct product_chang
     return ERR_NONE;
 }
 
+enum product_sort product_sort_of(const struct product_query *query)
+{
+    if (has(product_query, query, sort)) {
+        return query->sort;
+    }
+    return has(product_query, query, q) ? PRODUCT_BY_RELEVANCE : PRODUCT_BY_NEWEST;
+}
+
 /* ---- holds ---- */
 
 bool reserve_takes(const struct reserve_found *found)

@@ -35,6 +35,9 @@ MUST_USE enum err product_apply(const struct product *product, const struct prod
  * compared when with_stock; weak and malformed tags never match. */
 bool product_tag_matches(struct text if_match, const struct product *product, bool with_stock);
 
+/* The order that a list is asked for in. */
+enum product_sort product_sort_of(const struct product_query *query);
+
 /* ---- holds ---- */
 
 enum hold_state {

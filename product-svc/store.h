@@ -47,6 +47,14 @@ struct product_removal {
     struct text if_match;
 };
 
+/* One of several reserves that are done together. */
+struct reserve_item {
+    struct product_act *act;
+    const struct product_reserve *in;
+    struct product_reserved *out;
+    enum err status; /* out; with act's fault */
+};
+
 struct product_store;
 
 struct product_store_ops {
@@ -68,9 +76,12 @@ struct product_store_ops {
     enum err (*page)(struct product_store *self, struct product_act *act, const struct product_view *view,
                      struct product_list *out);
     /* Takes all lines from stock and holds them for the order, or none, as reserve_judge says. The lines of in are of
-     * different products. A repeat takes nothing. */
+     * different products. A repeat takes nothing. On a store that changes one document at a time, a refusal may come when
+     * a rival took a piece after some lines were taken: those are held until the order, which is void then, is released. */
     enum err (*reserve)(struct product_store *self, struct product_act *act, const struct product_reserve *in,
                         struct product_reserved *out);
+    /* The same for many, with what they have in common done once. NULL: there is nothing to be gained. */
+    void (*reserve_all)(struct product_store *self, struct reserve_item *items, size_t count);
     /* hold_settle on every hold of each order. Orders without holds are no error. */
     enum err (*settle)(struct product_store *self, struct product_act *act, const struct product_settle *in);
     /* Up to SETTLE_MAX orders with holds that have been HELD since before_ms or longer, oldest first. */
@@ -91,9 +102,16 @@ struct product_store { /* first member of every implementation */
     struct outbox_source *outbox; /* where the events wait */
 };
 
-/* Opens the store that config->store names: sqlite:DIR. Other schemes are refused with one clear fault. On SQLite one
- * handle writes; readers open after it. metrics may be NULL. */
-MUST_USE enum err product_store_open(const struct store_config *config, bool writer, struct metrics *metrics,
+struct mongo_pool;
+
+/* How a handle is opened. */
+struct product_access {
+    bool writer;               /* on SQLite one handle writes; readers open after it. On MongoDB all do */
+    struct mongo_pool *shared; /* of the program's loops, borrowed; NULL: the handle has its own, or needs none */
+    struct metrics *metrics;   /* may be NULL */
+};
+/* Opens the store that config->store names: sqlite:DIR or mongodb://... Other schemes are refused with one clear fault. */
+MUST_USE enum err product_store_open(const struct store_config *config, const struct product_access *access,
                                      struct fault *fault, struct product_store **out);
 void product_store_destroy(struct product_store **self);
 

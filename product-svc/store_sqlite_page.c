@@ -200,14 +200,6 @@ static enum err page_read(struct product_store *self, struct product_act *act, c
     return ERR_NONE;
 }
 
-static enum product_sort sort_of(const struct product_query *query)
-{
-    if (has(product_query, query, sort)) {
-        return query->sort;
-    }
-    return has(product_query, query, q) ? PRODUCT_BY_RELEVANCE : PRODUCT_BY_NEWEST;
-}
-
 static enum err category_is_small(struct product_store *self, struct product_act *act, struct text category, bool *out)
 {
     bool row;
@@ -262,7 +254,7 @@ enum err product_sqlite_page(struct product_store *self, struct product_act *act
                              struct product_list *out)
 {
     const struct product_query *query = view->query;
-    struct page_run run = {.sort = &sorts[sort_of(query)],
+    struct page_run run = {.sort = &sorts[product_sort_of(query)],
                            .from_start = !has(product_query, query, cursor),
                            .limit = has(product_query, query, limit) ? query->limit : PRODUCT_PAGE_DEFAULT};
     enum err e = ERR_NONE;

@@ -7,7 +7,7 @@ static void store_open(struct shop *shop)
 {
     struct fault fault;
     fault_init(&fault, NULL);
-    if (product_store_open(&shop->config, true, NULL, &fault, &shop->store) != ERR_NONE) {
+    if (product_store_open(&shop->config, &(struct product_access){.writer = true}, &fault, &shop->store) != ERR_NONE) {
         fail_msg("%s (%s)", fault.detail, fault.cause);
     }
 }
@@ -19,7 +19,11 @@ int shop_open(void **state)
     shop->place = place;
     shop->now_ms = INT64_C(1800000000000);
     place->make(shop->url, sizeof shop->url);
-    shop->config = (struct store_config){.store = shop->url, .store_busy_ms = 1000};
+    shop->config = (struct store_config){.store = shop->url,
+                                         .store_busy_ms = 1000,
+                                         .store_connect_ms = 5000,
+                                         .store_select_ms = 5000,
+                                         .store_answer_ms = 20000};
     store_open(shop);
     *state = shop;
     return 0;

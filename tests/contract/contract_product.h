@@ -16,13 +16,14 @@
 struct contract_place {
     void (*make)(char *url, size_t size); /* a URL nobody has used */
     void (*drop)(const char *url);
+    bool is_remote; /* each act is a few round trips: long tests take fewer steps */
 };
 
 /* A shop over one store, as one loop would use it: every act is a unit of work of its own, its effects stay when it
  * succeeds, and of a refusal only what is kept. */
 struct shop {
     const struct contract_place *place;
-    char url[200];
+    char url[512];
     struct store_config config;
     struct product_store *store;
     struct arena arena; /* of everything read in the test */
@@ -42,7 +43,7 @@ struct request {
     bool keyed;
 };
 
-extern const struct contract_place product_sqlite_place;
+extern const struct contract_place product_sqlite_place, product_mongo_place;
 
 int shop_open(void **state);  /* setup; *state must be the struct contract_place */
 int shop_close(void **state); /* teardown */

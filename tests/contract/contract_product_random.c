@@ -4,7 +4,7 @@
 
 #include "tests/contract/contract_product.h"
 
-enum { PRODUCTS = 5, ORDERS = 60, REQUESTS = 2, STEPS = 6000, BATCH_MAX = 24, LINES_MAX = 3 };
+enum { PRODUCTS = 5, ORDERS = 60, REQUESTS = 2, STEPS = 6000, STEPS_REMOTE = 800, BATCH_MAX = 24, LINES_MAX = 3 };
 
 enum book_state { BOOK_NONE, BOOK_HELD, BOOK_CONFIRMED, BOOK_RELEASED, BOOK_COMMITTED };
 
@@ -225,7 +225,8 @@ static void random_steps_keep_the_books_balanced(void **state)
     world->shop = *state;
     world->random = 0x9e3779b97f4a7c15;
     world_fill(world);
-    for (int step = 0; step < STEPS;) {
+    int steps = world->shop->place->is_remote ? STEPS_REMOTE : STEPS;
+    for (int step = 0; step < steps;) {
         *before = world->books;
         world->shop->now_ms++;
         shop_batch_begin(world->shop);

@@ -18,4 +18,4 @@ static void place_drop(const char *url)
     assert_int_equal(system(command), 0);
 }
 
-const struct contract_place product_sqlite_place = {place_make, place_drop};
+const struct contract_place product_sqlite_place = {place_make, place_drop, .is_remote = false};

@@ -75,7 +75,7 @@ static void world_make(struct world *world, unsigned seed)
     assert_int_equal(sqlite_db_open(&config, &order_sqlite_schema, true, NULL, &world->fault, &world->orders_db),
                      ERR_NONE);
     world->orders = order_store_sqlite_new(world->orders_db);
-    assert_int_equal(product_store_open(&config, true, NULL, &world->fault, &world->products), ERR_NONE);
+    assert_int_equal(product_store_open(&config, &(struct product_access){.writer = true}, &world->fault, &world->products), ERR_NONE);
     for (int i = 0; i < PRODUCTS; i++) {
         product_add(world, i);
     }

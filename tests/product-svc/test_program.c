@@ -8,7 +8,7 @@ static void unusable_settings_end_the_program(void **state)
         const char *flag, *value;
     } bad[] = {{"--currency", "usd"},
                {"--currency", "DOLLAR"},
-               {"--store", "mongodb://localhost"},
+               {"--store", "mongo://localhost"},
                {"--store", "sqlite:/proc/none"},
                {"--hold-patience-ms", "1000"}};
     world->log.level = LOG_ERROR + 1; /* what is told is not looked at here */

@@ -337,6 +337,17 @@ static void edit_compares_what_the_tag_says(void **state)
     }
 }
 
+static void a_search_is_sorted_by_relevance(void **state)
+{
+    (void)state;
+    struct product_query query = {.sort = PRODUCT_BY_PRICE};
+    assert_int_equal(product_sort_of(&query), PRODUCT_BY_NEWEST);
+    set_has(product_query, &query, q);
+    assert_int_equal(product_sort_of(&query), PRODUCT_BY_RELEVANCE);
+    set_has(product_query, &query, sort);
+    assert_int_equal(product_sort_of(&query), PRODUCT_BY_PRICE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +363,7 @@ int main(void)
         cmocka_unit_test(edit_of_price_and_currency),
         cmocka_unit_test(edit_names_every_bad_field),
         cmocka_unit_test(edit_compares_what_the_tag_says),
+        cmocka_unit_test(a_search_is_sorted_by_relevance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,13 +12,14 @@ static void other_schemes_are_one_clear_fault(void **state)
 {
     (void)state;
     static const char *const urls[] = {
-        "mongodb://localhost/shop", "postgres:x", "sqlite", "", ":", "SQLITE:/tmp", "sqlite:"};
+        "mongo://localhost/shop", "postgres:x", "sqlite", "", ":", "SQLITE:/tmp", "sqlite:", "mongodb://"};
     for (size_t i = 0; i < ARRAY_COUNT(urls); i++) {
         struct fault fault;
         struct store_config config = {.store = urls[i]};
         struct product_store *store = NULL;
         fault_init(&fault, NULL);
-        assert_int_equal(product_store_open(&config, true, NULL, &fault, &store), ERR_SERVICE_UNAVAILABLE);
+        assert_int_equal(product_store_open(&config, &(struct product_access){.writer = true}, &fault, &store),
+                         ERR_SERVICE_UNAVAILABLE);
         assert_null(store);
         assert_non_null(strstr(fault.detail, "--store takes sqlite:DIR"));
     }

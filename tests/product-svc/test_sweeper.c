@@ -69,7 +69,7 @@ static void leave_old_holds(struct world *world)
     struct fault fault;
     struct product_store *store;
     fault_init(&fault, &arena);
-    assert_int_equal(product_store_open(&config, true, NULL, &fault, &store), ERR_NONE);
+    assert_int_equal(product_store_open(&config, &(struct product_access){.writer = true}, &fault, &store), ERR_NONE);
     struct product_act act = {.arena = &arena,
                               .fault = &fault,
                               .now_ms = clock_wall_ms() - 600 * 1000,

@@ -1,0 +1,8 @@
+/* Stock and its events: the contract of product stores, kept by MongoDB. */
+#include "tests/contract/contract_product.h"
+
+int main(void)
+{
+    const struct contract_place *place = &product_mongo_place;
+    return contract_product_news(place);
+}
