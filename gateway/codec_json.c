@@ -261,6 +261,11 @@ static void object_read(struct reader *r, const struct record *record, json_t *o
     }
 }
 
+bool json_is_expected(const struct record *record, uint64_t preset)
+{
+    return record != &nothing_record && preset != (UINT64_C(1) << record->field_count) - 1;
+}
+
 enum err json_read(const struct record *record, struct text body, uint64_t preset, struct arena *arena,
                    struct fault *fault, void *out)
 {
@@ -280,8 +285,7 @@ enum err json_read(const struct record *record, struct text body, uint64_t prese
     }
     struct reader reader = {.arena = arena, .fault = fault};
     object_read(&reader, record, json, preset, out);
-    bool all_preset = record->field_count < 64 && preset == (UINT64_C(1) << record->field_count) - 1;
-    if (empty && !reader.refused && record != &nothing_record && !all_preset) {
+    if (empty && !reader.refused && json_is_expected(record, preset)) {
         refuse(&reader, "required", "is needed: a JSON object");
     }
     return reader.refused ? fault_set(fault, ERR_INVALID_BODY, NULL) : ERR_NONE;

@@ -7,6 +7,8 @@
 #include "lib/json/json_write.h"
 #include "proto/fault.h"
 
+/* Whether a body is needed: the record has fields whose bits are not in preset. */
+bool json_is_expected(const struct record *record, uint64_t preset);
 /* Reads one JSON object into a record. Every problem is listed, each with its JSON pointer: unknown and duplicate
  * fields, wrong types, values out of bounds, missing REQ fields. preset: bits of the top record's fields that are
  * filled already (from the path); in the body they are unknown. An empty body is refused where the record has others.

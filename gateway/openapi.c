@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "gateway/codec_json.h"
 #include "gateway/json_schema.h"
 #include "lib/base/invariant.h"
 #include "proto/fault.h"
@@ -149,7 +150,7 @@ static json_t *operation_of(const struct route *route, json_t *schemas)
         json_pack("{s:s, s:s, s:[s], s:s, s:o, s:o}", "operationId", info->route, "summary", summary_of(route->op),
                   "tags", info->service, "description", who[info->role], "parameters", parameters_of(route, info),
                   "responses", responses_of(route, info, schemas));
-    if ((info->method == HTTP_POST || info->method == HTTP_PUT) && info->request != &nothing_record) {
+    if ((info->method == HTTP_POST || info->method == HTTP_PUT) && json_is_expected(info->request, route->preset)) {
         schema_add(schemas, SCHEMA_JSON, info->request, route->preset);
         json_object_set_new(operation, "requestBody",
                             json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content", "application/json", "schema",

@@ -119,7 +119,8 @@ enum err webhook_log_take(struct call *call, const struct log_page *page)
 
 /* ---- to the receivers ---- */
 
-static uint32_t going_count(const struct webhook_desk *desk, struct text webhook_id)
+/* Under way, or about to be: of one webhook. */
+static uint32_t busy_count(const struct webhook_desk *desk, struct text webhook_id)
 {
     const struct post *post;
     uint32_t count = 0;
@@ -127,13 +128,17 @@ static uint32_t going_count(const struct webhook_desk *desk, struct text webhook
     {
         count += text_is(webhook_id, post->webhook_id);
     }
+    DL_FOREACH(desk->claimed, post)
+    {
+        count += text_is(webhook_id, post->webhook_id);
+    }
     return count;
 }
 
-static bool is_going(const struct webhook_desk *desk, struct text delivery_id)
+static bool is_in(const struct post *list, struct text delivery_id)
 {
     const struct post *post;
-    DL_FOREACH(desk->going, post)
+    DL_FOREACH(list, post)
     {
         if (text_is(delivery_id, post->delivery_id)) {
             return true;
@@ -177,19 +182,19 @@ static enum err webhook_claim(struct call *call, const struct webhook_kept *webh
 {
     struct webhook_desk *desk = call_state(call);
     const struct webhook_config *config = &desk->settings->webhook;
-    uint32_t going = going_count(desk, webhook->id);
+    uint32_t busy = busy_count(desk, webhook->id);
     int64_t now_ms = clock_wall_ms();
     struct delivery_rows rows;
-    if (going >= config->each) {
+    if (busy >= config->each) {
         return ERR_NONE;
     }
     struct delivery_claim claim = {.webhook_id = webhook->id,
                                    .now_ms = now_ms,
                                    .until_ms = now_ms + config->timeout_ms + CLAIM_MARGIN_MS,
-                                   .limit = (uint32_t)config->each - going};
+                                   .limit = (uint32_t)config->each - busy};
     enum err e = desk->store->ops->deliveries_claim(desk->store, &claim, call_arena(call), call_fault(call), &rows);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
-        if (!is_going(desk, rows.items[i].id)) {
+        if (!is_in(desk->going, rows.items[i].id) && !is_in(desk->claimed, rows.items[i].id)) {
             e = post_make(call, webhook, &rows.items[i]);
         }
     }
@@ -203,7 +208,6 @@ enum err deliveries_claim(struct call *call)
     if (!desk->poster) {
         return ERR_NONE;
     }
-    posts_destroy(&desk->claimed); /* what was claimed in a batch that failed, or by a call before in this one */
     enum err e = desk->store->ops->webhooks(desk->store, call_arena(call), call_fault(call), &webhooks);
     for (uint32_t i = 0; e == ERR_NONE && i < webhooks.count; i++) {
         if (webhooks.items[i].active) {

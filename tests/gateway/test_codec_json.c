@@ -140,6 +140,19 @@ static void test_empty_body_names_what_is_required(void **state)
     assert_item(w->fault, "/stock", "required");
 }
 
+static void test_no_body_is_needed_where_the_path_says_all(void **state)
+{
+    struct world *w = *state;
+    struct user_ref in = {0};
+    assert_int_equal(json_read(&user_ref_record, TEXT(""), 1, &w->arena, &w->fault, &in), ERR_NONE);
+    assert_int_equal(json_read(&user_ref_record, TEXT("{}"), 1, &w->arena, &w->fault, &in), ERR_NONE);
+    assert_int_equal(json_read(&user_ref_record, TEXT("{\"id\":\"x\"}"), 1, &w->arena, &w->fault, &in), ERR_INVALID_BODY);
+    assert_item(w->fault, "/id", "unknown_field");
+    assert_false(json_is_expected(&user_ref_record, 1));
+    assert_true(json_is_expected(&user_ref_record, 0));
+    assert_false(json_is_expected(&nothing_record, 0));
+}
+
 static void test_edits_need_a_body_and_no_nulls(void **state)
 {
     struct world *w = *state;
@@ -233,6 +246,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fields_of_the_path_are_unknown_in_the_body, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_nothing_takes_nothing, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_empty_body_names_what_is_required, world_begin, world_end),
+        cmocka_unit_test_setup_teardown(test_no_body_is_needed_where_the_path_says_all, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_edits_need_a_body_and_no_nulls, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_enum_message_names_the_choice, world_begin, world_end),
         cmocka_unit_test(test_writes_an_order),

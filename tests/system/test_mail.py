@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import threading
@@ -152,6 +153,20 @@ def a_server_that_is_away_is_waited_for():
             controller.stop()
 
 
+def what_is_too_old_is_given_up():
+    mailbox = Mailbox(lambda message, to: "451 later")
+    with server(mailbox) as address, Shop(*smtp(address, "--mail-give-up-hours", "2")) as shop:
+        product = open_shop(shop)
+        ordered(shop, shop.register("ada@example.com", "Ada"), product)
+        wait_for("a vain attempt", lambda: '"mail.again"' in log_of(shop))
+        assert '"mail.given_up"' not in log_of(shop)
+        shop.stop()
+        with contextlib.closing(sqlite3.connect(shop.folder / "data" / "mail.db")) as db, db:
+            db.execute("UPDATE mail SET event_at = event_at - 3 * 3600 * 1000, next_at = 0")
+        shop.start()
+        wait_for("the line in the log", lambda: '"mail.given_up"' in log_of(shop))
+
+
 def tls_and_passwords():
     folder = pathlib.Path(os.environ.get("TMPDIR", "/tmp")) / f"zmart-smtp-{os.getpid()}"
     folder.mkdir()
@@ -253,5 +268,5 @@ def old_events_and_a_shop_without_mail():
 
 run({f.__name__: f for f in (
     customers_are_written_about_every_step, without_a_server_mails_become_files, a_4xx_is_tried_again_and_a_5xx_is_given_up,
-    a_server_that_is_away_is_waited_for, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
+    a_server_that_is_away_is_waited_for, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
     old_events_and_a_shop_without_mail)})

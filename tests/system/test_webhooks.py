@@ -1,5 +1,6 @@
 """Outgoing webhooks against real receivers: signatures, retries, what is refused, what survives a kill."""
 import base64
+import concurrent.futures
 import contextlib
 import datetime
 import hashlib
@@ -9,6 +10,7 @@ import os
 import pathlib
 import shutil
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -111,11 +113,78 @@ def orders_are_posted_and_signed():
             assert done["attempts"][0]["status"] == 204 and done["tries"] == 1 and done["next_at"] is None, done
 
 
+def a_burst_is_posted_in_the_logs_order():
+    with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-timeout-ms", "60000") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=1000)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda _: place(shop, admin, product), range(200)))
+        wait_for("all of them", lambda: len(receiver.got) >= 200, 30)
+        log = []
+        while page := shop.call("GET", "/api/events", admin,
+                                params={"types": "order.placed", "after": log[-1]["seq"] if log else 0}).json()["data"]:
+            log += page
+        assert [got["headers"]["webhook-id"] for got in receiver.got] == [event["id"] for event in log]
+        wait_for("their end", lambda: all(d["tries"] == 1 and d["state"] == "delivered"
+                                          for d in deliveries(shop, admin, webhook, limit=100)))
+
+
+def what_takes_too_long_is_tried_again():
+    hold = threading.Event()
+    with Receiver(lambda got: (hold.wait(60), (200, {}, b""))[1]) as slow, \
+            Shop(*LOOPBACK, "--webhook-timeout-ms", "300") as shop:
+        admin = shop.admin()
+        webhook = hook(shop, admin, slow.url, types=["order.placed"])
+        place(shop, admin, shop.product(admin))
+        tried = delivery_when(shop, admin, webhook, "a second attempt", lambda d: d["tries"] >= 2)
+        first = tried["attempts"][0]
+        assert first["status"] is None and "timed out" in first["error"] and first["duration_ms"] >= 300, tried
+        hold.set()
+        delivery_when(shop, admin, webhook, "the good end", lambda d: d["state"] == "delivered")
+
+
+def a_log_that_does_not_reach_back_is_told_of():
+    with Receiver() as receiver:
+        shop = Shop(*LOOPBACK)
+        with shop:
+            admin = shop.admin()
+            product = shop.product(admin, stock=100)
+            hook(shop, admin, receiver.url, types=["order.placed"])
+            place(shop, admin, product)
+            wait_for("the first", lambda: len(receiver.got) == 1)
+            shop.stop()
+            shop.flags += ["--webhook-svc", "0"]
+            shop.start()
+            for _ in range(3):
+                place(shop, admin, product)
+            wait_for("the log to have them", lambda: len(shop.call("GET", "/api/events", admin, params={"types": "order.placed"})
+                                                         .json()["data"]) == 4)
+            shop.stop()
+            with contextlib.closing(sqlite3.connect(shop.folder / "data" / "event.db")) as db, db:
+                db.execute("DELETE FROM entry WHERE seq < (SELECT MAX(seq) FROM entry)")  # as retention does
+            shop.flags = list(LOOPBACK)
+            shop.start()
+            wait_for("the line", lambda: '"log.position_lost"' in (shop.folder / "data" / "zmart.log").read_text())
+            last = place(shop, admin, product)
+            wait_for("what comes after", lambda: last["id"] in [body["data"]["id"] for body in receiver.bodies()])
+            # and a log that begins anew is read from its start: nothing that was posted is posted again
+            shop.stop()
+            for path in (shop.folder / "data").glob("event.db*"):
+                if not path.name.endswith(".lock"):
+                    path.unlink()
+            before = len(receiver.got)
+            shop.start()
+            new = place(shop, admin, product)
+            wait_for("the new log's first", lambda: new["id"] in [body["data"]["id"] for body in receiver.bodies()], 20)
+            assert len(receiver.got) == before + 1
+
+
 def secrets_are_shown_once_and_rotate_with_an_overlap():
     with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-overlap-s", "3600") as shop:
         admin = shop.admin()
         product = shop.product(admin, stock=100)
-        webhook = hook(shop, admin, receiver.url)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
         old = webhook["secret"]
         for path in ("", f"/{webhook['id']}"):
             assert old not in shop.call("GET", "/api/webhooks" + path, admin).text
@@ -131,7 +200,7 @@ def secrets_are_shown_once_and_rotate_with_an_overlap():
         assert old not in log and new not in log
     with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-overlap-s", "0") as shop:
         admin = shop.admin()
-        webhook = hook(shop, admin, receiver.url)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
         new = shop.call("POST", f"/api/webhooks/{webhook['id']}/rotate", admin).json()["secret"]
         shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
         got = wait_for("the test", lambda: receiver.got)[0]
@@ -237,7 +306,7 @@ def certificates_are_checked():
             for flags, state in (((), "failed"), (("--webhook-ca", str(cert)), "delivered")):
                 with Shop(*LOOPBACK, *flags) as shop:
                     admin = shop.admin()
-                    webhook = hook(shop, admin, receiver.url)
+                    webhook = hook(shop, admin, receiver.url, types=["order.placed"])
                     shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
                     test = delivery_when(shop, admin, webhook, "the attempt", lambda d: d["attempts"])
                     assert test["state"] == state, test
@@ -318,7 +387,7 @@ def administrators_alone_and_bad_input():
     with Receiver() as receiver, Shop(*LOOPBACK) as shop:
         admin = shop.admin()
         ada = shop.register("ada@example.com", "Ada")["token"]
-        webhook = hook(shop, admin, receiver.url)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
         path = f"/api/webhooks/{webhook['id']}"
         for method, where in (("POST", "/api/webhooks"), ("GET", "/api/webhooks"), ("GET", path), ("PUT", path), ("DELETE", path),
                               ("POST", path + "/rotate"), ("POST", path + "/test"), ("GET", path + "/deliveries"),
@@ -352,7 +421,8 @@ def administrators_alone_and_bad_input():
 
 
 run({f.__name__: f for f in (
-    orders_are_posted_and_signed, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
+    orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
+    a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
     retries_wait_as_long_as_they_should, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
     certificates_are_checked, a_silent_receiver_delays_nobody, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was,
     administrators_alone_and_bad_input)})
