@@ -15,7 +15,7 @@ RUN meson setup /build /src && ninja -C /build \
 FROM debian:12-slim
 RUN apt-get update && apt-get install -y --no-install-recommends \
       libzmq5 libmsgpackc2 libcivetweb1 libjwt0 libjansson4 libsqlite3-0 libmongoc-1.0-0 libsodium23 libssl3 libwslay1 libutf8proc2 libcurl4 ca-certificates curl \
-    && rm -rf /var/lib/apt/lists/* && useradd --system --home /var/lib/zmart zmart && install -d -o zmart -m 0700 /var/lib/zmart
+    && rm -rf /var/lib/apt/lists/* && useradd --system --home /var/lib/zmart zmart && install -d -o zmart -m 0700 /var/lib/zmart /keys
 COPY --from=build /out/ /usr/local/bin/
 USER zmart
 VOLUME /var/lib/zmart
