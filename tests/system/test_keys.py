@@ -16,8 +16,10 @@ from proxy import free_base
 from shop import BUILD, SLOW, Shop, free_port, run, wait_for
 
 ZMART = str(BUILD / "cli" / "zmart")
-PROGRAMS = {"event-svc": "event", "product-svc": "product", "order-svc": "order", "user-svc": "user"}
-CALLS = {"event-svc": "", "product-svc": "order,event", "order-svc": "product,event", "user-svc": "event"}
+PROGRAMS = {"event-svc": "event", "product-svc": "product", "order-svc": "order", "user-svc": "user",
+            "webhook-svc": "webhook", "mail-svc": "mail"}
+CALLS = {"event-svc": "", "product-svc": "order,event", "order-svc": "product,event", "user-svc": "event",
+         "webhook-svc": "event", "mail-svc": "event,user"}
 
 
 def zmart(*args, status=0):
@@ -160,7 +162,8 @@ def a_whole_shop_over_tcp():
             stack.callback(program.stop)
             return program
         broker = start("broker", "--events", "").ready()
-        services = [start(name, "--store", f"sqlite:{place}/data") for name in PROGRAMS]
+        more = {"mail-svc": ["--data", place / "data"]}
+        services = [start(name, "--store", f"sqlite:{place}/data", *more.get(name, [])) for name in PROGRAMS]
         for service in services:
             service.ready()
         start("gateway", "--port", port).ready()
@@ -169,7 +172,12 @@ def a_whole_shop_over_tcp():
         wait_for("the shop to be ready", lambda: shop.call("GET", "/readyz").status_code == 200, 30)
         token = shop.admin()
         product = shop.product(token, stock=3)
+        hook = shop.call("POST", "/api/webhooks", token, {"url": "https://localhost/", "types": ["order.placed"]}).json()
         assert shop.order(token, (product["id"], 2)).status_code == 201
+        # who follows the log with a key hears of it: a mail is written, a webhook tried (and refused: it is inside)
+        wait_for("the mail", lambda: list((place / "data" / "mail").glob("*.eml")), 20)
+        wait_for("the attempt", lambda: [d for d in shop.call("GET", f"/api/webhooks/{hook['id']}/deliveries", token).json()["data"]
+                                         if d["attempts"]], 20)
         assert "1 workers" in zmart("ping", "order", "--key", "operator", "--bus", bus, "--keys", keys)
         # nobody's secret is to be seen: not in logs, not in anybody's arguments
         secrets = [pair(keys, n)[1].decode() for n in ("broker", "gateway", "order-svc")]
