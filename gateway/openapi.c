@@ -182,20 +182,49 @@ static json_t *own_operation_by_table(const struct route *route, json_t *schemas
                      "security", "bearer");
 }
 
-/* What no schema can say of the socket. */
-static const char socket_notes[] =
-    "Each message is one JSON text: {id, type, seq, time, order} for events of orders, {id, type, seq, time, subject, data} for others, which "
-    "only administrators get. What is wanted can be changed while the socket is open by sending {\"subscribe\": {\"types\": [...], "
-    "\"orders\": [...]}} or {\"unsubscribe\": {...}}; the answer is {\"subscribed\": {types, orders}} with all that holds from then on, or "
-    "{\"error\": {code, detail, errors}}, and then nothing has changed. A client gets an event when it has subscribed to its type or to its "
-    "order. Limits: 100 messages a minute, 64 KiB each (4 KiB for a change), 20 orders, 20 names a list. A client for which more than 64 events "
-    "or 256 KiB wait is closed with 4008 and the reason \"last seq N\": come back with after=N. 4001: the session has ended. 1001: the gateway "
-    "restarts. 1008: too many messages. 1009: a message too long. A ping comes every 25 seconds.";
+struct note {
+    const char *what, *prose;
+};
+
+/* What no schema can say of streams. */
+static const struct note socket_messages[] = {
+    {"{id, type, seq, time, order}", "an order's event"},
+    {"{id, type, seq, time, subject, data}", "any other event; only administrators get these"},
+    {"you: {\"subscribe\": {types, orders}}", "wanted from now on, besides the others: lists of types (a closing * matches any rest) and of order ids. "
+                                             "A client gets an event when it has subscribed to its type or to its order"},
+    {"you: {\"unsubscribe\": {types, orders}}", "not wanted any more"},
+    {"{\"subscribed\": {types, orders}}", "the answer: all that holds from now on"},
+    {"{\"error\": {code, detail, errors}}", "the answer to what cannot be done; nothing has changed"},
+    {"limits", "100 messages a minute, 64 KiB each (4 KiB for a change), 20 orders, 20 names a list; a ping every 25 seconds"}};
+static const struct note socket_closes[] = {
+    {"1001", "the gateway restarts: come back"},
+    {"1002, 1007", "the client broke the protocol"},
+    {"1008", "too many messages"},
+    {"1009", "a message too long"},
+    {"4001", "the session has ended: sign in again"},
+    {"4008", "events were not delivered (64 of them or 256 KiB waited for this client); the reason is \"last seq N\": come back with after=N"}};
+static const struct note stream_messages[] = {
+    {"id: SEQ", "the event's seq; a browser sends it as Last-Event-ID when it comes back, and misses nothing"},
+    {"data: {id, type, seq, time, subject, data}", "as in a page of /api/events"},
+    {": ...", "a comment each 20 seconds, or why the stream ends: the session has ended, or \"last seq N\" to one that read too slowly"}};
+
+static void notes_add(json_t *operation, const char *name, const struct note *notes, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_array_append_new(list, json_pack("{s:s, s:s}", "name", notes[i].what, "description", notes[i].prose));
+    }
+    json_object_set_new(operation, name, list);
+}
 
 static json_t *own_operation(const struct route *route, json_t *schemas)
 {
     if (route->reply) {
-        return own_operation_by_table(route, schemas);
+        json_t *by_table = own_operation_by_table(route, schemas);
+        if (route->own == OWN_EVENTS_STREAM) {
+            notes_add(by_table, "x-messages", stream_messages, ARRAY_COUNT(stream_messages));
+        }
+        return by_table;
     }
     bool socket = route->own == OWN_WS;
     json_t *operation =
@@ -211,7 +240,8 @@ static json_t *own_operation(const struct route *route, json_t *schemas)
         parameter_named_add(parameters, "query", "after",
                             "first what was missed since this seq; from now on without it");
         json_object_set_new(operation, "description", json_string("signed in"));
-        json_object_set_new(operation, "x-notes", json_string(socket_notes));
+        notes_add(operation, "x-messages", socket_messages, ARRAY_COUNT(socket_messages));
+        notes_add(operation, "x-close-codes", socket_closes, ARRAY_COUNT(socket_closes));
         json_object_set_new(operation, "parameters", parameters);
         json_object_set_new(operation, "security", json_pack("[{}, {s:[]}]", "bearer"));
     }

@@ -23,7 +23,7 @@
     X(OWN_EVENTS, "/api/events", "events, oldest first; with wait the answer is held until there is one")              \
     X(OWN_EVENTS_STREAM, "/api/events/stream",                                                                         \
       "events as Server-Sent Events: all since Last-Event-ID, then live; id is the seq")                               \
-    X(OWN_WS, "/ws", "WebSocket of order events")
+    X(OWN_WS, "/ws", "WebSocket of events: orders at first, then what is asked for")
 
 enum own_route {
 #define OWN_ROUTE_ENUM(name, path, prose) name,
