@@ -190,8 +190,8 @@ struct note {
 static const struct note socket_messages[] = {
     {"{id, type, seq, time, order}", "an order's event"},
     {"{id, type, seq, time, subject, data}", "any other event; only administrators get these"},
-    {"you: {\"subscribe\": {types, orders}}", "wanted from now on, besides the others: lists of types (a closing * matches any rest) and of order ids. "
-                                             "A client gets an event when it has subscribed to its type or to its order"},
+    {"you: {\"subscribe\": {types, orders}}", "wanted from now on, besides the others: lists of types (a closing * matches any rest) and of order "
+                                             "ids. A client gets an event when it has subscribed to its type or to its order"},
     {"you: {\"unsubscribe\": {types, orders}}", "not wanted any more"},
     {"{\"subscribed\": {types, orders}}", "the answer: all that holds from now on"},
     {"{\"error\": {code, detail, errors}}", "the answer to what cannot be done; nothing has changed"},
