@@ -1,5 +1,6 @@
 #include "gateway/auth.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -9,7 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 
-enum { ASKED_GOOD_MS = 1000 };
+enum { ASKED_GOOD_MS = 1000, READY_POLL_MS = 10 };
 
 struct auth {
     struct auth_source source;
@@ -20,6 +21,7 @@ struct auth {
     struct token_keys *keys; /* NULL until they were fetched */
     atomic_llong fetched_ms; /* clock_now_ms() of the last fetch, good or not */
     atomic_bool loaded;      /* keys and denials were there */
+    atomic_int waiting_count;
     atomic_bool stale;       /* events may have been missed since the denials were loaded */
 };
 
@@ -169,12 +171,31 @@ static bool may_refetch(struct auth *self)
            atomic_compare_exchange_strong(&self->fetched_ms, &fetched_ms, now_ms);
 }
 
+/* At a start keys come within a moment. False if they did not, or too many wait for them already. */
+static bool ready_wait(struct auth *self)
+{
+    int64_t until_ms = clock_now_ms() + self->settings.ready_ms;
+    bool waits = atomic_fetch_add(&self->waiting_count, 1) < AUTH_WAITING_MAX;
+    while (waits && !auth_ready(self) && clock_now_ms() < until_ms) {
+        (void)poll(NULL, 0, READY_POLL_MS);
+    }
+    atomic_fetch_sub(&self->waiting_count, 1);
+    return auth_ready(self);
+}
+
 static enum err verify(struct auth *self, struct text token, int64_t wall_ms, struct arena *arena, struct fault *fault,
                        struct token_claims *out)
 {
     enum err e = verify_once(self, token, wall_ms, arena, fault, out);
     if (e != ERR_NOT_FOUND) {
         return e;
+    }
+    if (!auth_ready(self) && self->settings.ready_ms > 0) {
+        e = ready_wait(self) ? verify_once(self, token, wall_ms, arena, fault, out)
+                             : fault_set(fault, ERR_SERVICE_UNAVAILABLE, "Access tokens cannot be checked yet.");
+        if (e != ERR_NOT_FOUND) {
+            return e;
+        }
     }
     if (may_refetch(self)) {
         e = keys_fetch(self, fault);

@@ -33,7 +33,11 @@ struct auth_settings {
     int64_t leeway_s;    /* clocks of two machines may differ by so much */
     int64_t silence_ms;  /* without a beacon for so long, every token is asked about */
     int64_t refetch_ms;  /* keys are fetched again for an unknown kid at most so often */
+    int64_t ready_ms;    /* a token that comes before the first keys waits so long for them */
 };
+
+/* So many tokens wait at a time; further ones are answered at once. */
+enum { AUTH_WAITING_MAX = 64 };
 
 struct auth *auth_new(const struct auth_source *source, const struct auth_settings *settings);
 void auth_destroy(struct auth **self);
@@ -43,7 +47,8 @@ MUST_USE enum err auth_load(struct auth *self, struct fault *fault);
 bool auth_ready(struct auth *self);
 
 /* token: what follows "Bearer ". wall_ms: clock_wall_ms(). UNAUTHENTICATED for anything but a good token of a session
- * that goes on; SERVICE_UNAVAILABLE when user-svc has to be asked and does not answer. Texts of out are in arena. */
+ * that goes on; SERVICE_UNAVAILABLE when user-svc has to be asked and does not answer. May block for ready_ms before auth_ready, and up to a
+ * call's budget. Texts of out are in arena. */
 MUST_USE enum err auth_check(struct auth *self, struct text token, int64_t wall_ms, struct arena *arena,
                              struct fault *fault, struct identity *out);
 /* The token in the value of an Authorization header; UNAUTHENTICATED if it is not "Bearer" and one token. */

@@ -18,6 +18,7 @@ enum {
     RETRY_EVERY_MS = 500,
     LEEWAY_S = 5,
     KEYS_REFETCH_MS = 3000,
+    READY_WAIT_MS = 3000, /* within any budget */
     FINISH_WAIT_MS = 12 * 1000, /* requests that are being answered get so long: the longest budget and a little */
     LIVE_DRAIN_MS = 1000,
     FILES_OF_OUR_OWN = 200,
@@ -171,7 +172,8 @@ static int parts_start(struct run *run)
     struct auth_settings auth = {.token_count = config->gateway.tokens,
                                  .leeway_s = LEEWAY_S,
                                  .silence_ms = config->gateway.silence_ms,
-                                 .refetch_ms = KEYS_REFETCH_MS};
+                                 .refetch_ms = KEYS_REFETCH_MS,
+                                 .ready_ms = READY_WAIT_MS};
     struct accept_settings accepts = {config->gateway.client_connections, USER_TIMEOUT_MS};
     files_check(run);
     run->client = bus_client_new(run->env, &client, message, sizeof message);

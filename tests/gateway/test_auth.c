@@ -1,5 +1,9 @@
 #include "tests/gateway/check.h"
 
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "gateway/auth.h"
@@ -17,6 +21,7 @@ struct world {
     int keys_count, denials_count, check_count;
     struct denial denial;
     bool denied;
+    atomic_int begun;
 };
 
 static enum err keys_get(void *user, struct arena *arena, struct fault *fault, struct signing_keys *out)
@@ -227,6 +232,41 @@ static void test_silence_asks_for_each_token(void **state)
     assert_int_equal(check(w, two), ERR_NONE);
 }
 
+static void *load_later(void *argument)
+{
+    struct world *w = argument;
+    struct fault fault;
+    fault_init(&fault, NULL);
+    while (atomic_load(&w->begun) == 0) {
+        sched_yield();
+    }
+    (void)poll(NULL, 0, 50);
+    return auth_load(w->auth, &fault) == ERR_NONE ? NULL : w;
+}
+
+static void test_a_token_waits_for_the_first_keys(void **state)
+{
+    struct world *w = *state;
+    struct auth_source source = {keys_get, denials_get, check_get, silence_get, w};
+    struct auth_settings settings = {.token_count = 100, .leeway_s = 5, .silence_ms = 3000, .refetch_ms = 100000, .ready_ms = 60000};
+    struct text token = token_by(w, w->maker, "ses_1", 1000);
+    pthread_t thread;
+    void *failed;
+    auth_destroy(&w->auth);
+    w->auth = auth_new(&source, &settings);
+    assert_int_equal(pthread_create(&thread, NULL, load_later, w), 0);
+    atomic_store(&w->begun, 1);
+    assert_int_equal(check(w, token), ERR_NONE);
+    assert_int_equal(pthread_join(thread, &failed), 0);
+    assert_null(failed);
+    assert_int_equal(w->keys_count, 1); /* it has not asked itself */
+    auth_destroy(&w->auth);
+    settings.ready_ms = 30;
+    w->auth = auth_new(&source, &settings);
+    w->down = true;
+    assert_int_equal(check(w, token), ERR_SERVICE_UNAVAILABLE);
+}
+
 static void test_bearer(void **state)
 {
     static const struct {
@@ -252,6 +292,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ended_sessions_are_refused_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_denials_are_loaded, begin, end),
         cmocka_unit_test_setup_teardown(test_silence_asks_for_each_token, begin, end),
+        cmocka_unit_test_setup_teardown(test_a_token_waits_for_the_first_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_bearer, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
