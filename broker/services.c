@@ -40,26 +40,6 @@ bool services_forget_one(struct services *self)
     return false;
 }
 
-/* Levenshtein's distance; both names are shorter than SERVICE_NAME_SIZE. */
-static uint32_t distance(struct text a, struct text b)
-{
-    uint32_t row[SERVICE_NAME_SIZE];
-    for (uint32_t j = 0; j <= b.size; j++) {
-        row[j] = j;
-    }
-    for (uint32_t i = 1; i <= a.size; i++) {
-        uint32_t diagonal = row[0];
-        row[0] = i;
-        for (uint32_t j = 1; j <= b.size; j++) {
-            uint32_t changed = diagonal + (a.data[i - 1] != b.data[j - 1]);
-            uint32_t longer = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = changed < longer ? changed : longer;
-        }
-    }
-    return row[b.size];
-}
-
 const char *service_nearest(const struct services *self, struct text name)
 {
     const char *nearest = NULL;
@@ -68,7 +48,7 @@ const char *service_nearest(const struct services *self, struct text name)
     }
     uint32_t least = name.size / 2 + 1;
     for (const struct service *service = self->by_name; service; service = service->hh.next) {
-        uint32_t far = service->known ? distance(name, text_of(service->name)) : least;
+        uint32_t far = service->known ? text_distance(name, text_of(service->name)) : least;
         if (far < least) {
             least = far;
             nearest = service->name;

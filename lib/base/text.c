@@ -149,6 +149,28 @@ bool text_cut(struct text *rest, char separator, struct text *out)
     return true;
 }
 
+uint32_t text_distance(struct text a, struct text b)
+{
+    uint32_t row[TEXT_DISTANCE_MAX + 1];
+    if (a.size > TEXT_DISTANCE_MAX || b.size > TEXT_DISTANCE_MAX) {
+        return UINT32_MAX;
+    }
+    for (uint32_t j = 0; j <= b.size; j++) {
+        row[j] = j;
+    }
+    for (uint32_t i = 1; i <= a.size; i++) {
+        uint32_t diagonal = row[0];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b.size; j++) {
+            uint32_t changed = diagonal + (a.data[i - 1] != b.data[j - 1]);
+            uint32_t longer = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = changed < longer ? changed : longer;
+        }
+    }
+    return row[b.size];
+}
+
 bool text_to_string(struct text text, char *buffer, size_t size)
 {
     ASSERT(size > 0);

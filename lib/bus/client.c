@@ -21,7 +21,8 @@ enum { CLIENT_BUDGET_MAX_MS = 600000, CLIENT_END_WAIT_MS = 1 };
 /* Where a blocked caller waits for its slot's flight. Whoever turns waiting from the corr to 0 decides: the I/O thread
  * then fills the rest in and posts, or the caller has given up. */
 struct waiter {
-    bool made; /* filled exists; guarded by having the slot */
+    bool made; /* filled and late exist; guarded by having the slot */
+    struct metric *late;
     sem_t filled;
     _Atomic uint64_t waiting; /* corr of the use that waits; 0: nobody */
     _Atomic uint64_t answered; /* corr of the use that was filled in last */
@@ -40,7 +41,7 @@ struct bus_client {
     pthread_t thread;
     atomic_bool stopping;
     atomic_int up_count;
-    struct metric *calls, *refused, *seconds;
+    struct metric *calls, *refused, *seconds, *late;
 };
 
 /* An asynchronous call's own part. */
@@ -67,12 +68,14 @@ static void submitted_take(struct bus_client *self, bool readable)
     }
 }
 
-/* Ends what is submitted after the end, until every caller has got out. */
+/* Ends what is submitted after the end, until every caller has got out; and what those had submitted who were out before
+ * this thread looked. */
 static void submitted_refuse(struct bus_client *self)
 {
-    while (slots_used(self->slots) > 0) {
+    for (bool used = true; used;) {
+        used = slots_used(self->slots) > 0;
         struct pollfd poll_fd = {.fd = funnel_fd(&self->submitted), .events = POLLIN};
-        bool readable = poll(&poll_fd, 1, CLIENT_END_WAIT_MS) > 0;
+        bool readable = poll(&poll_fd, 1, used ? CLIENT_END_WAIT_MS : 0) > 0;
         struct funnel_link *link = funnel_take(&self->submitted, readable);
         while (link) {
             struct flight *flight = flight_of_link(link);
@@ -147,6 +150,8 @@ struct bus_client *bus_client_new(struct env *env, const struct bus_client_setti
         calls_limit(self->courier, settings->calls, env->metrics);
     }
     self->calls = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_calls_total", "", "Calls made over the bus.");
+    self->late = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_late_replies_total", "",
+                             "Replies to calls that had ended already.");
     self->refused = metrics_get(env->metrics, METRIC_COUNTER, "zmart_bus_calls_refused_total", "",
                                 "Calls refused because too many were in flight.");
     self->seconds = metrics_get(env->metrics, METRIC_TIME, "zmart_bus_call_seconds", "",
@@ -230,6 +235,7 @@ static void waiter_fill(struct flight *flight, enum err status, struct message *
     struct waiter *waiter = flight->user;
     uint64_t corr = flight->request.head.corr;
     if (!atomic_compare_exchange_strong(&waiter->waiting, &corr, 0)) {
+        metric_add(waiter->late, reply != NULL);
         return; /* given up, or somebody else's slot by now */
     }
     waiter->status = status;
@@ -246,6 +252,7 @@ static struct waiter *waiter_open(struct bus_client *self, uint64_t corr)
     struct waiter *waiter = &self->waiters[slot_of(corr)];
     if (!waiter->made) {
         ASSERT(sem_init(&waiter->filled, 0, 0) == 0);
+        waiter->late = self->late;
         waiter->made = true;
     }
     atomic_store(&waiter->waiting, corr);

@@ -108,6 +108,24 @@ static struct service_loop *loop_choose(struct service_host *host, const struct 
     return host->loop_count > 1 && info->access == OP_READ ? loop_idlest(host, 1) : &host->loops[0];
 }
 
+/* The service's operation whose name is most like this one; NULL if none is near. */
+static const char *operation_nearest(const struct service *service, struct text route)
+{
+    const char *nearest = NULL;
+    struct text name, key = route;
+    (void)text_cut(&key, '#', &name);
+    uint32_t least = name.size / 2 + 1;
+    for (size_t i = 0; i < service->handler_count; i++) {
+        const char *known = op_info(service->handlers[i].op)->route;
+        uint32_t far = text_distance(name, text_of(known));
+        if (far < least) {
+            least = far;
+            nearest = known;
+        }
+    }
+    return nearest;
+}
+
 static struct ticket *ticket_new(struct worker *worker, struct worker_peer *from, const struct frame_head *head)
 {
     struct ticket *ticket = mem_alloc(sizeof *ticket);
@@ -122,13 +140,18 @@ static struct ticket *ticket_new(struct worker *worker, struct worker_peer *from
 static void request_take(struct worker *worker, struct worker_peer *from, struct message *message)
 {
     struct service_host *host = worker->host;
+    AUTO(arena_release) struct arena arena = {0};
     struct fault fault;
-    fault_init(&fault, NULL);
+    fault_init(&fault, &arena);
     const struct op_handler *handler = handler_find(host->service, message_part(message, 0));
     if (message->part_count != MESSAGE_MAX_PARTS) {
         fault_set(&fault, ERR_BAD_REQUEST, "A request has three parts behind its head.");
     } else if (!handler) {
-        fault_set(&fault, ERR_UNKNOWN_OPERATION, NULL);
+        const char *nearest = operation_nearest(host->service, message_part(message, 0));
+        fault_set(&fault, ERR_UNKNOWN_OPERATION, "The service has no such operation.");
+        if (nearest) {
+            fault_allow(&fault, nearest);
+        }
     } else if (worker->open_count >= host->remote_max) {
         fault_set(&fault, ERR_QUEUE_FULL, "The worker was given more than it asked for.");
         fault.retry_after_s = SERVICE_RETRY_AFTER_S;

@@ -8,7 +8,7 @@
 #include "lib/bus/main.h"
 #include "tests/broker/harness.h"
 
-enum { LIVE_MAX_FLAGS = 12, LIVE_WAIT_MS = 20 * 1000 };
+enum { LIVE_MAX_FLAGS = 24, LIVE_WAIT_MS = 20 * 1000 };
 
 struct live {
     void *context;

@@ -420,6 +420,35 @@ static void test_limits_of_clients_and_of_all(void **state)
     harness_release(&shop.h);
 }
 
+static void test_bytes_of_all_and_of_meta(void **state)
+{
+    (void)state;
+    struct shop shop;
+    enum { BODY = 600 * 1000, META_MOST = 8 * 1024 };
+    harness_init(&shop.h);
+    shop.h.settings.held_size_max = 1000 * 1000;
+    harness_start(&shop.h);
+    shop.client = say_hello(&shop.h, PLANE_CLIENTS, "c", "");
+    char *bytes = mem_alloc(BODY);
+    struct text parts[] = {TEXT("echo.say"), {bytes, META_MOST}, {bytes, BODY}};
+    struct frame_head head = head_of(&shop.h, FRAME_REQUEST, shop.client, 1);
+    send_frame(&shop.h, PLANE_CLIENTS, "c", &head, parts, 3);
+    expect_nothing(&shop.h);
+    head.corr = 2;
+    send_frame(&shop.h, PLANE_CLIENTS, "c", &head, parts, 3);
+    expect_nack(&shop.h, "c", 2, 429);
+    head.corr = 3;
+    parts[2].size = 10;
+    send_frame(&shop.h, PLANE_CLIENTS, "c", &head, parts, 3);
+    expect_nothing(&shop.h);
+    head.corr = 4;
+    parts[1].size++;
+    send_frame(&shop.h, PLANE_CLIENTS, "c", &head, parts, 3);
+    expect_nack(&shop.h, "c", 4, 400);
+    mem_free(bytes);
+    harness_release(&shop.h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_a_client_that_leaves_is_answered_no_more),
         cmocka_unit_test(test_no_reply_means_none),
         cmocka_unit_test(test_limits_of_clients_and_of_all),
+        cmocka_unit_test(test_bytes_of_all_and_of_meta),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

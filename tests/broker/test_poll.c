@@ -15,7 +15,7 @@ struct shop {
     char bus[80], clients[96], workers[96];
 };
 
-static void shop_open(struct shop *shop, bool ipc)
+static void shop_open_with(struct shop *shop, bool ipc, const char *drain_ms, const char *spin_us)
 {
     shop->context = bus_context_new();
     snprintf(shop->directory, sizeof shop->directory, "/tmp/broker-test-XXXXXX");
@@ -28,8 +28,14 @@ static void shop_open(struct shop *shop, bool ipc)
     snprintf(shop->clients, sizeof shop->clients, "%s%sclients", shop->bus, ipc ? "/" : ".");
     snprintf(shop->workers, sizeof shop->workers, "%s%sworkers", shop->bus, ipc ? "/" : ".");
     const char *const flags[] = {"--bus",  shop->bus,           "--events", "",  "--heartbeat-ms", "200", "--instance",
-                                 "broker", "--socket-messages", "10",       NULL};
+                                 "broker", "--socket-messages", "10",       "--broker-drain-ms", drain_ms,
+                                 "--spin-us", spin_us, NULL};
     assert_true(live_start(&shop->live, shop->context, flags));
+}
+
+static void shop_open(struct shop *shop, bool ipc)
+{
+    shop_open_with(shop, ipc, "60000", "0");
 }
 
 static void shop_close(struct shop *shop)
@@ -72,10 +78,10 @@ static void expect_echo(struct wire_peer *client, uint64_t corr, struct text bod
     frame_release(&frame);
 }
 
-static void round_trips(bool ipc)
+static void round_trips(bool ipc, const char *spin_us)
 {
     struct shop shop;
-    shop_open(&shop, ipc);
+    shop_open_with(&shop, ipc, "60000", spin_us);
     struct wire_peer worker = peer_open(shop.context, shop.workers, "echo:8");
     struct wire_peer client = peer_open(shop.context, shop.clients, "");
     static const uint32_t sizes[] = {0, 1, 33, 34, 5000, 1000000, FRAME_MAX_BODY};
@@ -101,13 +107,13 @@ static void round_trips(bool ipc)
 static void test_round_trips_inproc(void **state)
 {
     (void)state;
-    round_trips(false);
+    round_trips(false, "0");
 }
 
 static void test_round_trips_ipc(void **state)
 {
     (void)state;
-    round_trips(true);
+    round_trips(true, "0");
 }
 
 static void ping(struct wire_peer *peer)
@@ -270,12 +276,42 @@ static void test_drain_over_the_wire(void **state)
     shop_close(&shop);
 }
 
+/* A worker that never answers does not keep the broker: its client is told that nobody knows. */
+static void test_drain_has_an_end(void **state)
+{
+    (void)state;
+    struct shop shop;
+    struct wire_frame frame;
+    shop_open_with(&shop, true, "50", "0");
+    struct wire_peer worker = peer_open(shop.context, shop.workers, "echo:8");
+    struct wire_peer client = peer_open(shop.context, shop.clients, "");
+    ask(&client, 1, 0, TEXT("for ever"));
+    frame_expect(&worker, FRAME_REQUEST, &frame);
+    frame_release(&frame);
+    live_stop(&shop.live);
+    frame_expect(&client, FRAME_DRAIN, &frame);
+    frame_expect(&client, FRAME_NACK, &frame);
+    assert_int_equal(frame.head.status, 502);
+    frame_release(&frame);
+    frame_expect(&client, FRAME_BYE, &frame);
+    peer_close(&worker);
+    peer_close(&client);
+    shop_close(&shop);
+}
+
+static void test_round_trips_of_one_that_spins(void **state)
+{
+    (void)state;
+    round_trips(true, "10000");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips_inproc),     cmocka_unit_test(test_round_trips_ipc),
         cmocka_unit_test(test_a_worker_that_vanishes), cmocka_unit_test(test_a_client_that_does_not_read),
         cmocka_unit_test(test_garbage_on_the_wire),    cmocka_unit_test(test_drain_over_the_wire),
+        cmocka_unit_test(test_drain_has_an_end),       cmocka_unit_test(test_round_trips_of_one_that_spins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

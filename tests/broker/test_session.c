@@ -1,6 +1,10 @@
 /* HELLO, heartbeats, epochs, credit, leaving. */
 #include "tests/broker/harness.h"
 
+#include <stdio.h>
+
+#include "proto/mmi.h"
+
 static void ping(struct harness *h, enum plane plane, const char *id, uint32_t epoch)
 {
     struct frame_head head = head_of(h, FRAME_PING, epoch, 5);
@@ -174,6 +178,32 @@ static void test_credit_is_absolute_and_drain_stops_it(void **state)
     harness_release(&h);
 }
 
+/* Names of services are bounded; one that nobody serves any more makes room. */
+static void test_services_are_bounded(void **state)
+{
+    (void)state;
+    struct harness h;
+    char id[8], services[24];
+    harness_init(&h);
+    h.settings.peers_max = MMI_MAX_SERVICES + 10;
+    harness_start(&h);
+    for (int i = 0; i < MMI_MAX_SERVICES; i++) {
+        snprintf(id, sizeof id, "w%d", i);
+        snprintf(services, sizeof services, "s%d:1", i);
+        (void)say_hello(&h, PLANE_WORKERS, id, services);
+    }
+    struct hello_service wanted = {.name = TEXT("more"), .credit = 1};
+    struct hello hello = {
+        .role = TEXT("worker"), .instance = TEXT("x"), .version = TEXT("1"), .services = {&wanted, 1}, .hb_ms = 1000};
+    struct text body = record_pack_in(&hello_record, &hello, &h.arena);
+    struct frame_head head = head_of(&h, FRAME_HELLO, 0, 0);
+    send_frame(&h, PLANE_WORKERS, "x", &head, &body, 1);
+    assert_int_equal(expect(&h, PLANE_WORKERS, "x", FRAME_NACK).status, 503);
+    broker_peer_gone(h.broker, PLANE_WORKERS, TEXT("w7"), h.now_us);
+    (void)say_hello(&h, PLANE_WORKERS, "x", "more:1");
+    harness_release(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +213,7 @@ int main(void)
         cmocka_unit_test(test_hello_again),
         cmocka_unit_test(test_bad_hellos_are_refused),
         cmocka_unit_test(test_credit_is_absolute_and_drain_stops_it),
+        cmocka_unit_test(test_services_are_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,6 +156,20 @@ static void copying_out(void **state)
     assert_true(text_to_string(text_of(NULL), room, sizeof room));
 }
 
+static void distances(void **state)
+{
+    (void)state;
+    char longest[TEXT_DISTANCE_MAX + 1];
+    memset(longest, 'x', sizeof longest);
+    assert_int_equal(text_distance(TEXT("product"), TEXT("product")), 0);
+    assert_int_equal(text_distance(TEXT("produkt"), TEXT("product")), 1);
+    assert_int_equal(text_distance(TEXT("prodcut"), TEXT("product")), 2);
+    assert_int_equal(text_distance(TEXT(""), TEXT("abc")), 3);
+    assert_int_equal(text_distance(TEXT("abc"), TEXT("")), 3);
+    assert_int_equal(text_distance((struct text){longest, TEXT_DISTANCE_MAX}, TEXT("x")), TEXT_DISTANCE_MAX - 1);
+    assert_int_equal(text_distance((struct text){longest, TEXT_DISTANCE_MAX + 1}, TEXT("x")), UINT32_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +179,7 @@ int main(void)
         cmocka_unit_test(integers_are_read_strictly),
         cmocka_unit_test(cutting),
         cmocka_unit_test(copying_out),
+        cmocka_unit_test(distances),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -48,6 +48,10 @@ static void test_bad_requests(void **state)
     assert_int_equal(scene->fault.item_count, 1);
     assert_int_equal(raw_call(scene, "user.redeem", TEXT("\xc1"), TEXT("\x80"), &answer), ERR_BAD_REQUEST);
     assert_int_equal(raw_call(scene, "user.nonsense", meta, TEXT("\x80"), &answer), ERR_UNKNOWN_OPERATION);
+    fault_init(&scene->fault, &scene->arena);
+    assert_int_equal(raw_call(scene, "user.redem#K", meta, TEXT("\x80"), &answer), ERR_UNKNOWN_OPERATION);
+    assert_int_equal(scene->fault.allowed.count, 1);
+    assert_true(text_is(scene->fault.allowed.items[0], "user.redeem"));
     tape_expect("");
 }
 
