@@ -154,7 +154,9 @@ static void test_cancelling_gives_back_once(void **state)
 static struct event_page events_of(struct shop *shop, uint32_t count)
 {
     struct event_page page = {0};
-    struct event_replay in = {.after = 0};
+    struct text orders = TEXT("order.*"); /* products have events, too */
+    struct event_replay in = {.after = 0, .types = {&orders, 1}};
+    set_has(event_replay, &in, types);
     struct ask ask = {.op = OP_event_replay, .meta = by_service(), .in = &in};
     assert_int_equal(count_becomes(shop, "order.db", "SELECT count(*) FROM outbox", 0), 0);
     assert_int_equal(shop_ask(shop, &ask, &page), ERR_NONE);
