@@ -89,13 +89,17 @@ static void loop_work(struct service_loop *loop)
     if (!service_loop_writes(loop) && max > LOOP_READ_BATCH_MAX) {
         max = LOOP_READ_BATCH_MAX; /* reads share no commit: answers leave sooner in small batches */
     }
+    /* What was started here mostly reads and sends (the outbox): it does not wait for the commit of requests that came
+     * meanwhile. Every other time it goes with them, so that whatever starts itself again holds up nobody. */
+    bool by_itself = false;
     while (!atomic_load(&loop->host->stopping)) {
         int64_t now_ms = clock_now_ms();
         woken_tell(loop);
         timers_start(loop, now_ms);
         size_t count = own_take(loop, calls, max);
         int wait_ms = count > 0 ? 0 : timers_wait_ms(loop, now_ms);
-        if (count < max) {
+        by_itself = count > 0 && !by_itself;
+        if (!by_itself && count < max) {
             count += inbox_take(loop, calls + count, max - count, wait_ms);
         }
         if (count > 0) {
