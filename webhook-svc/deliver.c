@@ -75,6 +75,24 @@ static bool entry_body(struct call *call, const struct event_entry *entry, struc
     return true;
 }
 
+/* Who takes nothing in for too long is not waited for with ever more. */
+static enum err backlog_check(struct call *call, struct webhook_kept *webhook, int64_t now_ms)
+{
+    struct webhook_desk *desk = call_state(call);
+    uint32_t max = (uint32_t)(desk->settings->webhook.backlog + webhook->waited), pending = 0;
+    enum err e = desk->store->ops->deliveries_pending(desk->store, webhook->id, max, call_fault(call), &pending);
+    if (e != ERR_NONE || pending < max) {
+        return e;
+    }
+    webhook_overflow(webhook, pending, call_arena(call));
+    webhook->version++;
+    webhook->updated_at = now_ms;
+    log_warn(service_env(call_loop(call))->log, "webhook.stopped", KV_TEXT("webhook", webhook->id),
+             KV_TEXT("why", webhook->stopped));
+    e = desk->store->ops->webhook_put(desk->store, webhook, call_fault(call));
+    return e == ERR_CONFLICT ? ERR_NONE : e; /* somebody has just changed it */
+}
+
 static enum err entry_take(struct call *call, const struct event_entry *entry, const struct webhook_rows *webhooks,
                            int64_t now_ms)
 {
@@ -107,6 +125,9 @@ enum err webhook_log_take(struct call *call, const struct log_page *page)
     enum err e = ERR_NONE;
     if (page->count > 0) {
         e = desk->store->ops->webhooks(desk->store, call_arena(call), call_fault(call), &webhooks);
+    }
+    for (uint32_t i = 0; e == ERR_NONE && i < webhooks.count; i++) {
+        e = webhooks.items[i].active ? backlog_check(call, &webhooks.items[i], now_ms) : ERR_NONE;
     }
     for (uint32_t i = 0; e == ERR_NONE && webhooks.count > 0 && i < page->count; i++) {
         e = entry_take(call, &page->entries[i], &webhooks, now_ms);

@@ -269,12 +269,29 @@ static enum err edit_check(struct call *call, const struct webhook_edit *in, con
     return ERR_NONE;
 }
 
+/* What waits already does not stop it again. */
+static enum err waiting_forgive(struct call *call, const struct webhook_edit *in, struct webhook_kept *kept)
+{
+    enum { WAITING_MAX = 1000000 };
+    uint32_t pending = 0;
+    if (!has(webhook_edit, in, active) || !in->active) {
+        return ERR_NONE;
+    }
+    enum err e =
+        store_of(call)->ops->deliveries_pending(store_of(call), kept->id, WAITING_MAX, call_fault(call), &pending);
+    kept->waited = pending;
+    return e;
+}
+
 static enum err webhook_update(struct call *call, const struct webhook_edit *in, struct webhook *out)
 {
     struct webhook_kept kept;
     enum err e = webhook_find(call, in->id, &kept);
     if (e == ERR_NONE) {
         e = edit_check(call, in, &kept);
+    }
+    if (e == ERR_NONE) {
+        e = waiting_forgive(call, in, &kept);
     }
     if (e != ERR_NONE) {
         return e;

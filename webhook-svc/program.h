@@ -15,7 +15,9 @@
     X(NUMBER, stop_after, "webhook-stop-after", "10", 0, 100000,                                                       \
       "a webhook is made inactive when so many deliveries in a row were given up; 0: never")                           \
     X(NUMBER, overlap_s, "webhook-overlap-s", "86400", 0, 2592000, "how long an old secret signs beside the new one")  \
-    X(NUMBER, keep_days, "webhook-keep-days", "30", 1, 3650, "how long ended deliveries are remembered")               \
+    X(NUMBER, backlog, "webhook-backlog", "10000", 1, 1000000,                                                         \
+      "a webhook is made inactive when so many deliveries wait for it")                                                \
+    X(NUMBER, keep_days, "webhook-keep-days", "30", 1, 3650, "how long deliveries are remembered")               \
     X(STRING, ca, "webhook-ca", "", 0, 1000, "file of certificates to trust instead of the system's")                  \
     X(SWITCH, insecure_loopback, "webhook-insecure-loopback", "no", 0, 0,                                              \
       "webhooks may be http:// and on this machine's loopback addresses; for tests")

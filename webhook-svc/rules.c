@@ -93,6 +93,13 @@ bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *deli
     return true;
 }
 
+void webhook_overflow(struct webhook_kept *webhook, int64_t pending, struct arena *arena)
+{
+    char why[120];
+    snprintf(why, sizeof why, "%" PRId64 " deliveries wait for it; more are not kept.", pending);
+    webhook_stop(webhook, why, arena);
+}
+
 enum err types_check(const struct text_list *types, struct fault *fault)
 {
     enum err e = ERR_NONE;

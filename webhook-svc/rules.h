@@ -31,6 +31,9 @@ void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt
 bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *delivery, enum verdict verdict,
                   int64_t stop_after, struct arena *arena);
 
+/* It is made inactive because so many deliveries wait for it. */
+void webhook_overflow(struct webhook_kept *webhook, int64_t pending, struct arena *arena);
+
 /* INVALID_BODY with an item for each bad pattern. */
 MUST_USE enum err types_check(const struct text_list *types, struct fault *fault);
 

@@ -18,6 +18,7 @@ RECORD_DECLARE(webhook_key, WEBHOOK_KEY_FIELDS);
 
 #define WEBHOOK_KEPT_FIELDS(F, R)                                                                   \
     WEBHOOK_FIELDS(F, R)                                                                            \
+    F(R, INT,  waited,      REQ, 0, INT64_MAX, none, "deliveries that waited when it was last made active") \
     F(R, LIST, keys,        REQ, 1, 8, webhook_key, "newest first")                                \
     F(R, TEXT, fingerprint, REQ, 1, 40, none, "of the request that made it")
 RECORD_DECLARE(webhook_kept, WEBHOOK_KEPT_FIELDS);
@@ -71,6 +72,9 @@ struct webhook_store_ops {
     /* Inserts, unless there is one of this id: then *out_new is false. */
     enum err (*delivery_add)(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
                              bool *out_new);
+    /* How many are pending; counts no further than max. */
+    enum err (*deliveries_pending)(struct webhook_store *self, struct text webhook_id, uint32_t max, struct fault *fault,
+                                   uint32_t *out);
     /* What is pending and due, in the order in which it became so; nobody else gets it before claim->until_ms. */
     enum err (*deliveries_claim)(struct webhook_store *self, const struct delivery_claim *claim, struct arena *arena,
                                  struct fault *fault, struct delivery_rows *out);

@@ -195,6 +195,30 @@ static enum err store_delivery_add(struct webhook_store *self, const struct deli
     return e;
 }
 
+static enum err store_deliveries_pending(struct webhook_store *self, struct text webhook_id, uint32_t max,
+                                         struct fault *fault, uint32_t *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t projection = BSON_INITIALIZER;
+    struct mongo_rows rows;
+    const bson_t *document;
+    uint32_t count = 0;
+    bson_put_text(&filter, "delivery.webhook_id", webhook_id);
+    mongo_put_compare(&filter, "due_at", "$gte", 0);
+    bson_put_int(&projection, "_id", 1);
+    const struct mongo_query query = {
+        .collection = deliveries, .filter = &filter, .projection = &projection, .limit = max};
+    mongo_find(db_of(self), &query, &rows);
+    while (mongo_next(&rows, &document)) {
+        count++;
+    }
+    enum err e = mongo_rows_end(&rows, fault);
+    if (e == ERR_NONE) {
+        *out = count;
+    }
+    return e;
+}
+
 /* Whoever moves due_at first has it. */
 static enum err claim_one(struct webhook_store *self, struct delivery_kept *delivery, int64_t until_ms,
                           struct fault *fault, bool *out_claimed)
@@ -349,6 +373,7 @@ static const struct webhook_store_ops store_ops = {
     .webhook_put = store_webhook_put,
     .webhook_remove = store_webhook_remove,
     .delivery_add = store_delivery_add,
+    .deliveries_pending = store_deliveries_pending,
     .deliveries_claim = store_deliveries_claim,
     .delivery = store_delivery,
     .delivery_put = store_delivery_put,

@@ -8,7 +8,8 @@ static const char *const migrations[] = {
     "INSERT INTO reader VALUES(1, 0);"
     "CREATE TABLE webhook(id TEXT PRIMARY KEY, url TEXT NOT NULL, types BLOB NOT NULL, description TEXT,"
     " active INTEGER NOT NULL, stopped TEXT, failures INTEGER NOT NULL, created_at INTEGER NOT NULL,"
-    " updated_at INTEGER NOT NULL, version INTEGER NOT NULL, keys BLOB NOT NULL, fingerprint TEXT NOT NULL) STRICT;"
+    " updated_at INTEGER NOT NULL, version INTEGER NOT NULL, waited INTEGER NOT NULL, keys BLOB NOT NULL,"
+    " fingerprint TEXT NOT NULL) STRICT;"
     "CREATE TABLE delivery(id TEXT PRIMARY KEY, webhook_id TEXT NOT NULL, event_id TEXT NOT NULL, type TEXT NOT NULL,"
     " state TEXT NOT NULL CHECK(state IN ('pending', 'delivered', 'failed')), tries INTEGER NOT NULL, next_at INTEGER,"
     " attempts BLOB NOT NULL, created_at INTEGER NOT NULL, seq INTEGER NOT NULL, body TEXT NOT NULL, request TEXT,"
@@ -25,16 +26,19 @@ static const char sql_webhooks[] = "SELECT * FROM webhook ORDER BY created_at DE
 static const char sql_webhook[] = "SELECT * FROM webhook WHERE id = ?1";
 static const char sql_webhook_insert[] =
     "INSERT INTO webhook VALUES(:id, :url, :types, :description, :active, :stopped, :failures, :created_at,"
-    " :updated_at, :version, :keys, :fingerprint)";
+    " :updated_at, :version, :waited, :keys, :fingerprint)";
 static const char sql_webhook_update[] =
     "UPDATE webhook SET url = :url, types = :types, description = :description, active = :active, stopped = :stopped,"
-    " failures = :failures, updated_at = :updated_at, version = :version, keys = :keys"
+    " failures = :failures, updated_at = :updated_at, version = :version, waited = :waited,"
+    " keys = :keys"
     " WHERE id = :id AND version = :version - 1";
 static const char sql_webhook_remove[] = "DELETE FROM webhook WHERE id = ?1";
 static const char sql_deliveries_remove[] = "DELETE FROM delivery WHERE webhook_id = ?1";
 static const char sql_delivery_add[] =
     "INSERT INTO delivery VALUES(:id, :webhook_id, :event_id, :type, :state, :tries, :next_at, :attempts, :created_at,"
     " :seq, :body, :request) ON CONFLICT(id) DO NOTHING";
+static const char sql_pending[] =
+    "SELECT COUNT(*) FROM (SELECT 1 FROM delivery WHERE webhook_id = ?1 AND state = 'pending' LIMIT ?2)";
 static const char sql_due[] = "SELECT * FROM delivery WHERE webhook_id = ?1 AND state = 'pending' AND next_at <= ?2"
                               " ORDER BY next_at, seq LIMIT ?3";
 static const char sql_claim[] = "UPDATE delivery SET next_at = ?2 WHERE id = ?1";
@@ -192,6 +196,23 @@ static enum err store_delivery_add(struct webhook_store *self, const struct deli
     return e;
 }
 
+static enum err store_deliveries_pending(struct webhook_store *self, struct text webhook_id, uint32_t max,
+                                         struct fault *fault, uint32_t *out)
+{
+    sqlite3_stmt *pending = sqlite_prepare(db_of(self), sql_pending, fault);
+    if (!pending) {
+        return fault->code;
+    }
+    sqlite_bind_text_at(pending, 1, webhook_id);
+    sqlite_bind_int_at(pending, 2, max);
+    if (sqlite_step(db_of(self), pending, fault) != SQLITE_STEP_ROW) {
+        return fault->code == ERR_NONE ? fault_set(fault, ERR_INTERNAL, NULL) : fault->code;
+    }
+    *out = (uint32_t)sqlite_int_at(pending, 0);
+    (void)sqlite3_reset(pending);
+    return ERR_NONE;
+}
+
 static enum err claim_one(struct webhook_store *self, struct delivery_kept *delivery, int64_t until_ms,
                           struct fault *fault)
 {
@@ -300,6 +321,7 @@ static const struct webhook_store_ops store_ops = {
     .webhook_put = store_webhook_put,
     .webhook_remove = store_webhook_remove,
     .delivery_add = store_delivery_add,
+    .deliveries_pending = store_deliveries_pending,
     .deliveries_claim = store_deliveries_claim,
     .delivery = store_delivery,
     .delivery_put = store_delivery_put,

@@ -94,7 +94,7 @@ static struct webhook_kept webhook_made(struct desk *desk, int n)
     types[1] = TEXT("product.created");
     struct webhook_kept webhook = {.id = number_text(desk, "whk", n), .url = TEXT("https://example.com/\xc3\xa4"),
                                    .types = {types, 2}, .description = TEXT("what it is for"), .active = true,
-                                   .created_at = 1000 + n, .updated_at = 2000, .version = 1, .fingerprint = TEXT("f")};
+                                   .created_at = 1000 + n, .updated_at = 2000, .version = 1, .waited = 7, .fingerprint = TEXT("f")};
     webhook.keys.items = keys;
     webhook.keys.count = 2;
     set_has(webhook_kept, &webhook, description);
@@ -241,6 +241,28 @@ static void test_what_is_due_is_claimed_in_order(void **state)
     rows = claimed(desk, "whk_0001", 150, 10); /* who had them has died */
     assert_int_equal(rows.count, 5);
     assert_int_equal(rows.items[0].seq, 1);
+}
+
+static void test_what_waits_is_counted(void **state)
+{
+    struct desk *desk = *state;
+    uint32_t count = 9;
+    VERB(desk, ERR_NONE, deliveries_pending, TEXT("whk_0001"), 10, &desk->fault, &count);
+    assert_int_equal(count, 0);
+    for (int i = 0; i < 6; i++) {
+        struct delivery_kept delivery = delivery_made(desk, "whk_0001", i, 5), other = delivery_made(desk, "whk_0002", 10 + i, 5);
+        delivery_put_new(desk, &delivery);
+        delivery_put_new(desk, &other);
+        if (i == 0) {
+            delivery.state = DELIVERY_FAILED;
+            delivery.present = 0;
+            VERB(desk, ERR_NONE, delivery_put, &delivery, &desk->fault);
+        }
+    }
+    VERB(desk, ERR_NONE, deliveries_pending, TEXT("whk_0001"), 10, &desk->fault, &count);
+    assert_int_equal(count, 5);
+    VERB(desk, ERR_NONE, deliveries_pending, TEXT("whk_0001"), 3, &desk->fault, &count);
+    assert_int_equal(count, 3);
 }
 
 static void test_an_end_is_kept(void **state)
@@ -448,7 +470,7 @@ static void test_every_call_fails_once(void **state)
     CONTRACT_TEST(test_a_position_is_kept), CONTRACT_TEST(test_a_webhook_comes_back_whole),                             \
         CONTRACT_TEST(test_versions_follow_one_another), CONTRACT_TEST(test_webhooks_are_listed_and_removed),           \
         CONTRACT_TEST(test_a_delivery_is_added_once), CONTRACT_TEST(test_what_is_due_is_claimed_in_order),              \
-        CONTRACT_TEST(test_an_end_is_kept), CONTRACT_TEST(test_pages), CONTRACT_TEST(test_what_is_old_goes),            \
+        CONTRACT_TEST(test_what_waits_is_counted), CONTRACT_TEST(test_an_end_is_kept), CONTRACT_TEST(test_pages), CONTRACT_TEST(test_what_is_old_goes),            \
         cmocka_unit_test(test_every_call_fails_once)
 
 #endif

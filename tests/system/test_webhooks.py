@@ -331,6 +331,29 @@ def a_silent_receiver_delays_nobody():
         hold.set()
 
 
+def a_receiver_that_takes_nothing_in_is_stopped():
+    hold = threading.Event()
+    with Receiver(lambda got: (hold.wait(60), (200, {}, b""))[1]) as silent, \
+            Shop(*LOOPBACK, "--webhook-timeout-ms", "60000", "--webhook-backlog", "5") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        webhook = hook(shop, admin, silent.url, types=["order.placed"])
+
+        def stopped():
+            place(shop, admin, product)
+            return not shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["active"]
+        wait_for("its end", stopped, 20)
+        shown = shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()
+        assert shown["stopped"] == "5 deliveries wait for it; more are not kept.", shown
+        waiting = deliveries(shop, admin, webhook, limit=100, state="pending")
+        assert 5 <= len(waiting) < 20, waiting  # a page of the log is taken whole
+        hold.set()  # and what waits is not lost
+        shop.call("PUT", f"/api/webhooks/{webhook['id']}", admin, {"active": True})
+        wait_for("those that waited", lambda: not deliveries(shop, admin, webhook, state="pending"), 20)
+        assert {d["event_id"] for d in waiting} <= {got["headers"]["webhook-id"] for got in silent.got}
+        assert shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["active"]
+
+
 def a_kill_loses_nothing():
     with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-timeout-ms", "1000", processes=True) as shop:
         admin = shop.admin()
@@ -424,5 +447,5 @@ run({f.__name__: f for f in (
     orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
     a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
     retries_wait_as_long_as_they_should, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
-    certificates_are_checked, a_silent_receiver_delays_nobody, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was,
+    certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was,
     administrators_alone_and_bad_input)})
