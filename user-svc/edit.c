@@ -76,10 +76,12 @@ static enum err fields_check(struct call *call, struct edit *edit)
 }
 
 /* A new password leaves only the session that asked for it. */
-static struct denial others_denied(struct call *call, struct text user_id, int64_t now_ms)
+static struct denial others_denied(struct call *call, const struct account *account, int64_t now_ms)
 {
+    int64_t before_ms = denial_time_ms(now_ms, account->denied_until_ms);
     const struct call_meta *meta = call_meta(call);
-    struct denial denial = {.user_id = user_id, .before = now_ms, .expires_at = denial_ends(call_state(call), now_ms)};
+    struct denial denial = {
+        .user_id = account->user.id, .before = before_ms, .expires_at = denial_ends(call_state(call), before_ms)};
     set_has(denial, &denial, user_id);
     if (has(call_meta, meta, session_id)) {
         denial.except_session_id = meta->session_id;
@@ -118,7 +120,7 @@ static enum err edit_apply(struct call *call, struct edit *edit, struct user *ou
     bool if_match = has(call_meta, call_meta(call), if_match);
     bool verified = edit->job.verify, new_password = edit->job.hash;
     int64_t now_ms = clock_wall_ms();
-    struct denial denial = others_denied(call, user_id, now_ms);
+    struct denial denial = others_denied(call, &edit->account, now_ms);
     struct event_new updated = user_event_make(call, EVENT_USER_UPDATED, user_id);
     struct event_new ended = session_ended_make(call, &denial, user_id);
     struct account now;

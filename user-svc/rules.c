@@ -261,6 +261,12 @@ int64_t token_time_ms(int64_t now_ms, int64_t denied_until_ms)
     return now_ms > denied_until_ms ? now_ms : denied_until_ms + 1;
 }
 
+int64_t denial_time_ms(int64_t now_ms, int64_t denied_until_ms)
+{
+    int64_t time_ms = now_ms + CLOCKS_DIFFER_MS;
+    return time_ms > denied_until_ms ? time_ms : denied_until_ms + 1;
+}
+
 /* ---- signing keys ---- */
 
 int key_that_signs(const struct key_policy *policy, const int64_t *created_ms, int count, int64_t now_ms)

@@ -101,4 +101,9 @@ bool key_is_due(const struct key_policy *policy, int64_t newest_created_ms, int6
 /* Issue time of a new token: later than everything that was denied to the account, whatever the wall clock did. */
 int64_t token_time_ms(int64_t now_ms, int64_t denied_until_ms);
 
+enum { CLOCKS_DIFFER_MS = 1000 }; /* of the machines of a shop, at most */
+/* Up to when tokens are refused by a denial that is made now: later than any that was issued so far, also by a machine whose
+ * clock is ahead, and by one that put its token behind the denial before. */
+int64_t denial_time_ms(int64_t now_ms, int64_t denied_until_ms);
+
 #endif

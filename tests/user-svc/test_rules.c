@@ -207,6 +207,40 @@ static void new_tokens_are_later_than_denials(void **state)
     assert_int_equal(token_time_ms(10, 500), 501); /* the wall clock went back */
 }
 
+static void denials_are_later_than_tokens(void **state)
+{
+    (void)state;
+    for (int64_t now = 5000; now < 5003; now++) { /* a token, a denial, a token, a denial ... in the same moment */
+        int64_t denied_until = 0;
+        for (int i = 0; i < 4; i++) {
+            int64_t issued = token_time_ms(now, denied_until);
+            assert_true(issued > denied_until);
+            int64_t denied = denial_time_ms(now, denied_until);
+            assert_true(denied >= issued && denied > denied_until);
+            assert_true(denied >= now + CLOCKS_DIFFER_MS); /* a clock that is ahead */
+            denied_until = denied;
+        }
+    }
+    assert_true(denial_time_ms(10, 5000) > 5000); /* the wall clock went back */
+}
+
+static void keys_take_turns(void **state)
+{
+    static const struct key_policy policy = {.lead_ms = 100, .token_ms = 1000, .rotate_ms = 5000};
+    static const int64_t created[] = {3000, 2000, 1000};
+    (void)state;
+    assert_int_equal(key_that_signs(&policy, created, 0, 9000), -1);
+    assert_int_equal(key_that_signs(&policy, created, 3, 0), 2); /* the shop's first key waits for nobody */
+    assert_int_equal(key_that_signs(&policy, created, 3, 2099), 2);
+    assert_int_equal(key_that_signs(&policy, created, 3, 2100), 1);
+    assert_int_equal(key_that_signs(&policy, created, 3, 3100), 0);
+    assert_false(key_elders_are_over(&policy, 3000, 3000 + 100 + 1000 + KEY_MARGIN_MS - 1));
+    assert_true(key_elders_are_over(&policy, 3000, 3000 + 100 + 1000 + KEY_MARGIN_MS));
+    assert_false(key_is_due(&policy, 3000, 7999));
+    assert_true(key_is_due(&policy, 3000, 8000));
+    assert_false(key_is_due(&(struct key_policy){.rotate_ms = 0}, 0, INT64_MAX));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -217,6 +251,8 @@ int main(void)
         cmocka_unit_test(who_may_edit_what),     cmocka_unit_test(countries),
         cmocka_unit_test(versions_and_tags),     cmocka_unit_test(sessions_end_by_time),
         cmocka_unit_test(new_tokens_are_later_than_denials),
+        cmocka_unit_test(denials_are_later_than_tokens),
+        cmocka_unit_test(keys_take_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
