@@ -2,9 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/backup.h"
 #include "cli/bus.h"
 #include "cli/keys.h"
 #include "cli/ping.h"
+#include "cli/restore.h"
 #include "cli/shop.h"
 #include "cli/tail.h"
 #include "lib/bus/main.h"
@@ -39,6 +41,8 @@ static const struct command {
     {"keys", "make CURVE keys and say who may speak on TCP", keys_main},
     {"tail", "show the shop's events", tail_main},
     {"ping", "ask who serves a service", ping_main},
+    {"backup", "write everything that a shop keeps into one file, once or on a schedule", backup_main},
+    {"restore", "put a backup into an empty store", restore_main},
     {"version", "print the version", version_main},
     {"help", "print this", help_main},
 };

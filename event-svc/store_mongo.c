@@ -141,7 +141,7 @@ static enum err mongo_log_append(struct event_store *self, const struct event_ap
                                  struct event_added *out)
 {
     struct log_mongo *log = log_of(self);
-    const struct event_new *events[EVENT_BATCH_MAX];
+    const struct event_new *events[EVENT_BATCH_MAX] = {NULL};
     bool known[EVENT_BATCH_MAX] = {false};
     uint32_t count = batch->events.count;
     uint32_t before = log->pending_count;
@@ -327,8 +327,7 @@ static const struct event_store_ops log_ops = {
     .destroy = mongo_log_destroy,
 };
 
-/* The first one to open an empty log says what its epoch is. */
-static enum err stream_make(struct log_mongo *log, int64_t epoch, struct fault *fault)
+enum err stream_make(struct mongo_db *db, int64_t epoch, struct fault *fault)
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
@@ -348,7 +347,7 @@ static enum err stream_make(struct log_mongo *log, int64_t epoch, struct fault *
     bson_put_int(&part, "beat", 0);
     bson_append_document_end(&set, &part);
     bson_append_document_end(&update, &set);
-    enum err e = mongo_upsert(log->db, event_stream_collection, &filter, &update, fault, &was_there);
+    enum err e = mongo_upsert(db, event_stream_collection, &filter, &update, fault, &was_there);
     return e == ERR_CONFLICT ? ERR_NONE : e; /* two at once: one of them made it */
 }
 
@@ -361,7 +360,7 @@ enum err event_store_open_mongo(struct mongo_pool *pool, bool writer, int64_t ep
     log->db = mongo_db_new(pool);
     id_new(id);
     id_to_hex(id, log->holder);
-    enum err e = writer ? stream_make(log, epoch, fault) : ERR_NONE;
+    enum err e = writer ? stream_make(log->db, epoch, fault) : ERR_NONE;
     if (e != ERR_NONE) {
         mongo_log_destroy(&log->base);
         return e;

@@ -101,6 +101,15 @@ static void topic_raise(struct log_known *known, struct text type, int64_t tseq)
     }
 }
 
+void topic_of_key(const char *key, char out[EVENT_TOPIC_SIZE])
+{
+    size_t size = 0;
+    for (; key[size] && size + 1 < EVENT_TOPIC_SIZE; size++) {
+        out[size] = key[size] == ':' ? '.' : key[size];
+    }
+    out[size] = '\0';
+}
+
 /* The stream's types, each at least where its floor is. */
 static enum err floors_read(struct log_mongo *log, struct fault *fault, struct log_known *out)
 {
@@ -113,11 +122,8 @@ static enum err floors_read(struct log_mongo *log, struct fault *fault, struct l
         return e;
     }
     while (bson_iter_next(&at)) {
-        char type[EVENT_TOPIC_SIZE] = "";
-        const char *key = bson_iter_key(&at);
-        for (size_t i = 0; key[i] && i + 1 < sizeof type; i++) {
-            type[i] = key[i] == ':' ? '.' : key[i];
-        }
+        char type[EVENT_TOPIC_SIZE];
+        topic_of_key(bson_iter_key(&at), type);
         topic_raise(out, text_of(type), bson_iter_as_int64(&at));
     }
     return ERR_NONE;

@@ -46,6 +46,8 @@ extern const char event_log_collection[];    /* _id: seq, and the fields of even
 extern const char event_stream_collection[]; /* one document: epoch, published, topics (floors of tseq), lease */
 
 struct log_mongo *log_of(struct event_store *self);
+/* The first one to open an empty log says what its epoch is. */
+MUST_USE enum err stream_make(struct mongo_db *db, int64_t epoch, struct fault *fault);
 /* {_id: "stream"} */
 void stream_filter(bson_t *out);
 /* The stream's document, in the arena. INTERNAL if it is gone. newest: also what a majority has not yet. */
@@ -57,6 +59,9 @@ const char *topic_path(struct text type, char out[TOPIC_PATH_SIZE]);
 /* Brings log->known up to date. */
 MUST_USE enum err log_learn(struct log_mongo *log, struct fault *fault);
 struct topic_tail *topic_known(struct log_known *known, struct text type); /* NULL: not yet */
+
+/* order:placed -> order.placed */
+void topic_of_key(const char *key, char out[EVENT_TOPIC_SIZE]);
 
 /* The other verbs. */
 enum err mongo_log_stream(struct event_store *self, struct fault *fault, struct event_stream *out);

@@ -17,7 +17,7 @@ static const char *const migrations[] = {
     "CREATE INDEX entry_by_user ON entry(user_id, seq, type) WHERE user_id IS NOT NULL;",
     letters_sqlite_migration,
 };
-static const struct sqlite_schema schema = {"event.db", migrations, ARRAY_COUNT(migrations)};
+const struct sqlite_schema event_sqlite_schema = {"event.db", migrations, ARRAY_COUNT(migrations)};
 
 static const char sql_epoch[] = "INSERT INTO stream VALUES(1, ?1, 0) ON CONFLICT DO NOTHING";
 static const char sql_stream[] = "SELECT epoch, published, (SELECT COALESCE(MAX(seq), 0) FROM entry),"
@@ -390,7 +390,7 @@ enum err event_store_open_sqlite(const struct store_config *config, bool writer,
                                  struct metrics *metrics, struct fault *fault, struct event_store **out)
 {
     struct sqlite_db *db = NULL;
-    enum err e = sqlite_db_open(config, &schema, writer, metrics, fault, &db);
+    enum err e = sqlite_db_open(config, &event_sqlite_schema, writer, metrics, fault, &db);
     if (e != ERR_NONE) {
         return e;
     }

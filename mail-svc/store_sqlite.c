@@ -9,7 +9,7 @@ static const char *const migrations[] = {
     "CREATE INDEX mail_due ON mail(next_at) WHERE next_at IS NOT NULL;"
     "CREATE INDEX mail_ended ON mail(event_at) WHERE next_at IS NULL;",
 };
-static const struct sqlite_schema schema = {"mail.db", migrations, ARRAY_COUNT(migrations)};
+const struct sqlite_schema mail_sqlite_schema = {"mail.db", migrations, ARRAY_COUNT(migrations)};
 
 static const char sql_begin[] = "INSERT INTO reader VALUES(1, 0, ?1) ON CONFLICT DO NOTHING";
 static const char sql_position[] = "SELECT position, since FROM reader";
@@ -184,7 +184,7 @@ enum err mail_store_sqlite_open(const struct store_config *config, bool writer, 
                                 struct fault *fault, struct mail_store **out)
 {
     struct sqlite_db *db = NULL;
-    enum err e = sqlite_db_open(config, &schema, writer, metrics, fault, &db);
+    enum err e = sqlite_db_open(config, &mail_sqlite_schema, writer, metrics, fault, &db);
     if (e != ERR_NONE) {
         return e;
     }

@@ -70,7 +70,7 @@ static const char migration_news[] =
     "CREATE INDEX products_news ON products(row) WHERE news = 1;" OUTBOX_SQL;
 
 static const char *const migrations[] = {migration_first, migration_news};
-static const struct sqlite_schema schema = {"product.db", migrations, ARRAY_COUNT(migrations)};
+const struct sqlite_schema product_sqlite_schema = {"product.db", migrations, ARRAY_COUNT(migrations)};
 
 static struct product_sqlite *sqlite_of(struct product_store *self)
 {
@@ -129,7 +129,7 @@ enum err product_sqlite_open(const struct store_config *config, bool writer, str
                              struct fault *fault, struct product_store **out)
 {
     struct sqlite_db *db;
-    enum err e = sqlite_db_open(config, &schema, writer, metrics, fault, &db);
+    enum err e = sqlite_db_open(config, &product_sqlite_schema, writer, metrics, fault, &db);
     if (e != ERR_NONE) {
         return e;
     }

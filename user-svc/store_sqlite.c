@@ -76,7 +76,7 @@ static const char schema_2[] =
     "CREATE INDEX sessions_by_denial ON sessions(denial_ends) WHERE denial_ends > 0;";
 
 static const char *const migrations[] = {schema_1, schema_2};
-static const struct sqlite_schema schema = {"user.db", migrations, ARRAY_COUNT(migrations)};
+const struct sqlite_schema user_sqlite_schema = {"user.db", migrations, ARRAY_COUNT(migrations)};
 
 struct sqlite_db *user_db(struct user_store *self)
 {
@@ -479,7 +479,7 @@ enum err user_store_open_sqlite(const struct store_config *config, bool writer, 
                                 struct fault *fault, struct user_store **out)
 {
     struct sqlite_db *db = NULL;
-    enum err e = sqlite_db_open(config, &schema, writer, metrics, fault, &db);
+    enum err e = sqlite_db_open(config, &user_sqlite_schema, writer, metrics, fault, &db);
     if (e != ERR_NONE) {
         return e;
     }

@@ -18,7 +18,7 @@ static const char *const migrations[] = {
     "CREATE INDEX delivery_newest ON delivery(webhook_id, created_at, id);"
     "CREATE INDEX delivery_by_age ON delivery(created_at);",
 };
-static const struct sqlite_schema schema = {"webhook.db", migrations, ARRAY_COUNT(migrations)};
+const struct sqlite_schema webhook_sqlite_schema = {"webhook.db", migrations, ARRAY_COUNT(migrations)};
 
 static const char sql_position[] = "SELECT position FROM reader";
 static const char sql_position_set[] = "UPDATE reader SET position = ?1";
@@ -334,7 +334,7 @@ enum err webhook_store_sqlite_open(const struct store_config *config, bool write
                                    struct fault *fault, struct webhook_store **out)
 {
     struct sqlite_db *db = NULL;
-    enum err e = sqlite_db_open(config, &schema, writer, metrics, fault, &db);
+    enum err e = sqlite_db_open(config, &webhook_sqlite_schema, writer, metrics, fault, &db);
     if (e != ERR_NONE) {
         return e;
     }

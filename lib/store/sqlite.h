@@ -29,6 +29,14 @@ struct sqlite_schema {
 MUST_USE enum err sqlite_db_open(const struct store_config *config, const struct sqlite_schema *schema, bool writer,
                                  struct metrics *metrics, struct fault *fault, struct sqlite_db **out);
 void sqlite_db_destroy(struct sqlite_db **self);
+/* Nobody writes to these files until the pause has ended; writers wait. For opening snapshots of all of them at one
+ * moment; --store-busy-ms bounds the wait for each. Files that are not there are not held. */
+struct sqlite_pause;
+MUST_USE enum err sqlite_pause_writers(const struct store_config *config, const struct sqlite_schema *const *schemas,
+                                       size_t count, struct fault *fault, struct sqlite_pause **out);
+void sqlite_pause_end(struct sqlite_pause **self);
+/* Reads something, so that the running unit of work's snapshot is of now. */
+MUST_USE enum err sqlite_snapshot_take(struct sqlite_db *db, struct fault *fault);
 /* For struct loop_store: store is the struct sqlite_db *. */
 extern const struct unit_of_work sqlite_unit;
 

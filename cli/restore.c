@@ -1,0 +1,381 @@
+#include "cli/restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/books.h"
+#include "cli/shop.h"
+#include "event-svc/archive.h"
+#include "event-svc/store.h"
+#include "lib/base/clock.h"
+#include "lib/bus/main.h"
+#include "order-svc/archive.h"
+
+enum { PROGRESS_ROWS = 2000, FOLDER_SIZE = 900 };
+
+#define RESTORE_CONFIG(X) \
+    X(SWITCH, check, "check", "no", 0, 0, "only reads the file: tells its sections with their rows and checksums, or what is wrong with it")
+CONFIG_DECLARE(restore_config, RESTORE_CONFIG);
+CONFIG_DEFINE(restore_config, RESTORE_CONFIG)
+
+struct restore_settings {
+    struct archive_store_config store;
+    struct restore_config restore;
+};
+
+static const struct config_section sections[] = {
+    {"Restore", &restore_config_rows, offsetof(struct restore_settings, restore)},
+    {"Shop", &archive_store_config_rows, offsetof(struct restore_settings, store)}};
+static const struct config_table table = {
+    .program = "zmart restore",
+    .summary = "puts a backup into an empty store, settles orders and holds, and begins a new epoch of events",
+    .usage = "FILE [flags]",
+    .sections = sections,
+    .section_count = ARRAY_COUNT(sections)};
+
+/* One restore. Every function of it that is false has set message to one line that says why. */
+struct restore {
+    struct archive_reader *reader;
+    struct store_config store; /* where it goes; on SQLite first into a folder beside */
+    char url[ARCHIVE_PATH_SIZE];
+    char folder[FOLDER_SIZE], work_folder[FOLDER_SIZE + 16]; /* SQLite; else empty */
+    bool made_folder;
+    int lock_fd;
+    struct archive *archive;
+    struct event_store *log; /* when the archive is closed */
+    struct event_restart restart;
+    struct books books;
+    int64_t rows, events_appended;
+    char message[ARCHIVE_MESSAGE_SIZE];
+};
+
+static bool fault_tell(struct restore *self, const struct fault *fault)
+{
+    snprintf(self->message, sizeof self->message, "%s%s%s", fault->detail[0] ? fault->detail : "the store refuses a row of the backup",
+             fault->cause[0] ? ": " : "", fault->cause);
+    return false;
+}
+
+/* ---- the file ---- */
+
+typedef enum err row_take(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                          struct fault *fault);
+
+/* Gives each row of the sections that are of use to take; NULL: looks at the file only. wanted: only this section. */
+static bool file_read(struct restore *self, const char *what, const char *wanted, row_take *take)
+{
+    const struct archive_part *part = NULL;
+    const struct archive_kind *kind = NULL;
+    struct fault fault;
+    int64_t rows = 0;
+    fault_init(&fault, NULL);
+    if (!archive_reader_rewind(self->reader, self->message)) {
+        return false;
+    }
+    for (;;) {
+        switch (archive_reader_next(self->reader, self->message)) {
+        case ARCHIVE_BAD: return false;
+        case ARCHIVE_END: self->rows = rows; return true;
+        case ARCHIVE_SECTION_END:
+            if (!take && !wanted) {
+                printf("%-28s %10" PRId64 " rows  %s\n", archive_reader_section(self->reader), archive_reader_rows(self->reader),
+                       archive_reader_sum(self->reader));
+            }
+            break;
+        case ARCHIVE_SECTION:
+            if (!archive_kind_find(archive_reader_section(self->reader), &part, &kind)) {
+                snprintf(self->message, sizeof self->message, "the backup has %s, which this program does not know: a newer zmart has written it",
+                         archive_reader_section(self->reader));
+                return false;
+            }
+            break;
+        case ARCHIVE_ROW:
+            if (++rows % PROGRESS_ROWS == 0) {
+                archive_progress(what, rows, archive_reader_position(self->reader), archive_reader_size(self->reader));
+            }
+            if (take && (!wanted || strcmp(wanted, archive_reader_section(self->reader)) == 0) &&
+                take(self, part, kind, &fault) != ERR_NONE) {
+                return fault_tell(self, &fault);
+            }
+            break;
+        }
+    }
+}
+
+/* ---- rows ---- */
+
+static void entry_note(struct restore *self, const struct archive_row *row)
+{
+    struct text type = {0};
+    int64_t tseq = 0;
+    (void)!archive_get_int(row, "seq", &self->restart.last_seq);
+    if (archive_get_text(row, "type", &type) && text_is(type, EVENT_RESTORED_TYPE) && archive_get_int(row, "tseq", &tseq)) {
+        self->restart.last_tseq = tseq;
+    }
+}
+
+static enum err row_put(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                        struct fault *fault)
+{
+    const struct archive_row *row = archive_reader_row(self->reader);
+    if (part == &event_archive && text_is(text_of(kind->name), "entries")) {
+        entry_note(self, row);
+    }
+    return kind->is_outbox || kind->is_told ? ERR_NONE : archive_put(self->archive, part, kind, row, fault);
+}
+
+static enum err row_order(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                          struct fault *fault)
+{
+    (void)part;
+    (void)kind;
+    return books_order(self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books, fault);
+}
+
+static enum err row_hold(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                         struct fault *fault)
+{
+    (void)part;
+    (void)kind;
+    return books_hold(self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books, fault);
+}
+
+static bool all_put(struct restore *self)
+{
+    struct fault fault;
+    fault_init(&fault, NULL);
+    self->restart.now_ms = clock_wall_ms();
+    if (archive_open(&self->store, archive_parts, archive_part_count, true, &fault, &self->archive) != ERR_NONE) {
+        return fault_tell(self, &fault);
+    }
+    if (!file_read(self, "storing", NULL, row_put)) {
+        return false;
+    }
+    enum err e = event_archive_restart(self->archive, &self->restart, &fault);
+    if (e == ERR_NONE) {
+        e = archive_commit(self->archive, &fault);
+    }
+    if (e != ERR_NONE) {
+        return fault_tell(self, &fault);
+    }
+    if (!file_read(self, "settling orders", "order.orders", row_order) || !file_read(self, "settling holds", "product.holds", row_hold)) {
+        return false;
+    }
+    e = order_archive_settled(self->archive, &fault, &self->books.orders_settled);
+    if (e == ERR_NONE) {
+        e = archive_commit(self->archive, &fault);
+    }
+    return e == ERR_NONE || fault_tell(self, &fault);
+}
+
+/* ---- events that nobody had handed over ---- */
+
+static enum err event_append(struct event_store *log, struct text packed, struct fault *fault, int64_t *appended_count)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    struct event_new event;
+    struct event_append batch = {.events = {&event, 1}};
+    struct event_added added = {0};
+    enum err e = record_unpack(&event_new_record, packed, &arena, fault, &event);
+    if (e == ERR_NONE) {
+        e = log->unit->begin(log->handle, true, fault);
+    }
+    if (e == ERR_NONE) {
+        e = log->ops->append(log, &batch, fault, &added);
+        e = e == ERR_NONE ? log->unit->commit(log->handle, fault) : e;
+    }
+    *appended_count += e == ERR_NONE ? added.new_count : 0;
+    return e;
+}
+
+static enum err row_hand(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                         struct fault *fault)
+{
+    struct text packed = {0};
+    (void)part;
+    if (!kind->is_outbox || !archive_get_text(archive_reader_row(self->reader), "event", &packed)) {
+        return ERR_NONE;
+    }
+    return event_append(self->log, packed, fault, &self->events_appended);
+}
+
+static bool outboxes_hand(struct restore *self)
+{
+    struct mongo_pool *pool = NULL;
+    struct fault fault;
+    enum err e = ERR_NONE;
+    fault_init(&fault, NULL);
+    if (store_kind_of(self->store.store) == STORE_MONGO) {
+        e = mongo_pool_open(&self->store, &event_mongo_schema, NULL, &fault, &pool);
+    }
+    if (e == ERR_NONE) {
+        e = event_store_open(&self->store, pool, true, self->restart.now_ms, NULL, &fault, &self->log);
+    }
+    bool good = e == ERR_NONE ? file_read(self, "events", NULL, row_hand) : fault_tell(self, &fault);
+    event_store_destroy(&self->log);
+    mongo_pool_destroy(&pool);
+    return good;
+}
+
+/* ---- the folder of a SQLite store ---- */
+
+/* Removes the files of a folder without folders, and it. */
+static void folder_remove(const char *folder)
+{
+    DIR *entries = opendir(folder);
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        char path[ARCHIVE_PATH_SIZE + 256];
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+            (void)unlink(path);
+        }
+    }
+    if (entries) {
+        (void)closedir(entries);
+    }
+    (void)rmdir(folder);
+}
+
+/* Takes the folder, which no shop may run in, refuses one with databases, and makes a folder to work in. */
+static bool folder_take(struct restore *self)
+{
+    char path[FOLDER_PATH_SIZE];
+    if (snprintf(self->folder, sizeof self->folder, "%s", self->store.store + strlen("sqlite:")) >= (int)sizeof self->folder) {
+        snprintf(self->message, sizeof self->message, "the store's path is too long");
+        return false;
+    }
+    self->made_folder = access(self->folder, F_OK) != 0;
+    if (!data_folder_take(self->folder, path, &self->lock_fd, self->message, sizeof self->message)) {
+        return false;
+    }
+    for (size_t i = 0; i < archive_part_count; i++) {
+        char file[ARCHIVE_PATH_SIZE];
+        snprintf(file, sizeof file, "%s/%s", self->folder, archive_parts[i]->sqlite->file);
+        if (access(file, F_OK) == 0) {
+            snprintf(self->message, sizeof self->message, "the store is not empty: there is %.300s; restore into an empty one", file);
+            return false;
+        }
+    }
+    snprintf(self->work_folder, sizeof self->work_folder, "%s/restoring", self->folder);
+    folder_remove(self->work_folder); /* of a restore that was killed */
+    snprintf(self->url, sizeof self->url, "sqlite:%s", self->work_folder);
+    self->store.store = self->url;
+    return true;
+}
+
+static bool folder_sync(const char *folder)
+{
+    DIR *entries = opendir(folder);
+    bool good = entries && fsync(dirfd(entries)) == 0;
+    if (entries) {
+        (void)closedir(entries);
+    }
+    return good;
+}
+
+/* The files take their places, each by a rename. */
+static bool files_place(struct restore *self)
+{
+    for (size_t i = 0; i < archive_part_count; i++) {
+        char from[ARCHIVE_PATH_SIZE], to[ARCHIVE_PATH_SIZE];
+        snprintf(from, sizeof from, "%s/%s", self->work_folder, archive_parts[i]->sqlite->file);
+        snprintf(to, sizeof to, "%s/%s", self->folder, archive_parts[i]->sqlite->file);
+        if (rename(from, to) != 0) {
+            snprintf(self->message, sizeof self->message, "cannot move %.150s: %s", from, strerror(errno));
+            return false;
+        }
+    }
+    folder_remove(self->work_folder);
+    if (!folder_sync(self->folder)) {
+        snprintf(self->message, sizeof self->message, "cannot write %.200s: %s", self->folder, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+/* Nothing is left of a restore that failed. */
+static void all_undo(struct restore *self)
+{
+    char lock[FOLDER_SIZE + 16];
+    if (self->archive) {
+        archive_undo(self->archive);
+    }
+    archive_destroy(&self->archive);
+    if (self->work_folder[0]) {
+        folder_remove(self->work_folder);
+    }
+    if (self->made_folder && self->lock_fd >= 0) {
+        snprintf(lock, sizeof lock, "%s/zmart.lock", self->folder);
+        (void)unlink(lock);
+        (void)rmdir(self->folder);
+    }
+}
+
+/* ---- the command ---- */
+
+static void books_tell(const struct restore *self)
+{
+    const struct books *books = &self->books;
+    printf("zmart: settled: holds confirmed %" PRId64 ", released %" PRId64 ", committed %" PRId64 ", made %" PRId64
+           "; order ids voided %" PRId64 ", orders settled %" PRId64 "; pieces back to stock %" PRId64 ", taken from it %" PRId64 "\n",
+           books->holds_confirmed, books->holds_released, books->holds_committed, books->holds_made, books->orders_voided,
+           books->orders_settled, books->pieces_returned, books->pieces_taken);
+    if (books->pieces_short > 0) {
+        printf("zmart: %" PRId64 " pieces that orders have were not in stock: look at those products\n", books->pieces_short);
+    }
+    printf("zmart: events: epoch %" PRId64 ", from seq %" PRId64 ", handed over %" PRId64 "\n", self->restart.now_ms,
+           self->restart.last_seq + EVENT_RESTORE_GAP, self->events_appended);
+}
+
+static bool restore_run(struct restore *self, const char *path)
+{
+    if (!file_read(self, "checking", "", NULL) || /* before anything is changed */
+        (store_kind_of(self->store.store) == STORE_SQLITE && !folder_take(self)) || !all_put(self)) {
+        return false;
+    }
+    archive_destroy(&self->archive);
+    if (!outboxes_hand(self) || (self->work_folder[0] && !files_place(self))) {
+        return false;
+    }
+    archive_progress_end();
+    printf("zmart: restored %s: %" PRId64 " rows\n", path, self->rows);
+    books_tell(self);
+    return true;
+}
+
+int restore_main(const struct words *argv)
+{
+    struct restore_settings settings;
+    struct restore self = {.lock_fd = -1};
+    char url[ARCHIVE_PATH_SIZE];
+    int rest = 0;
+    switch (config_load(&table, argv->count, argv->items, &settings, &rest, self.message, sizeof self.message)) {
+    case CONFIG_HELP: config_print_help(&table, stdout); return PROCESS_OK;
+    case CONFIG_BAD: shop_refuse("%s", self.message); return PROCESS_BAD_CONFIG;
+    case CONFIG_OK: break;
+    }
+    if (rest != 1) {
+        shop_refuse("restore takes one FILE, and flags");
+        return PROCESS_BAD_CONFIG;
+    }
+    self.store = archive_store_settings(&settings.store, url);
+    self.reader = archive_reader_new(argv->items[1], self.message);
+    bool good = self.reader && (settings.restore.check ? file_read(&self, "checking", NULL, NULL) : restore_run(&self, argv->items[1]));
+    if (!good) {
+        archive_progress_end();
+        all_undo(&self);
+        shop_refuse("%s", self.message);
+    }
+    archive_destroy(&self.archive);
+    archive_reader_destroy(&self.reader);
+    if (self.lock_fd >= 0) {
+        close(self.lock_fd);
+    }
+    return good ? PROCESS_OK : PROCESS_FAILED;
+}
