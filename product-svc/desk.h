@@ -15,6 +15,8 @@ struct product_desk {
 /* handlers.c */
 extern const struct op_handler *const product_handlers;
 extern const size_t product_handler_count;
+/* Handlers of several calls at once, as far as the store gains by them. */
+void product_groups(const struct product_store *store, struct loop_store *out);
 /* An act of now with the call's arena and fault. */
 struct product_act product_act_of(struct call *call);
 

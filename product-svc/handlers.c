@@ -113,3 +113,40 @@ static enum err product_settle(struct call *call, const struct product_settle *i
     struct product_act act = product_act_of(call);
     return store_of(call)->ops->settle(store_of(call), &act, in);
 }
+
+/* ---- together ---- */
+
+/* All reserves that wait: a product that many want changes once for all of them. */
+static void reserve_together(struct op_item *calls, size_t count)
+{
+    struct product_store *store = store_of(calls[0].call);
+    struct arena *arena = call_arena(calls[0].call);
+    struct reserve_item *items = arena_alloc(arena, count * sizeof *items);
+    struct product_act *acts = arena_alloc(arena, count * sizeof *acts);
+    struct op_item **asked = arena_alloc(arena, count * sizeof *asked);
+    size_t item_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        acts[i] = product_act_of(calls[i].call);
+        calls[i].status = reserve_check(calls[i].in, acts[i].fault);
+        if (calls[i].status == ERR_NONE) {
+            asked[item_count] = &calls[i];
+            items[item_count++] = (struct reserve_item){.act = &acts[i], .in = calls[i].in, .out = calls[i].out};
+        }
+    }
+    if (item_count > 0) {
+        store->ops->reserve_all(store, items, item_count);
+    }
+    for (size_t i = 0; i < item_count; i++) {
+        asked[i]->status = items[i].status;
+    }
+}
+
+static const struct op_group groups[] = {{OP_product_reserve, reserve_together}};
+
+void product_groups(const struct product_store *store, struct loop_store *out)
+{
+    if (store->ops->reserve_all) {
+        out->groups = groups;
+        out->group_count = ARRAY_COUNT(groups);
+    }
+}

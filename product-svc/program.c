@@ -50,6 +50,7 @@ static enum err desk_open(struct service_loop *loop, const void *config, struct 
     desk->swept = metrics_get(metrics, METRIC_COUNTER, "zmart_orders_swept_total", "",
                               "Orders whose holds nobody confirmed in time, and which were settled.");
     *out = (struct loop_store){.state = desk, .unit = store->unit, .store = store->handle};
+    product_groups(store, out);
     return ERR_NONE;
 }
 

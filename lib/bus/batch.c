@@ -368,6 +368,21 @@ static bool call_writes(const struct call *call)
     return call->run || call->continued || call->info->access == OP_WRITE;
 }
 
+/* wrote: what they did is durable, and there may be something to do about it. */
+static void calls_end(struct service_loop *loop, struct call **calls, size_t count, bool wrote)
+{
+    batch_release(loop, calls, count);
+    /* those that still wait belong to the loop's list; the rest have ended */
+    for (size_t i = 0; i < count; i++) {
+        if (calls[i]->status != ERR_LATER) {
+            call_destroy(&calls[i]);
+        }
+    }
+    if (wrote && loop->host->service->committed) {
+        loop->host->service->committed(loop, loop->store.state);
+    }
+}
+
 /* The calls share one unit of work. */
 static void unit_run(struct service_loop *loop, struct call **calls, size_t count)
 {
@@ -385,16 +400,70 @@ static void unit_run(struct service_loop *loop, struct call **calls, size_t coun
     if (runnable_count > 0) {
         metric_observe(loop->host->batch_size, (int64_t)runnable_count);
     }
-    batch_release(loop, calls, count);
-    /* those that still wait belong to the loop's list; the rest have ended */
-    for (size_t i = 0; i < count; i++) {
-        if (calls[i]->status != ERR_LATER) {
-            call_destroy(&calls[i]);
+    calls_end(loop, calls, count, committed && writes);
+}
+
+/* ---- groups: requests of one operation, done together ---- */
+
+/* NULL: the call is run alone. */
+static const struct op_group *group_of(const struct service_loop *loop, const struct call *call)
+{
+    for (size_t i = 0; i < loop->store.group_count; i++) {
+        if (!call->run && !call->continued && call->handler->op == loop->store.groups[i].op) {
+            return &loop->store.groups[i];
         }
     }
-    if (committed && writes && loop->host->service->committed) {
-        loop->host->service->committed(loop, loop->store.state);
+    return NULL;
+}
+
+/* Moves those of the first one's group to the front, each kind in its order; how many they are. */
+static size_t group_gather(const struct service_loop *loop, struct call **calls, size_t count)
+{
+    const struct op_group *group = group_of(loop, calls[0]);
+    size_t gathered = 1;
+    for (size_t i = 1; i < count; i++) {
+        if (group_of(loop, calls[i]) == group) {
+            struct call *call = calls[i];
+            memmove(calls + gathered + 1, calls + gathered, (i - gathered) * sizeof(struct call *));
+            calls[gathered++] = call;
+        }
     }
+    return gathered;
+}
+
+static void item_end(const struct op_item *item)
+{
+    struct call *call = item->call;
+    ASSERT(item->status != ERR_LATER);
+    call->began = true;
+    call->status = item->status;
+    if (call->status != ERR_NONE && call->fault.code != call->status) {
+        fault_set(&call->fault, call->status, NULL);
+    }
+}
+
+static void group_run(struct service_loop *loop, const struct op_group *group, struct call **calls, size_t count)
+{
+    size_t item_count = 0;
+    int64_t now_ms = clock_now_ms();
+    struct op_item *items = mem_alloc_array(count, sizeof *items);
+    for (size_t i = 0; i < count; i++) {
+        struct call *call = calls[i];
+        call->status = call_prepare(call, now_ms);
+        if (call->status == ERR_NONE) {
+            items[item_count++] = (struct op_item){call, call->in, call->out, ERR_NONE};
+        }
+    }
+    if (item_count > 0) {
+        group->handle(items, item_count);
+        metric_observe(loop->host->batch_size, (int64_t)item_count);
+    }
+    for (size_t i = 0; i < item_count; i++) {
+        item_end(&items[i]);
+    }
+    mem_free(items);
+    bool writes = item_count > 0 && service_loop_writes(loop) && op_info(group->op)->access == OP_WRITE;
+    calls_end(loop, calls, count, writes);
 }
 
 void batch_run(struct service_loop *loop, struct call **calls, size_t count)
@@ -403,7 +472,13 @@ void batch_run(struct service_loop *loop, struct call **calls, size_t count)
         unit_run(loop, calls, count);
         return;
     }
-    for (size_t i = 0; i < count; i++) { /* what is durable when it has run need not wait for its neighbours */
-        unit_run(loop, &calls[i], 1);
+    for (size_t i = 0, together; i < count; i += together) {
+        const struct op_group *group = group_of(loop, calls[i]);
+        together = group ? group_gather(loop, calls + i, count - i) : 1;
+        if (group) {
+            group_run(loop, group, calls + i, together);
+        } else { /* what is durable when it has run need not wait for its neighbours */
+            unit_run(loop, calls + i, 1);
+        }
     }
 }

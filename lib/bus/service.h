@@ -112,10 +112,27 @@ struct unit_of_work {
     bool (*broken)(void *store);                           /* the store has ended the transaction itself */
 };
 
+/* One call of several that are done together. */
+struct op_item {
+    struct call *call;
+    const void *in;
+    void *out;
+    enum err status; /* out: as a handler returns, but not LATER */
+};
+
+/* A handler of all requests of one operation that wait, for stores that gain by doing together what they have in common.
+ * Each call keeps its own status, fault and reply. */
+struct op_group {
+    enum op op;
+    void (*handle)(struct op_item *items, size_t count);
+};
+
 struct loop_store {
     void *state;                      /* what call_state gives; owned by the service */
     const struct unit_of_work *unit;  /* NULL: no transactions */
     void *store;                      /* first argument of unit's functions */
+    const struct op_group *groups;    /* without a unit: in place of these operations' handlers; may be NULL */
+    size_t group_count;
 };
 
 /* ---- a service ---- */

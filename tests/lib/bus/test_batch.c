@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -114,6 +115,57 @@ static void test_expired_is_not_begun(void **state)
     assert_int_equal(begun, 2);
 }
 
+/* ---- groups ---- */
+
+static void redeem_all(struct op_item *items, size_t count)
+{
+    char word[24];
+    snprintf(word, sizeof word, "group:%zu", count);
+    tape_add(word);
+    for (size_t i = 0; i < count; i++) {
+        const struct ticket_ref *ref = items[i].in;
+        bool fails = text_is(ref->ticket, "fail"), bare = text_is(ref->ticket, "bare");
+        if (text_is(ref->ticket, "gate")) {
+            gate_pass(&gate);
+        }
+        items[i].status = bare ? ERR_FORBIDDEN
+                          : fails ? fault_set(call_fault(items[i].call), ERR_CONFLICT, "used before") : ERR_NONE;
+        *(struct identity *)items[i].out =
+            (struct identity){.user_id = ref->ticket, .session_id = TEXT("ses"), .issued_at = 1};
+    }
+}
+
+static enum err grouped_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
+{
+    static const struct op_group groups[] = {{OP_user_redeem, redeem_all}};
+    (void)loop, (void)config, (void)fault;
+    *out = (struct loop_store){.groups = groups, .group_count = ARRAY_COUNT(groups)};
+    return ERR_NONE;
+}
+
+static int grouped_scene(void **state)
+{
+    static struct service grouped;
+    grouped = user_service;
+    grouped.open = grouped_open;
+    return scene_open(state, "inproc://rig", &grouped);
+}
+
+static void test_group(void **state)
+{
+    struct scene *scene = *state;
+    struct caller callers[4];
+    static const char *const tickets[] = {"one", "fail", "bare", "four"};
+    int before = commits;
+    queue_behind(scene, callers, tickets, 4);
+    assert_int_equal(caller_join(&callers[0]), ERR_NONE);
+    assert_int_equal(caller_join(&callers[1]), ERR_CONFLICT);
+    assert_int_equal(caller_join(&callers[2]), ERR_FORBIDDEN);
+    assert_int_equal(caller_join(&callers[3]), ERR_NONE);
+    tape_expect("group:4 ");
+    RIG_WAIT(commits >= before + 2); /* the gate's, and the four's */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +174,7 @@ int main(void)
         SCENE(test_failed_commit),
         SCENE(test_reads_beside_writes),
         SCENE(test_expired_is_not_begun),
+        cmocka_unit_test_setup_teardown(test_group, grouped_scene, scene_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
