@@ -80,17 +80,33 @@ static bool json_add(const struct shown *event, const struct record *record, con
            buffer_add_string(out, "}\n");
 }
 
+/* What it is about, in a few words; nothing for a record that is not known here. */
+static bool gist_add(const struct record *record, const void *payload, struct buffer *out)
+{
+    char amount[MONEY_TEXT_SIZE];
+    if (record == &order_event_record) {
+        const struct order_event *order = payload;
+        money_format(order->total, currency_decimals(order->currency), amount);
+        return buffer_printf(out, "  %.*s %s %.*s", TEXT_ARG(order->number), amount, TEXT_ARG(order->currency));
+    }
+    if (record == &product_event_record) {
+        const struct product_event *product = payload;
+        money_format(product->price, currency_decimals(product->currency), amount);
+        return buffer_printf(out, "  %.*s %s %.*s, %" PRId64 " on stock", TEXT_ARG(product->sku), amount,
+                             TEXT_ARG(product->currency), product->stock);
+    }
+    if (record == &user_event_record) {
+        const struct user_event *user = payload;
+        return buffer_printf(out, "  %s", enum_name(&role_names, (int)user->role));
+    }
+    return true;
+}
+
 static bool words_add_to(const struct shown *event, const struct record *record, const void *payload, struct buffer *out)
 {
-    bool added = buffer_printf(out, "%8" PRId64 "  %.*s  %-16.*s %.*s", event->seq, TEXT_ARG(event->time),
-                               TEXT_ARG(event->type), TEXT_ARG(event->subject));
-    if (payload && record == &order_event_record) {
-        const struct order_event *order = payload;
-        char total[MONEY_TEXT_SIZE];
-        money_format(order->total, currency_decimals(order->currency), total);
-        added = added && buffer_printf(out, "  %.*s %s %.*s", TEXT_ARG(order->number), total, TEXT_ARG(order->currency));
-    }
-    return added && buffer_add_char(out, '\n');
+    return buffer_printf(out, "%8" PRId64 "  %.*s  %-21.*s %.*s", event->seq, TEXT_ARG(event->time), TEXT_ARG(event->type),
+                         TEXT_ARG(event->subject)) &&
+           (!payload || gist_add(record, payload, out)) && buffer_add_char(out, '\n');
 }
 
 static bool output_write(const struct buffer *out)

@@ -430,6 +430,9 @@ def the_tail_shows_the_log_and_goes_on():
             assert all_of_it.returncode == 0
             text = some.communicate(timeout=60)[0]
             assert "order.confirmed" in text and orders[0]["id"] in text and orders[0]["number"] in text, text
+            words = tail(shop, "--after", "0", "--count", "4")
+            text = words.communicate(timeout=60)[0]
+            assert "user.created" in text and "customer" in text and product["sku"] in text, text
     with Shop() as shop:
         late = tail(shop, "--after", "0", data=False)
         assert "no shop runs" in late.communicate(timeout=30)[1] and late.returncode == 1
