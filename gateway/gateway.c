@@ -4,6 +4,7 @@
 #include "gateway/docs.h"
 #include "gateway/openapi.h"
 #include "lib/base/clock.h"
+#include "lib/base/invariant.h"
 
 CONFIG_DEFINE(gateway_config, GATEWAY_CONFIG)
 
@@ -21,6 +22,7 @@ void gateway_init(struct gateway *self, struct env *env, const struct gateway_co
     self->router = router_new();
     self->cors = cors_new(config->cors_origins);
     self->counters = counters_new(env->metrics, self->router);
+    ASSERT(forwarded_parse(config->trusted_proxies, &self->forwarded)); /* the program has looked at it */
     self->bad_tokens = config->bad_tokens ? limit_new(config->bad_tokens, MINUTE_MS) : NULL;
     self->rates = config->rate ? limit_new(config->rate, MINUTE_MS) : NULL;
     self->access_log = config->access_log ? access_log_new(env->log) : NULL;

@@ -9,6 +9,7 @@
 #include "gateway/cors.h"
 #include "gateway/counters.h"
 #include "gateway/exchange.h"
+#include "gateway/forwarded.h"
 #include "gateway/limit.h"
 #include "gateway/long_poll.h"
 #include "gateway/router.h"
@@ -30,6 +31,8 @@
       "when stopping, /readyz says 503 for so long before connections end")                                            \
     X(STRING, cors_origins, "cors-origins", "", 0, 4000,                                                               \
       "web origins whose pages may call, separated by commas; * for all; none by default")                             \
+    X(STRING, trusted_proxies, "trusted-proxies", "", 0, 1000,                                                         \
+      "IPv4 addresses and networks of proxies in front, by commas: their X-Forwarded-For says who asks")               \
     X(NUMBER, bad_tokens, "bad-tokens", "600", 0, 1000000, "bad access tokens a minute from one address; 0: no limit") \
     X(NUMBER, rate, "rate-limit", "0", 0, 1000000, "requests a minute of one account or address; 0: no limit")         \
     X(NUMBER, long_polls, "long-polls", "64", 0, 4096,                                                                 \
@@ -52,6 +55,7 @@ struct gateway {
     struct auth *auth;
     struct router *router; /* owned, as all below */
     struct cors *cors;
+    struct forwarded forwarded;
     struct counters *counters;
     struct limit *bad_tokens;      /* NULL: no limit */
     struct limit *rates;           /* NULL: no limit */

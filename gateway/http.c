@@ -144,6 +144,17 @@ static bool is_live(const struct http_request *request)
     return request->upgrade && request->verb == VERB_GET && text_is(request->path, "/ws");
 }
 
+/* The last field of this name; empty if there is none. */
+static struct text field_last(const struct mg_request_info *info, struct text name)
+{
+    for (int i = info->num_headers; i-- > 0;) {
+        if (text_equal_ignoring_case(text_of(info->http_headers[i].name), name)) {
+            return text_of(info->http_headers[i].value);
+        }
+    }
+    return (struct text){0};
+}
+
 static void request_handle(struct worker *worker, const struct mg_request_info *info, bool *out_passed_on)
 {
     struct exchange *x = &worker->exchange;
@@ -160,6 +171,8 @@ static void request_handle(struct worker *worker, const struct mg_request_info *
         x->reply.close = true;
         reply_problem(x);
     } else {
+        x->request.client =
+            forwarded_client(&x->gateway->forwarded, x->request.client, field_last(info, TEXT("X-Forwarded-For")));
         x->has_body = x->request.chunked || x->request.content_length > 0;
         gateway_handle(x);
     }

@@ -179,7 +179,8 @@ class Cluster(Shop):
         for path, folder in [("/tmp", self.place(name, n) / "tmp"), *self.mounts(name, n)]:
             text = re.sub(rf"(?<![\w./-]){path}(?=/|$|\s|;)", str(folder), text)
         text = re.sub(r"(?<=[/,\s])([a-z]+-\d)(?=:\d)", lambda m: self.address[m[1], 0], text)
-        return re.sub(r"0\.0\.0\.0|127\.0\.0\.1", own, text)
+        text = re.sub(r"0\.0\.0\.0(?!/)|127\.0\.0\.1", own, text)
+        return text.replace("172.28.0.0/16", "127.0.0.1")  # where nginx calls gateways from
 
     def mounts(self, name, n):
         for volume in SERVICES[name].get("volumes", []):
@@ -340,6 +341,7 @@ def the_composed_shop_sells():
         assert shop.call("GET", f"/api/products/{product['id']}").json()["stock"] == 98
         workers = json.loads(shop_bus(shop, "workers"))["brokers"][0]["workers"]["workers"]
         assert sum(w["instance"].startswith("order-svc") for w in workers) == SCALE["order-svc"], workers
+        gateways_know_who_asks(shop)
         a_gateway_leaves(shop, ada, product)
         a_broker_and_a_worker_die(shop, ada, product, admin)
 
@@ -350,6 +352,17 @@ def shop_bus(shop, what):
                           capture_output=True, text=True, timeout=30, env={"PATH": PATH})
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def gateways_know_who_asks(shop):
+    """Behind nginx, too: what is counted by address is not counted for all."""
+    client = shop.net + "200"
+    done = subprocess.run(["curl", "-sS", "--fail", "--interface", client, "--cacert", str(shop.certificate), "-H", "X-Forwarded-For: 192.0.2.1",
+                           "--connect-to", f"localhost:8443:{shop.nginx}:8443", f"{shop.url}/livez?from={client}"], capture_output=True, timeout=30)
+    assert done.returncode in (0, 22), done
+    logs = lambda: "".join((shop.place(f"gateway-{i}", 0) / "log.txt").read_text() for i in (1, 2))
+    wait_for("its address in a log", lambda: f'"client":"{client}"' in logs(), 10)
+    assert "192.0.2.1" not in logs()
 
 
 def a_gateway_leaves(shop, token, product):

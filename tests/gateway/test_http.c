@@ -74,6 +74,7 @@ static int begin(void **state)
                                         .arrival_ms = 1000,
                                         .body_size = 4096,
                                         .cors_origins = "https://a.example",
+                                        .trusted_proxies = "",
                                         .bad_tokens = 5,
                                         .tokens = 64,
                                         .silence_ms = 3000,
