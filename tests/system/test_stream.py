@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import sqlite3
@@ -508,6 +509,31 @@ def the_tail_follows_another_epoch():
         ended(child)
 
 
+def the_tail_follows_a_restore():
+    """A backup, an order that is not in it, and the backup again: zmart restore begins another epoch."""
+    zmart = lambda *args: subprocess.run([str(BUILD / "cli" / "zmart"), *map(str, args)], check=True, timeout=120, stdout=subprocess.DEVNULL)
+    with Shop() as shop:
+        _, ada, _, product = opened(shop)
+        child = tail(shop, "order", "--json", "--after", "0")
+        for _ in range(3):
+            place(shop, ada["token"], product)
+        in_the_log(shop, 3)
+        zmart("backup", shop.folder / "backup", "--data", shop.folder / "data")
+        place(shop, ada["token"], product)
+        in_the_log(shop, 4)
+        seen = [e["seq"] for e in tail_lines(child, 4)]
+        assert seen == [row[0] for row in log_of(shop)]
+        shop.stop()
+        shutil.rmtree(shop.folder / "data")
+        zmart("restore", shop.folder / "backup", "--data", shop.folder / "data")
+        shop.start()
+        last = place(shop, ada["token"], product)
+        assert "restored" in told(child, "its epoch is")
+        event = tail_lines(child, 1)[0]
+        assert event["subject"] == last["id"] and event["seq"] > seen[-1] + 1000, event
+        ended(child)
+
+
 def the_tail_tells_what_is_gone():
     """Missed, and dropped from the log before it asks."""
     with Shop("--retention-days", "1") as shop:
@@ -574,6 +600,6 @@ def the_tail_opens_with_a_key():
 if __name__ == "__main__":
     run({f.__name__: f for f in (pages_are_the_log, long_polls_wake_at_once, streams_go_on_where_they_were, streams_have_limits,
                                 positions_get_lost, the_tail_shows_the_log_and_goes_on, the_tail_repairs_gaps,
-                                the_tail_outlives_event_svc, the_tail_follows_another_epoch, the_tail_tells_what_is_gone,
+                                the_tail_outlives_event_svc, the_tail_follows_another_epoch, the_tail_follows_a_restore, the_tail_tells_what_is_gone,
                                 the_tail_leaves_a_dead_line, the_tail_opens_with_a_key,
                                 sockets_go_on_where_they_were, a_hundred_reconnects_under_load)})
