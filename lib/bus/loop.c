@@ -6,7 +6,7 @@
 #include "lib/base/mem.h"
 #include "lib/bus/service_parts.h"
 
-enum { LOOP_REPLY_MAX_SIZE = FRAME_MAX_BODY, LOOP_READ_BATCH_MAX = 8 };
+enum { LOOP_REPLY_MAX_SIZE = FRAME_MAX_BODY, LOOP_READ_BATCH_MAX = 8, LOOP_POOL_WAIT_MS = 1 };
 
 void loop_give(struct service_loop *loop, struct call *call)
 {
@@ -141,8 +141,9 @@ static void loop_end(struct service_loop *loop)
     if (loop->host->service->close) {
         loop->host->service->close(loop, loop->store.state);
     }
-    while (mailbox_take(loop->inbox, (void **)calls, SERVICE_MAX_BATCH, 0) > 0) {
-        /* what a pool still gave back is in the list already */
+    while (atomic_load(&loop->offloaded) > 0 || mailbox_count(loop->inbox) > 0) {
+        /* what a pool gives back is in the list already; one that loops share outlives us, and is waited for */
+        (void)mailbox_take(loop->inbox, (void **)calls, SERVICE_MAX_BATCH, LOOP_POOL_WAIT_MS);
     }
     DL_FOREACH_SAFE(left, call, after)
     {

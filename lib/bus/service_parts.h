@@ -106,6 +106,7 @@ struct service_loop {
     bool started;
     atomic_int load; /* calls given to it and not ended; the I/O thread reads it */
     atomic_bool woken; /* service.woken is to be called */
+    atomic_int offloaded; /* calls that a pool has; its thread touches neither call nor loop after counting down */
     struct mailbox *inbox; /* struct call */
     struct loop_store store;
     struct call *own;   /* calls without a client, not yet begun */

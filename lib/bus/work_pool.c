@@ -19,11 +19,15 @@ static void *pool_thread(void *argument)
 {
     struct work_pool *self = argument;
     void *item;
-    while (mailbox_take(self->queue, &item, 1, -1) == 1 && !atomic_load(&self->stopping)) {
+    while (mailbox_take(self->queue, &item, 1, -1) == 1 && item) {
         struct call *call = item;
+        struct service_loop *loop = call->loop;
         atomic_fetch_sub(&self->queued_count, 1);
-        call->work(call->work_argument);
-        loop_give(call->loop, call);
+        if (!atomic_load(&self->stopping)) { /* otherwise it never runs: its loop, which ends, has it in its list */
+            call->work(call->work_argument);
+            loop_give(loop, call);
+        }
+        atomic_fetch_sub(&loop->offloaded, 1);
     }
     return NULL;
 }
@@ -49,7 +53,7 @@ void work_pool_destroy(struct work_pool **self)
     }
     atomic_store(&pool->stopping, true);
     for (int i = 0; i < pool->thread_count; i++) {
-        ASSERT(mailbox_put(pool->queue, NULL)); /* each thread takes one thing more, and ends */
+        ASSERT(mailbox_put(pool->queue, NULL)); /* each thread takes one, and ends */
     }
     for (int i = 0; i < pool->thread_count; i++) {
         pthread_join(pool->threads[i], NULL);
@@ -75,5 +79,6 @@ void work_pool_unreserve(struct work_pool *self)
 
 void work_pool_submit(struct work_pool *self, struct call *call)
 {
+    atomic_fetch_add(&call->loop->offloaded, 1);
     ASSERT(mailbox_put(self->queue, call));
 }
