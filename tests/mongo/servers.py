@@ -183,7 +183,7 @@ class Server:
                 assert not required, f"{self.name} does not die: {left}"
                 return
             time.sleep(0.02)
-        self.children = [child for child in self.children if child.returncode is None]
+        self.children = [child for child in self.children if child.poll() is None]  # one may have ended just now
         self.processes = {pid: began for pid, began in self.processes.items() if started_at(pid) == began}
         if self.folder.exists():
             self.save()

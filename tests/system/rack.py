@@ -226,7 +226,7 @@ class Rack(Shop):
         started = []
         for name in self.services:
             own = {"user-svc": ["--argon-memory-kib", "8", "--argon-passes", "1"]}.get(name, [])
-            started.append(self.make(name, name, ["--bus", self.bus_of(name), "--store", f"sqlite:{self.folder}/data", *own])
+            started.append(self.make(name, name, ["--bus", self.bus_of(name), "--store", self.mongo or f"sqlite:{self.folder}/data", *own])
                            .start(wait=False))
         for process in started:
             process.wait_ready(seconds)

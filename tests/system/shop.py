@@ -17,6 +17,8 @@ import uuid
 
 import requests
 
+import mongo_rows
+
 BUILD = pathlib.Path(os.environ.get("ZMART_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 SLOW = float(os.environ.get("ZMART_TEST_PATIENCE", "1"))  # sanitizer builds and busy machines wait longer
 
@@ -42,11 +44,13 @@ def wait_for(what, probe, seconds=10, every=0.05):
 class Shop:
     """`zmart up` in a temporary folder. with Shop(processes=True) as shop: ..."""
 
-    def __init__(self, *flags, processes=False, keep=None, env=None):
+    def __init__(self, *flags, processes=False, workers=1, keep=None, env=None):
         self.flags, self.processes = list(flags), processes
+        self.workers = workers  # processes of each service, where the store takes more than one
         self.folder = pathlib.Path(keep or tempfile.mkdtemp(prefix="zmart-test-"))
         self.own_folder = keep is None
         self.env = env or {}
+        self.mongo = mongo_rows.database_url()  # None: SQLite in the data folder
         self.port, self.events_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.events = f"tcp://127.0.0.1:{self.events_port}"
@@ -66,8 +70,13 @@ class Shop:
     def start(self, seconds=30):
         args = [str(BUILD / "cli" / "zmart"), "up", "--port", str(self.port), "--data", str(self.folder / "data"),
                 "--events", self.events, *self.flags]
+        if self.mongo:
+            args += ["--store", self.mongo]
         if self.processes:
             args.append("--processes")
+        if self.mongo and self.processes:
+            for name in ("product-svc", "order-svc", "user-svc", "event-svc"):
+                args += [f"--{name}", str(self.workers)]
         self.process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=open(self.folder / "stderr.txt", "ab"),
                                         env={**os.environ, **self.env}, start_new_session=True)
         end = time.monotonic() + seconds * SLOW
@@ -125,6 +134,8 @@ class Shop:
         return found
 
     def rows(self, file, sql, *args):
+        if self.mongo:
+            return mongo_rows.rows(self.mongo, file, sql, *args)
         path = self.folder / "data" / file
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
             return db.execute(sql, args).fetchall()

@@ -123,7 +123,7 @@ def first_calls_all_in_one():
 
 
 def first_calls_as_processes():
-    with Shop(processes=True) as shop:
+    with Shop(processes=True, workers=4) as shop:
         every_path(shop)
 
 

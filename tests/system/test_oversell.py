@@ -133,7 +133,7 @@ def books_balance(shop, product, history, seen):
     stock = lambda: shop.call("GET", f"/api/products/{product}").json()["stock"]
     wait_for("the sweeper to settle what was left", lambda: live_pieces(shop)[0] + stock() == STOCK, 2 * PATIENCE_S + 10, 0.5)
     wait_for("every hold to be settled",
-             lambda: shop.rows("product.db", "SELECT count(*) FROM holds WHERE state = 'held'") == [(0,)], 2 * PATIENCE_S + 10, 0.5)
+             lambda: shop.rows("product.db", "SELECT count(*) FROM holds WHERE state = 0") == [(0,)], 2 * PATIENCE_S + 10, 0.5)
     pieces, orders = live_pieces(shop)
     assert min(seen) >= 0 and pieces + stock() == STOCK, (pieces, stock())
     by_id = {order["id"]: order for order in orders}
@@ -156,7 +156,7 @@ def books_balance(shop, product, history, seen):
 
 
 def nothing_is_oversold():
-    with Shop("--hold-patience-ms", str(PATIENCE_S * 1000), processes=True) as shop:
+    with Shop("--hold-patience-ms", str(PATIENCE_S * 1000), processes=True, workers=4) as shop:
         shop.admin_token = shop.admin()
         product = shop.product(shop.admin_token, stock=STOCK)["id"]
         history, seen, kills, resent = [], [], collections.Counter(), collections.Counter()
