@@ -174,16 +174,16 @@ class Server:
     def gone(self, pids, seconds=20, required=True):
         end = time.monotonic() + seconds * PATIENCE
         while True:
-            for child in self.children:
-                child.poll()
+            # a process whose other threads still end is a zombie already, and not yet to be had as a child that ended
             left = [pid for pid in pids if started_at(pid) is not None]
+            left += [child.pid for child in self.children if child.poll() is None and child.pid in pids]
             if not left:
                 break
             if time.monotonic() > end:
                 assert not required, f"{self.name} does not die: {left}"
                 return
             time.sleep(0.02)
-        self.children = [child for child in self.children if child.poll() is None]  # one may have ended just now
+        self.children = [child for child in self.children if child.returncode is None]
         self.processes = {pid: began for pid, began in self.processes.items() if started_at(pid) == began}
         if self.folder.exists():
             self.save()
