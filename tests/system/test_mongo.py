@@ -122,6 +122,9 @@ def same_key():
 
 def password_is_nowhere():
     """Not in an argument, not in a log, not in an answer; and a wrong one is one clear line."""
+    if NAME == "ferretdb":
+        print("     not tried: its salts have 16 bytes, and the driver takes only those of 28 that MongoDB makes")
+        return
     with database(user="zmart", password=PASSWORD) as server:
         with Shop(processes=True) as shop:
             token = shop.admin()
