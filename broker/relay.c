@@ -65,9 +65,13 @@ static bool frames_receive(struct event_frames *self, void *socket)
     return true;
 }
 
-static void frames_send(struct event_frames *self, void *socket, int count)
+/* last: nobody else gets them, so the frames themselves go. */
+static void frames_send(struct event_frames *self, void *socket, int count, bool last)
 {
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; last && i < count; i++) {
+        (void)zmq_msg_send(&self->list[i], socket, ZMQ_DONTWAIT | (i + 1 < count ? ZMQ_SNDMORE : 0));
+    }
+    for (int i = 0; !last && i < count; i++) {
         zmq_msg_t copy; /* of the handle: libzmq shares the bytes */
         zmq_msg_init(&copy);
         bool sent = zmq_msg_copy(&copy, &self->list[i]) == 0 &&
@@ -96,10 +100,11 @@ static bool event_relay(struct relay *self)
     if (received && frames.count != EVENT_FRAMES) {
         metric_add(self->garbage, 1);
     } else if (received && (!self->publish_guarded || speaker_is_good(self, &frames.list[1], KEY_AT_PUBLISH))) {
-        frames_send(&frames, self->events, EVENT_FRAMES);
+        bool goes_out = self->outside && zmq_msg_size(&frames.list[2]) > 0;
+        frames_send(&frames, self->events, EVENT_FRAMES, !goes_out);
         metric_add(self->inside_count, 1);
-        if (self->outside && zmq_msg_size(&frames.list[2]) > 0) {
-            frames_send(&frames, self->outside, OUTSIDE_FRAMES);
+        if (goes_out) {
+            frames_send(&frames, self->outside, OUTSIDE_FRAMES, true);
             metric_add(self->outside_count, 1);
         }
     }
