@@ -1,6 +1,6 @@
-/* What a loop of mail-svc works with, and how mails go: the log's pages become mails to be sent in one unit of work with the
- * position; what is due is claimed (becomes due again later, in case we die), then user-svc is asked for the address, the
- * mail is written and carried away on a pool's thread, and what came of it is stored. */
+/* What a loop of mail-svc works with, and how mails go: the log's pages become mails to be sent in one unit of work
+ * with the position; what is due is claimed (becomes due again later, in case we die), then user-svc is asked for
+ * the address, the mail is written and carried away on a pool's thread, and what came of it is stored. */
 #ifndef ZMART_MAIL_DESK_H
 #define ZMART_MAIL_DESK_H
 

@@ -1,5 +1,5 @@
-/* Mails as bytes: RFC 5322 with RFC 2047 words, text in quoted-printable. Pure. The same event gives the same bytes at every
- * attempt, and the same Message-ID, so that whoever gets it twice can tell. */
+/* Mails as bytes: RFC 5322 with RFC 2047 words, text in quoted-printable. Pure. The same event gives the same bytes
+ * at every attempt, and the same Message-ID, so that whoever gets it twice can tell. */
 #ifndef ZMART_MAIL_LETTER_H
 #define ZMART_MAIL_LETTER_H
 
@@ -19,7 +19,8 @@ struct letter {
 
 /* Whether customers are written about this type of event. */
 bool letter_has_template(struct text type);
-/* local@domain in printable ASCII without quotes, brackets or spaces: what needs no extension of SMTP and nothing quoted. */
+/* local@domain in printable ASCII without quotes, brackets or spaces: what needs no extension of SMTP and nothing
+ * quoted. */
 bool address_is_plain(struct text address);
 /* Appends the mail with CRLF line ends. False when out is full. */
 MUST_USE bool letter_write(const struct letter *letter, struct buffer *out);
@@ -28,7 +29,8 @@ MUST_USE bool letter_write(const struct letter *letter, struct buffer *out);
 
 /* A name before an address: as it is, quoted, or as encoded words. */
 MUST_USE bool phrase_write(struct text text, struct buffer *out);
-/* Text of a header field: as it is when it is ASCII, else as encoded words of at most 75 characters on lines of their own. */
+/* Text of a header field: as it is when it is ASCII, else as encoded words of at most 75 characters on lines of
+ * their own. */
 MUST_USE bool words_write(struct text text, struct buffer *out);
 /* Lines (ended by LF) in quoted-printable, at most 76 characters each, ended by CRLF. */
 MUST_USE bool quoted_write(struct text text, struct buffer *out);

@@ -1,7 +1,7 @@
-/* What mail-svc keeps: its position in the event log, and mails that are to be sent. A mail that has ended leaves its event's
- * id, so that it is not written again, and nothing of its content.
- * Every verb is one atomic act within the loop's unit of work; a store belongs to one loop's thread. NOT_FOUND is an answer
- * of the verbs that name it and leaves the fault alone; anything else is the store's own trouble and has set it. */
+/* What mail-svc keeps: its position in the event log, and mails that are to be sent. A mail that has ended leaves
+ * its event's id, so that it is not written again, and nothing of its content. Every verb is one atomic act within
+ * the loop's unit of work; a store belongs to one loop's thread. NOT_FOUND is an answer of the verbs that name it
+ * and leaves the fault alone; anything else is the store's own trouble and has set it. */
 #ifndef ZMART_MAIL_STORE_H
 #define ZMART_MAIL_STORE_H
 
@@ -60,8 +60,8 @@ struct mail_store {
 
 void mail_store_destroy(struct mail_store **self);
 
-/* "mail.db" in the folder of a sqlite: URL. now_ms is when it was made, if it was not before (writer only). metrics may be
- * NULL. */
+/* "mail.db" in the folder of a sqlite: URL. now_ms is when it was made, if it was not before (writer only). metrics
+ * may be NULL. */
 MUST_USE enum err mail_store_sqlite_open(const struct store_config *config, bool writer, int64_t now_ms,
                                          struct metrics *metrics, struct fault *fault, struct mail_store **out);
 extern const struct mongo_schema mail_mongo_schema;

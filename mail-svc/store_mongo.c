@@ -3,8 +3,8 @@
  *     mails       {_id, due_at, mail: {...}}     due_at only until it has ended
  *     log_readers {_id: "mail", position, since}
  *
- * Each verb is one act on one document. Mails are named after their events, so that a page of the log that is taken twice
- * makes none twice; the position is stored after what follows from the page. */
+ * Each verb is one act on one document. Mails are named after their events, so that a page of the log that is taken
+ * twice makes none twice; the position is stored after what follows from the page. */
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 #include "lib/store/mongo.h"

@@ -4,8 +4,8 @@
 
 #include "proto/record.h"
 
-/* Lower case letters, digits, '-' and '_' in parts with single dots between, at most 60; no leading '_': such topics are the
- * stream's own. */
+/* Lower case letters, digits, '-' and '_' in parts with single dots between, at most 60; no leading '_': such
+ * topics are the stream's own. */
 bool type_is_valid(struct text type);
 /* The same, or with a closing '*' after any beginning of it. */
 bool pattern_is_valid(struct text pattern);

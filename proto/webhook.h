@@ -1,4 +1,5 @@
-/* Outgoing webhooks: what webhook-svc answers. What it posts is described in webhook-svc/README.md (Standard Webhooks). */
+/* Outgoing webhooks: what webhook-svc answers. What it posts is described in webhook-svc/README.md (Standard
+ * Webhooks). */
 #ifndef ZMART_PROTO_WEBHOOK_H
 #define ZMART_PROTO_WEBHOOK_H
 

@@ -1,6 +1,6 @@
-/* What a loop of webhook-svc works with, and how deliveries go: the log's pages become deliveries in one unit of work with the
- * position; what is due is claimed (becomes due again later, in case we die), and posted after that commit; what came of
- * it is stored when the poster gives it back. */
+/* What a loop of webhook-svc works with, and how deliveries go: the log's pages become deliveries in one unit of
+ * work with the position; what is due is claimed (becomes due again later, in case we die), and posted after that
+ * commit; what came of it is stored when the poster gives it back. */
 #ifndef ZMART_WEBHOOK_DESK_H
 #define ZMART_WEBHOOK_DESK_H
 

@@ -1,7 +1,7 @@
-/* Posts what is given to it, all at once and none waiting for another, on one thread of its own (libcurl's multi interface),
- * so that a slow or silent receiver delays nobody. No redirections, no proxy, no address that reach.h does not allow: that
- * is looked at when a socket is opened for the address that will be connected to, so that no name can resolve to one thing
- * for the check and to another for the connection. */
+/* Posts what is given to it, all at once and none waiting for another, on one thread of its own (libcurl's multi
+ * interface), so that a slow or silent receiver delays nobody. No redirections, no proxy, no address that reach.h
+ * does not allow: that is looked at when a socket is opened for the address that will be connected to, so that no
+ * name can resolve to one thing for the check and to another for the connection. */
 #ifndef ZMART_WEBHOOK_POSTER_H
 #define ZMART_WEBHOOK_POSTER_H
 

@@ -1,5 +1,5 @@
-/* What webhook-svc decides, without doing anything: what an answer means, when the next attempt is due, which keys sign,
- * what is posted. */
+/* What webhook-svc decides, without doing anything: what an answer means, when the next attempt is due, which keys
+ * sign, what is posted. */
 #ifndef ZMART_WEBHOOK_RULES_H
 #define ZMART_WEBHOOK_RULES_H
 
@@ -39,7 +39,8 @@ MUST_USE enum err types_check(const struct text_list *types, struct fault *fault
 
 /* "whsec_" and the base64 of the bytes. */
 void secret_make(const uint8_t bytes[SECRET_BYTES], char out[SECRET_SIZE]);
-/* A new first key; the one before it signs until overlap is over, expired ones go, and so does what is over the maximum. */
+/* A new first key; the one before it signs until overlap is over, expired ones go, and so does what is over the
+ * maximum. */
 void keys_rotate(struct webhook_kept *webhook, const struct webhook_key *key, int64_t now_ms, int64_t overlap_ms,
                  struct arena *arena);
 /* The field webhook-signature: one "v1,BASE64" a key that is good now, the newest first. INTERNAL for a secret that is

@@ -4,8 +4,8 @@
  *     deliveries  {_id, due_at, delivery: {...}}     due_at only while it is pending, so its index stays small
  *     log_readers {_id: "webhook", position}
  *
- * Each verb is one act on one document, or can be repeated. Deliveries are named after event and webhook, so that a page
- * of the log that is taken twice makes none twice; the position is stored after what follows from the page. */
+ * Each verb is one act on one document, or can be repeated. Deliveries are named after event and webhook, so that a
+ * page of the log that is taken twice makes none twice; the position is stored after what follows from the page. */
 #include <string.h>
 
 #include "lib/base/invariant.h"

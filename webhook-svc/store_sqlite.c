@@ -1,5 +1,5 @@
-/* Webhooks in one SQLite file. A column is a field of the records; what is due is found by an index that holds only what is
- * pending. */
+/* Webhooks in one SQLite file. A column is a field of the records; what is due is found by an index that holds only
+ * what is pending. */
 #include "lib/base/mem.h"
 #include "webhook-svc/store.h"
 

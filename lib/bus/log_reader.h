@@ -1,9 +1,11 @@
-/* A durable subscriber within a service: follows the event log and has what follows from each page stored in the same unit
- * of work as the position behind it, so that a crash at any point neither loses an event nor takes one twice.
+/* A durable subscriber within a service: follows the event log and has what follows from each page stored in the
+ * same unit of work as the position behind it, so that a crash at any point neither loses an event nor takes one
+ * twice.
  *
- * PUB wakes it up (loop 0's service.woken calls log_reader_woken); a timer that runs log_reader_look finds what PUB has lost.
- * The log itself is read by event.replay over the bus, one page at a time. A log whose head lies before our position is
- * another log: it is read from its start, and whoever takes entries knows by their ids which are no news. */
+ * PUB wakes it up (loop 0's service.woken calls log_reader_woken); a timer that runs log_reader_look finds what PUB
+ * has lost. The log itself is read by event.replay over the bus, one page at a time. A log whose head lies before
+ * our position is another log: it is read from its start, and whoever takes entries knows by their ids which are no
+ * news. */
 #ifndef ZMART_BUS_LOG_READER_H
 #define ZMART_BUS_LOG_READER_H
 

@@ -470,7 +470,8 @@ static void test_every_call_fails_once(void **state)
     CONTRACT_TEST(test_a_position_is_kept), CONTRACT_TEST(test_a_webhook_comes_back_whole),                             \
         CONTRACT_TEST(test_versions_follow_one_another), CONTRACT_TEST(test_webhooks_are_listed_and_removed),           \
         CONTRACT_TEST(test_a_delivery_is_added_once), CONTRACT_TEST(test_what_is_due_is_claimed_in_order),              \
-        CONTRACT_TEST(test_what_waits_is_counted), CONTRACT_TEST(test_an_end_is_kept), CONTRACT_TEST(test_pages), CONTRACT_TEST(test_what_is_old_goes),            \
+        CONTRACT_TEST(test_what_waits_is_counted), CONTRACT_TEST(test_an_end_is_kept), CONTRACT_TEST(test_pages),       \
+        CONTRACT_TEST(test_what_is_old_goes),                                                                           \
         cmocka_unit_test(test_every_call_fails_once)
 
 #endif

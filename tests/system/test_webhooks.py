@@ -406,6 +406,32 @@ def a_shop_that_was_away_goes_on_where_it_was():
             assert receiver.bodies()[1]["data"]["id"] == missed["id"]
 
 
+def a_restored_shop_goes_on_posting():
+    with Receiver() as receiver, Shop(*LOOPBACK) as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        place(shop, admin, product)
+        delivery_when(shop, admin, webhook, "the first", lambda d: d["state"] == "delivered")
+        file = shop.folder / "backup"
+        zmart = str(BUILD / "cli" / "zmart")
+        for args in (["backup", str(file), "--data", str(shop.folder / "data")], ["restore", str(file), "--data", str(shop.folder / "new")]):
+            done = subprocess.run([zmart, *args], capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done
+        listed = shop.call("GET", "/api/webhooks", admin).json()
+        told = deliveries(shop, admin, webhook)
+        shop.stop()
+        shutil.rmtree(shop.folder / "data")
+        (shop.folder / "new").rename(shop.folder / "data")
+        shop.start()
+        admin = shop.call("POST", "/api/auth/login", body={"email": "admin@example.com", "password": "password"}).json()["token"]
+        assert shop.call("GET", "/api/webhooks", admin).json() == listed
+        assert deliveries(shop, admin, webhook) == told
+        order = place(shop, admin, product)
+        wait_for("the new order", lambda: order["id"] in [body["data"]["id"] for body in receiver.bodies()])
+        assert len(receiver.got) == 2 and signed(webhook["secret"], receiver.got[1])
+
+
 def administrators_alone_and_bad_input():
     with Receiver() as receiver, Shop(*LOOPBACK) as shop:
         admin = shop.admin()
@@ -447,5 +473,5 @@ run({f.__name__: f for f in (
     orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
     a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
     retries_wait_as_long_as_they_should, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
-    certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was,
+    certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting,
     administrators_alone_and_bad_input)})
