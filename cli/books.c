@@ -145,3 +145,25 @@ enum err books_hold(struct archive *archive, const struct archive_row *row, int6
     order_store_destroy(&orders);
     return e;
 }
+
+enum err books_pending(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct fault *fault)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    struct hold_change change = {.now_ms = now_ms, .hold = {.found = true}};
+    struct archived_hold before;
+    struct text kind = {0};
+    int64_t missing = 0;
+    if (!archive_get_text(row, "order_id", &change.order_id) || !archive_get_text(row, "product_id", &change.product_id) ||
+        !archive_get_text(row, "kind", &kind) || !archive_get_text(row, "fingerprint", &change.hold.fingerprint) ||
+        !archive_get_int(row, "quantity", &change.hold.quantity)) {
+        fault_cause(fault, "an entry of a product of the backup cannot be read");
+        return fault_set(fault, ERR_INTERNAL, NULL);
+    }
+    bool undo = text_is(kind, "undo");
+    enum err e = product_archive_hold(archive, change.order_id, change.product_id, &arena, fault, &before);
+    if (e != ERR_NONE || (undo ? !before.found || before.state == HOLD_IS_RELEASED : before.found)) {
+        return e;
+    }
+    change.hold.state = undo ? HOLD_IS_RELEASED : HOLD_IS_HELD; /* the stock says so already */
+    return product_archive_change(archive, &change, fault, &missing);
+}

@@ -22,6 +22,9 @@ MUST_USE enum err books_order(struct archive *archive, const struct archive_row 
 MUST_USE enum err books_hold(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct books *books,
                              struct fault *fault);
 
+/* One row of the section product.pending, before them: on MongoDB a product says what its holds' documents may not say yet. */
+MUST_USE enum err books_pending(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct fault *fault);
+
 /* Pure: what a hold of an order is to be. */
 enum books_hold_is { BOOKS_AS_IT_IS, BOOKS_CONFIRMED, BOOKS_RELEASED, BOOKS_COMMITTED };
 enum books_hold_is books_hold_wanted(int order_status);

@@ -145,6 +145,14 @@ static enum err row_hold(struct restore *self, const struct archive_part *part, 
     return books_hold(self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books, fault);
 }
 
+static enum err row_pending(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                            struct fault *fault)
+{
+    (void)part;
+    (void)kind;
+    return books_pending(self->archive, archive_reader_row(self->reader), self->restart.now_ms, fault);
+}
+
 static bool all_put(struct restore *self)
 {
     struct fault fault;
@@ -163,7 +171,9 @@ static bool all_put(struct restore *self)
     if (e != ERR_NONE) {
         return fault_tell(self, &fault);
     }
-    if (!file_read(self, "settling orders", "order.orders", row_order) || !file_read(self, "settling holds", "product.holds", row_hold)) {
+    if (!file_read(self, "settling products", "product.pending", row_pending) ||
+        !file_read(self, "settling orders", "order.orders", row_order) ||
+        !file_read(self, "settling holds", "product.holds", row_hold)) {
         return false;
     }
     e = order_archive_settled(self->archive, &fault, &self->books.orders_settled);

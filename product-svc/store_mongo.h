@@ -47,6 +47,8 @@ MUST_USE enum err product_read(const bson_t *document, struct arena *arena, stru
 MUST_USE enum err product_read_shown(const bson_t *document, struct arena *arena, struct fault *fault,
                                      struct product *out);
 void product_put_shown(bson_t *projection);
+/* The record, and all that follows from a product that can be found (store_mongo_products.c). */
+void product_put_all(bson_t *to, const struct product *product, struct arena *arena);
 /* A changed stock, into a $set: marks the product as having news. change_count counts this change too. */
 void product_put_stock(bson_t *set, int64_t stock, int64_t change_count);
 

@@ -47,7 +47,7 @@ static void put_words(bson_t *to, const struct words_found *words, struct arena 
 }
 
 /* All that follows from the product itself. */
-static void put_product(bson_t *to, const struct product *product, struct arena *arena)
+void product_put_all(bson_t *to, const struct product *product, struct arena *arena)
 {
     AUTO(words_release) struct words_found words;
     words_make(product, &words);
@@ -155,7 +155,7 @@ static void insert_document(struct product_act *act, const struct product *produ
     bson_put_text(out, "_id", product->id);
     bson_put_bool(out, "live", true);
     bson_put_text(out, "fingerprint", act->fingerprint);
-    put_product(out, product, act->arena);
+    product_put_all(out, product, act->arena);
     bson_put_int(out, "stock", product->stock);
     bson_put_int(out, "ver", 1);
     bson_put_int(out, "changes", 0);
@@ -360,7 +360,7 @@ static enum err edit_write(struct product_store *self, struct product_act *act, 
     product_put_seen(&filter, next->id, old->ver);
     ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
     bson_put_int(&set, "ver", old->ver + 1);
-    put_product(&set, next, act->arena);
+    product_put_all(&set, next, act->arena);
     put_edits(&set, act, &old->edits);
     if (added != 0) {
         product_put_stock(&set, old->stock + added, old->change_count + 1);

@@ -2,8 +2,8 @@
  * to. Each service says what its kinds are (its archive.c); here they are walked and stored.
  *
  * Reading is of one moment on SQLite: all write locks are taken, a snapshot is opened on each file, and the locks are
- * let go. On MongoDB there is no such moment: parts are walked one after the other, and whoever restores settles what
- * does not fit. Writing is for stores that nobody uses. */
+ * let go. On MongoDB there is no such moment: kinds are walked one after the other, what must fit (guard) is
+ * compared afterwards, and whoever restores settles the rest. Writing is for stores that nobody uses. */
 #ifndef ZMART_STORE_ARCHIVE_H
 #define ZMART_STORE_ARCHIVE_H
 
@@ -50,13 +50,15 @@ struct archive_kind {
     const char *inserts[3]; /* run one after the other; up to the first NULL */
     enum err (*inserted)(struct sqlite_db *db, const struct archive_row *row, struct fault *fault); /* may be NULL */
     /* MongoDB: fields of the same document, and what they alone cannot say; hooks may be NULL. */
-    const char *collection;
+    const char *collection; /* NULL: nothing there is of this kind */
     const char *id; /* only the document with this id; may be NULL */
     const struct archive_field *fields; /* up to one without a value */
     enum err (*from_document)(const bson_t *document, struct arena *arena, struct fault *fault, struct archive_row *row);
     enum err (*to_document)(const struct archive_row *row, struct arena *arena, struct fault *fault, bson_t *document);
     enum err (*each)(const bson_t *document, archive_visit *visit, void *user, struct fault *fault); /* many rows of one */
     enum err (*put_document)(struct mongo_db *db, const struct archive_row *row, struct fault *fault); /* instead of an insert */
+    const char *guard; /* a number in each document that changes with it, */
+    bool is_guarded;   /* and a kind that only fits the guarded one before it while none of those has changed */
     bool is_outbox; /* rows are events that wait: {event}. They go to the log, not back */
     bool is_told;   /* rows are read by whoever restores; they are not stored as they are */
     bool is_made;   /* an empty store has one already; it is replaced */

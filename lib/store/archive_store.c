@@ -20,6 +20,8 @@ struct part_store {
     struct mongo_bulk *bulk;
     const struct archive_kind *bulk_kind;
     size_t bulk_size;
+    const struct archive_kind *guard; /* MongoDB: the guarded kind that was walked, and what it was then */
+    uint64_t guard_sum;
 };
 
 struct archive {
@@ -341,9 +343,49 @@ static enum err document_visit(const struct archive_kind *kind, const bson_t *do
     return e == ERR_NONE && row.count > 0 ? visit(user, &row, fault) : e;
 }
 
-static enum err mongo_walk(struct mongo_db *db, const struct archive_kind *kind, archive_visit *visit, void *user,
+/* Depends on each document's id and guard, and on their order. */
+static uint64_t guard_add(uint64_t sum, const struct archive_kind *kind, const bson_t *document)
+{
+    struct text id = {0};
+    int64_t number = 0;
+    (void)!bson_get_text(document, "_id", NULL, &id);
+    (void)!bson_get_int(document, kind->guard, &number);
+    for (uint32_t i = 0; i < id.size + sizeof number; i++) {
+        uint8_t byte = i < id.size ? (uint8_t)id.data[i] : ((const uint8_t *)&number)[i - id.size];
+        sum = (sum ^ byte) * UINT64_C(1099511628211);
+    }
+    return sum;
+}
+
+/* Whether the guarded documents are what they were. */
+static enum err guard_check(struct part_store *store, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t projection = BSON_INITIALIZER;
+    struct mongo_rows rows;
+    const bson_t *document;
+    uint64_t sum = 0;
+    bson_put_int(&sort, "_id", 1);
+    bson_put_int(&projection, store->guard->guard, 1);
+    const struct mongo_query query = {
+        .collection = store->guard->collection, .filter = &all, .sort = &sort, .projection = &projection};
+    mongo_find(store->mongo, &query, &rows);
+    while (mongo_next(&rows, &document)) {
+        sum = guard_add(sum, store->guard, document);
+    }
+    enum err e = mongo_rows_end(&rows, fault);
+    if (e == ERR_NONE && sum != store->guard_sum) {
+        return fault_set(fault, ERR_CONFLICT, "%s changed while they were read; a backup of a shop on MongoDB needs a moment"
+                         " without sales: try again", store->guard->name);
+    }
+    return e;
+}
+
+static enum err mongo_walk(struct part_store *store, const struct archive_kind *kind, archive_visit *visit, void *user,
                            struct fault *fault)
 {
+    struct mongo_db *db = store->mongo;
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
     struct mongo_rows rows;
@@ -357,11 +399,18 @@ static enum err mongo_walk(struct mongo_db *db, const struct archive_kind *kind,
     bson_put_int(&sort, "_id", 1);
     const struct mongo_query query = {.collection = kind->collection, .filter = &filter, .sort = &sort};
     mongo_find(db, &query, &rows);
+    uint64_t sum = 0;
     while (e == ERR_NONE && mongo_next(&rows, &document)) {
+        sum = kind->guard ? guard_add(sum, kind, document) : 0;
         e = document_visit(kind, document, visit, user, fault);
     }
     enum err end = mongo_rows_end(&rows, e == ERR_NONE ? fault : NULL);
-    return e == ERR_NONE ? end : e;
+    e = e == ERR_NONE ? end : e;
+    if (kind->guard) {
+        store->guard = kind;
+        store->guard_sum = sum;
+    }
+    return e == ERR_NONE && kind->is_guarded && store->guard ? guard_check(store, fault) : e;
 }
 
 static enum err bulk_end(struct part_store *store, struct fault *fault)
@@ -377,6 +426,9 @@ static enum err mongo_put(struct part_store *store, const struct archive_kind *k
     AUTO(arena_release) struct arena arena = {0};
     AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
     enum err e = ERR_NONE;
+    if (!kind->collection) {
+        return ERR_NONE;
+    }
     if (kind->put_document) {
         return kind->put_document(store->mongo, row, fault);
     }
@@ -415,11 +467,11 @@ enum err archive_walk(struct archive *self, const struct archive_part *part, con
                       archive_visit *visit, void *user, struct fault *fault)
 {
     struct part_store *store = store_of(self, part);
-    if (!store->sqlite && !store->mongo) {
+    if (!store->sqlite && (!store->mongo || !kind->collection)) {
         return ERR_NONE;
     }
     return store->sqlite ? sqlite_walk(store->sqlite, kind, visit, user, fault)
-                         : mongo_walk(store->mongo, kind, visit, user, fault);
+                         : mongo_walk(store, kind, visit, user, fault);
 }
 
 enum err archive_put(struct archive *self, const struct archive_part *part, const struct archive_kind *kind,
@@ -457,6 +509,9 @@ void archive_undo(struct archive *self)
         for (size_t k = 0; store->mongo && k < store->part->kind_count; k++) {
             AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
             int64_t count;
+            if (!store->part->kinds[k].collection) {
+                continue;
+            }
             if (store->part->kinds[k].id) {
                 bson_put_text(&all, "_id", text_of(store->part->kinds[k].id));
             }
