@@ -140,11 +140,12 @@ static enum err edit_apply(struct call *call, struct edit *edit, struct user *ou
         .updated = &updated,
         .ended = new_password ? &ended : NULL};
     e = user_store_account_edit(state->store, &change, call_arena(call), call_fault(call));
-    if (e == ERR_CONFLICT) {
-        return moved_on(call, if_match);
-    }
-    if (e == ERR_NONE) {
+    bool conflict = e == ERR_CONFLICT;
+    if (e == ERR_NONE || conflict) {
         e = user_store_account_get(state->store, user_id, call_arena(call), call_fault(call), &now);
+    }
+    if (e == ERR_NONE && conflict && !text_equal(now.changed_by, change.request_id)) {
+        return moved_on(call, if_match); /* not by this same request, sent again while it was carried out elsewhere */
     }
     if (e == ERR_NONE) {
         *out = now.user;

@@ -39,6 +39,30 @@ static enum err registration_check(struct call *call, const struct user_register
 
 static enum err signed_in(struct call *call, enum err status, const void *reply, void *argument, void *out);
 
+/* The request was carried out before, but its answer was lost: the same account, if the password is its own. */
+static enum err register_again(struct call *call, struct text password, struct sign_in *sign_in)
+{
+    struct job *job = &sign_in->job;
+    job->verify = true;
+    job->hash = false;
+    job->password = password;
+    job->limit_name = sign_in->account.email_folded;
+    job->roles[0] = sign_in->account.user.role;
+    job->token_count = 1;
+    ASSERT(text_to_string(sign_in->account.password_hash, job->known_hash, sizeof job->known_hash));
+    session_claims(call, sign_in);
+    return job_start(call, job, signed_in, sign_in);
+}
+
+/* The same request, sent again while it was carried out elsewhere, has come first. */
+static enum err register_second(struct call *call, struct sign_in *sign_in)
+{
+    const struct user_state *state = call_state(call);
+    enum err e = user_store_account_get(state->store, sign_in->account.user.id, call_arena(call), call_fault(call),
+                                        &sign_in->account);
+    return e == ERR_NONE ? register_again(call, sign_in->job.new_password, sign_in) : answer(call, e);
+}
+
 static enum err registered(struct call *call, enum err status, const void *reply, void *argument, void *out)
 {
     const struct user_state *state = call_state(call);
@@ -59,7 +83,7 @@ static enum err registered(struct call *call, enum err status, const void *reply
     enum role role;
     enum err e = user_store_account_insert(state->store, &new, call_arena(call), call_fault(call), &role);
     if (e != ERR_NONE) {
-        return answer(call, e);
+        return e == ERR_CONFLICT ? register_second(call, sign_in) : answer(call, e);
     }
     sign_in->account.user.role = role;
     for (int i = 0; i < sign_in->job.token_count; i++) {
@@ -72,20 +96,6 @@ static enum err registered(struct call *call, enum err status, const void *reply
         }
     }
     return fault_set(call_fault(call), ERR_INTERNAL, NULL);
-}
-
-/* The request was carried out before, but its answer was lost: the same account, if the password is its own. */
-static enum err register_again(struct call *call, const struct user_register *in, struct sign_in *sign_in)
-{
-    struct job *job = &sign_in->job;
-    job->verify = true;
-    job->password = in->password;
-    job->limit_name = sign_in->account.email_folded;
-    job->roles[0] = sign_in->account.user.role;
-    job->token_count = 1;
-    ASSERT(text_to_string(sign_in->account.password_hash, job->known_hash, sizeof job->known_hash));
-    session_claims(call, sign_in);
-    return job_start(call, job, signed_in, sign_in);
 }
 
 static void account_prepare(struct call *call, const struct user_register *in, const char *folded, struct account *out)
@@ -123,7 +133,7 @@ static enum err user_register(struct call *call, const struct user_register *in,
     e = user_store_account_get(state->store, sign_in->account.user.id, call_arena(call), fault, &found);
     if (e == ERR_NONE) {
         sign_in->account = found;
-        return register_again(call, in, sign_in);
+        return register_again(call, in->password, sign_in);
     }
     if (e == ERR_NOT_FOUND) {
         e = user_store_account_find(state->store, sign_in->account.email_folded, call_arena(call), fault, &found);

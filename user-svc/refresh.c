@@ -60,6 +60,22 @@ static enum err refuse(struct call *call, const struct session *session, enum re
     return fault_set(call_fault(call), ERR_UNAUTHENTICATED, "the refresh token is not good any more");
 }
 
+/* Somebody has spent the token while ours was signed: this same request, sent again, or another one. */
+static enum err overtaken(struct call *call, struct refresh *refresh, struct user_session *out)
+{
+    struct session session = {0};
+    enum refresh_worth worth;
+    enum err e = worth_find(call, refresh, &session, &worth);
+    if (e != ERR_NONE) {
+        return answer(call, e);
+    }
+    if (worth != REFRESH_ASKED) {
+        return refuse(call, &session, worth);
+    }
+    session_reply(call, &refresh->sign_in, refresh->sign_in.job.tokens[0], refresh->next.text, out);
+    return ERR_NONE;
+}
+
 static enum err refreshed(struct call *call, enum err status, const void *reply, void *argument, void *out)
 {
     const struct user_state *state = call_state(call);
@@ -86,6 +102,9 @@ static enum err refreshed(struct call *call, enum err status, const void *reply,
                                     .to_hash = {(const char *)refresh->next.hash, sizeof refresh->next.hash},
                                     .now_ms = clock_wall_ms()};
         e = user_store_session_rotate(state->store, &move, call_fault(call));
+        if (e == ERR_CONFLICT) {
+            return overtaken(call, refresh, out);
+        }
     }
     if (e == ERR_NONE) {
         session_reply(call, &refresh->sign_in, refresh->sign_in.job.tokens[0], refresh->next.text, out);

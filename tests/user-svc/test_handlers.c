@@ -5,6 +5,7 @@
 
 #include "lib/base/mem.h"
 #include "proto/ident.h"
+#include "user-svc/opaque.h"
 
 /* ---- signing up and in ---- */
 
@@ -162,6 +163,91 @@ static void a_crowd_signs_up_and_has_one_founder(void **state)
     assert_int_equal(admins, 1);
     assert_int_equal(shop_query(shop, "SELECT count(*) FROM users WHERE role = 'admin'"), 1);
     assert_int_equal(shop_query(shop, "SELECT count(*) FROM users"), CROWD);
+}
+
+/* ---- the same request several times at once, as brokers send it when a worker falls silent and wakes up again ---- */
+
+enum { TWINS = 4 };
+
+struct twin {
+    struct shop *shop;
+    pthread_barrier_t *barrier;
+    pthread_t thread;
+    enum op op;
+    struct who who;
+    const uint8_t *request_id;
+    const void *request;
+    enum err result;
+    char id[IDENT_SIZE], refresh_token[OPAQUE_SIZE]; /* of the answer */
+    int64_t version;
+};
+
+static void *twin_run(void *argument)
+{
+    struct twin *twin = argument;
+    struct arena arena = {0};
+    struct fault fault;
+    struct user_session session = {0};
+    struct user user = {0};
+    bool edits = twin->op == OP_user_update;
+    pthread_barrier_wait(twin->barrier);
+    twin->result = shop_do_in(twin->shop, twin->op, &twin->who, twin->request_id, twin->request, &arena, &fault,
+                              edits ? (void *)&user : (void *)&session);
+    if (twin->result == ERR_NONE) {
+        user = edits ? user : *session.user;
+        twin->version = user.version;
+        assert_true(text_to_string(user.id, twin->id, sizeof twin->id));
+        assert_true(text_to_string(session.refresh_token, twin->refresh_token, sizeof twin->refresh_token));
+    }
+    arena_release(&arena);
+    return NULL;
+}
+
+/* All get the same good answer. */
+static struct twin twins_run(struct shop *shop, enum op op, struct who who, const void *request)
+{
+    struct twin twins[TWINS];
+    pthread_barrier_t barrier;
+    uint8_t request_id[ID_SIZE];
+    id_new(request_id);
+    pthread_barrier_init(&barrier, NULL, TWINS);
+    for (int i = 0; i < TWINS; i++) {
+        twins[i] = (struct twin){
+            .shop = shop, .barrier = &barrier, .op = op, .who = who, .request_id = request_id, .request = request};
+        assert_int_equal(pthread_create(&twins[i].thread, NULL, twin_run, &twins[i]), 0);
+    }
+    for (int i = 0; i < TWINS; i++) {
+        pthread_join(twins[i].thread, NULL);
+    }
+    pthread_barrier_destroy(&barrier);
+    for (int i = 0; i < TWINS; i++) {
+        assert_int_equal(twins[i].result, ERR_NONE);
+        assert_string_equal(twins[i].id, twins[0].id);
+        assert_string_equal(twins[i].refresh_token, twins[0].refresh_token);
+        assert_int_equal(twins[i].version, twins[0].version);
+    }
+    return twins[0];
+}
+
+static void a_request_several_times_at_once_is_one(void **state)
+{
+    struct shop *shop = *state;
+    struct user_register sign_up = {.email = TEXT("a@b.de"), .password = TEXT("password"), .name = TEXT("Name")};
+    struct twin account = twins_run(shop, OP_user_register, nobody, &sign_up);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM users"), 1);
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM sessions"), 1);
+    struct user_refresh refresh = {.refresh_token = text_of(account.refresh_token)};
+    struct twin refreshed = twins_run(shop, OP_user_refresh, nobody, &refresh);
+    assert_string_not_equal(refreshed.refresh_token, account.refresh_token);
+    struct user_session session = shop_login(shop, "a@b.de", "password");
+    struct who who = who_of(shop, &session);
+    struct user_edit edit = {.id = who.user_id, .password = TEXT("password2"), .old_password = TEXT("password")};
+    set_has(user_edit, &edit, password);
+    set_has(user_edit, &edit, old_password);
+    assert_int_equal(twins_run(shop, OP_user_update, who, &edit).version, 2);
+    assert_int_equal(shop_query(shop, "SELECT generation FROM users"), 1);
+    assert_true(shop_token_good(shop, &who));
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 3); /* user.created, user.updated, session.ended */
 }
 
 static void one_address_goes_to_one_of_a_crowd(void **state)
@@ -341,6 +427,7 @@ int main(void)
         IN_SHOP(wrong_passwords_and_unknown_addresses_look_alike),
         IN_SHOP(failures_delay_but_never_lock),
         IN_SHOP(a_crowd_signs_up_and_has_one_founder),
+        IN_SHOP(a_request_several_times_at_once_is_one),
         IN_SHOP(one_address_goes_to_one_of_a_crowd),
         IN_SHOP(accounts_are_for_themselves_and_administrators),
         IN_SHOP(administrators_page_through_accounts),
