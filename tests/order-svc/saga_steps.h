@@ -16,8 +16,9 @@
 #include "order-svc/store.h"
 #include "product-svc/store.h"
 #include "proto/ident.h"
+#include "tests/mongo/database.h"
 
-enum { PRODUCTS = 3, REQUESTS = 8, ACTORS = 24, TRIES = 64, STEPS = 600, RUNS = 25 };
+enum { PRODUCTS = 3, REQUESTS = 8, ACTORS = 24, TRIES = 64, STEPS = 600, RUNS = 25, RUNS_ON_SERVER = 4 };
 
 enum act {
     ACT_LOOK,
@@ -56,11 +57,15 @@ struct actor {
 struct world {
     unsigned seed;
     struct order_store *orders;
+    const struct unit_of_work *orders_unit; /* NULL on MongoDB: what a verb did is durable when it returns */
     struct sqlite_db *orders_db;
+    struct mongo_pool *orders_pool;
+    struct mongo_db *orders_mongo;
     struct product_store *products;
     struct arena arena; /* of one run */
     struct fault fault;
-    char folder[32];
+    char folder[32];  /* on SQLite */
+    char url[TEST_URL_SIZE];
     char product_ids[PRODUCTS][IDENT_SIZE];
     int64_t supply[PRODUCTS];
     int64_t now_ms;

@@ -1,6 +1,6 @@
 /* The saga's steps with the real stores of both services, taken in random order by many processes at once.
  *
- * Every step is one unit of work of one store, as the services run it. Between any two steps anything may happen:
+ * Every step is one unit of work of one store, as the services run it, or a verb on MongoDB. Between any two steps anything may happen:
  * another worker has the same request, a process stands still for ever, a commit fails, an answer is lost, the sweeper
  * loses patience, the order is cancelled or shipped, the shop gets new stock. After each step the books are checked;
  * at the end a sweeper and a settling timer, alone, must bring them to balance. */
@@ -9,7 +9,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/store/mongo.h"
+#include "lib/store/sqlite.h"
+
 /* ---- the world ---- */
+
+static void unit_begin(struct world *world, const struct unit_of_work *unit, void *handle)
+{
+    if (unit) {
+        assert_int_equal(unit->begin(handle, true, &world->fault), ERR_NONE);
+    }
+}
+
+static void unit_commit(struct world *world, const struct unit_of_work *unit, void *handle)
+{
+    if (unit) {
+        assert_int_equal(unit->commit(handle, &world->fault), ERR_NONE);
+    }
+}
 
 static void product_add(struct world *world, int i)
 {
@@ -33,9 +50,9 @@ static void product_add(struct world *world, int i)
                               .created_at = world->now_ms,
                               .updated_at = world->now_ms},
                    out;
-    assert_int_equal(world->products->unit->begin(world->products->handle, true, &world->fault), ERR_NONE);
+    unit_begin(world, world->products->unit, world->products->handle);
     assert_int_equal(world->products->ops->insert(world->products, &act, &product, &out), ERR_NONE);
-    assert_int_equal(world->products->unit->commit(world->products->handle, &world->fault), ERR_NONE);
+    unit_commit(world, world->products->unit, world->products->handle);
 }
 
 static void request_make(struct world *world, struct request *request)
@@ -63,18 +80,43 @@ static void actor_make(struct world *world, struct actor *actor)
                             .move_to = moves[below(world, ARRAY_COUNT(moves))]};
 }
 
+static bool on_server(void)
+{
+    return getenv("ZMART_TEST_MONGODB") != NULL;
+}
+
+static void orders_open(struct world *world, const struct store_config *config)
+{
+    if (on_server()) {
+        assert_int_equal(mongo_pool_open(config, &order_mongo_schema, NULL, &world->fault, &world->orders_pool),
+                         ERR_NONE);
+        world->orders_mongo = mongo_db_new(world->orders_pool);
+        world->orders = order_store_mongo_new(world->orders_mongo);
+        return;
+    }
+    assert_int_equal(sqlite_db_open(config, &order_sqlite_schema, true, NULL, &world->fault, &world->orders_db),
+                     ERR_NONE);
+    world->orders_unit = &sqlite_unit;
+    world->orders = order_store_sqlite_new(world->orders_db);
+}
+
 static void world_make(struct world *world, unsigned seed)
 {
-    char url[64];
     *world = (struct world){.seed = seed, .now_ms = 1000000};
-    snprintf(world->folder, sizeof world->folder, "/tmp/zmart-test-XXXXXX");
-    assert_non_null(mkdtemp(world->folder));
-    snprintf(url, sizeof url, "sqlite:%s", world->folder);
-    struct store_config config = {.store = url, .store_busy_ms = 50};
+    if (on_server()) {
+        test_database_new(world->url);
+    } else {
+        snprintf(world->folder, sizeof world->folder, "/tmp/zmart-test-XXXXXX");
+        assert_non_null(mkdtemp(world->folder));
+        snprintf(world->url, sizeof world->url, "sqlite:%s", world->folder);
+    }
+    struct store_config config = {.store = world->url,
+                                  .store_busy_ms = 50,
+                                  .store_connect_ms = 2000,
+                                  .store_select_ms = 5000,
+                                  .store_answer_ms = 20000};
     fault_init(&world->fault, &world->arena);
-    assert_int_equal(sqlite_db_open(&config, &order_sqlite_schema, true, NULL, &world->fault, &world->orders_db),
-                     ERR_NONE);
-    world->orders = order_store_sqlite_new(world->orders_db);
+    orders_open(world, &config);
     assert_int_equal(product_store_open(&config, &(struct product_access){.writer = true}, &world->fault, &world->products), ERR_NONE);
     for (int i = 0; i < PRODUCTS; i++) {
         product_add(world, i);
@@ -92,8 +134,14 @@ static void world_drop(struct world *world)
     char command[64];
     order_store_destroy(&world->orders);
     sqlite_db_destroy(&world->orders_db);
+    mongo_db_destroy(&world->orders_mongo);
+    mongo_pool_destroy(&world->orders_pool);
     product_store_destroy(&world->products);
     arena_release(&world->arena);
+    if (on_server()) {
+        test_database_drop(world->url);
+        return;
+    }
     snprintf(command, sizeof command, "rm -r '%s'", world->folder);
     assert_int_equal(system(command), 0);
 }
@@ -123,18 +171,18 @@ static void actor_go(struct world *world, struct actor *actor, bool lucky)
     if (act == ACT_DEAD) {
         return;
     }
-    const struct unit_of_work *unit = saga_acts[act].on_products ? world->products->unit : &sqlite_unit;
+    const struct unit_of_work *unit = saga_acts[act].on_products ? world->products->unit : world->orders_unit;
     void *handle = saga_acts[act].on_products ? world->products->handle : world->orders_db;
     ident_make("ord", world->requests[actor->request].id, actor->try_count, step.id);
     fault_init(&world->fault, &world->arena);
-    assert_int_equal(unit->begin(handle, true, &world->fault), ERR_NONE);
+    unit_begin(world, unit, handle);
     enum err e = saga_acts[act].take(&step);
     assert_int_equal(e, ERR_NONE);
-    if (!lucky && chance(world, 12)) { /* the commit fails: nothing was done */
+    if (unit && !lucky && chance(world, 12)) { /* the commit fails: nothing was done */
         unit->rollback(handle);
         return;
     }
-    assert_int_equal(unit->commit(handle, &world->fault), ERR_NONE);
+    unit_commit(world, unit, handle);
     if (act == ACT_RESTOCK) {
         world->supply[after.try_count]++;
     }
@@ -224,8 +272,8 @@ static void promises_check(struct world *world)
 static void test_random_interleavings(void **state)
 {
     (void)state;
-    int placed = 0, refused = 0;
-    for (unsigned seed = 1; seed <= RUNS; seed++) {
+    int placed = 0, refused = 0, runs = on_server() ? RUNS_ON_SERVER : RUNS;
+    for (unsigned seed = 1; seed <= (unsigned)runs; seed++) {
         struct world world;
         world_make(&world, seed * 7919);
         for (int i = 0; i < STEPS; i++) {
@@ -245,7 +293,7 @@ static void test_random_interleavings(void **state)
         }
         world_drop(&world);
     }
-    assert_true(placed > RUNS && refused > RUNS / 2); /* both ends were reached often */
+    assert_true(placed > runs && refused > runs / 2); /* both ends were reached often */
 }
 
 int main(void)
