@@ -67,6 +67,13 @@ void rig_service_start_draining(struct rig_service *rig, void *context, const ch
     start(rig, context, bus, service);
 }
 
+void rig_service_start_small(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                             int64_t credit, int64_t calls)
+{
+    rig->config = (struct service_config){.batch = 64, .credit = credit, .calls = calls, .drain_ms = 10000};
+    start(rig, context, bus, service);
+}
+
 static bool sem_wait_patiently(sem_t *sem)
 {
     struct timespec until;

@@ -37,6 +37,9 @@ void rig_service_start(struct rig_service *rig, void *context, const char *bus, 
 /* The same with its own loops and this much time to drain. */
 void rig_service_start_draining(struct rig_service *rig, void *context, const char *bus, const struct service *service,
                                 int64_t drain_ms);
+/* The same with this much credit and so many calls to others at a time. */
+void rig_service_start_small(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                             int64_t credit, int64_t calls);
 /* Waits until it says that it is ready. */
 void rig_service_wait(struct rig_service *rig);
 /* Drains it; returns its exit status. */

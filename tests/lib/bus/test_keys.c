@@ -83,6 +83,26 @@ static void test_a_bad_line_is_named(void **state)
     }
 }
 
+static void test_so_many_keys_and_no_more(void **state)
+{
+    (void)state;
+    AUTO(buffer_release) struct buffer text;
+    char message[256], key[41], raw[32] = "";
+    struct key_grants grants = {0};
+    buffer_init(&text, 1 << 20);
+    for (int i = 0; i < KEYS_MAX; i++) {
+        memcpy(raw, &i, sizeof i);
+        assert_non_null(zmq_z85_encode(key, (const uint8_t *)raw, sizeof raw));
+        assert_true(buffer_printf(&text, "gw%d %s gateway\n", i, key));
+    }
+    assert_true(key_grants_parse(buffer_text(&text), &grants, message, sizeof message));
+    assert_int_equal(grants.count, KEYS_MAX);
+    key_grants_release(&grants);
+    assert_true(buffer_printf(&text, "more " KEY_A " gateway\n"));
+    assert_false(key_grants_parse(buffer_text(&text), &grants, message, sizeof message));
+    assert_non_null(strstr(message, "more than 1000"));
+}
+
 static void test_what_a_role_may(void **state)
 {
     (void)state;
@@ -338,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_an_allowlist_is_read),
                                        cmocka_unit_test(test_a_bad_line_is_named),
+        cmocka_unit_test(test_so_many_keys_and_no_more),
                                        cmocka_unit_test(test_what_a_role_may),
                                        WITH_FOLDER(test_a_pair_is_kept),
                                        WITH_FOLDER(test_a_secret_that_others_can_read_is_refused),

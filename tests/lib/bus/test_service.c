@@ -173,12 +173,52 @@ static void test_replayed(void **state)
     }
 }
 
+static void start(struct scene *scene, const char *route, const char *user, const struct record *record, const void *in,
+                  struct answered *out)
+{
+    struct call_meta meta = meta_of_user(user);
+    meta.caller = TEXT("test");
+    set_has(call_meta, &meta, caller);
+    struct bus_request request = {.route = text_of(route),
+                                  .meta = record_pack_in(&call_meta_record, &meta, &scene->arena),
+                                  .body = record_pack_in(record, in, &scene->arena),
+                                  .budget_ms = 30000};
+    id_new(request.request_id);
+    out->status = ERR_COUNT;
+    assert_int_equal(bus_client_start(scene->client, &request, answer_note, out), ERR_NONE);
+}
+
+/* --calls and --credit: what is over them is refused, and what was under way goes on. */
+static void test_no_more_than_it_takes(void **state)
+{
+    struct scene *scene = *state;
+    struct nothing nothing = {0};
+    struct ticket_ref ref = {.ticket = TEXT("gate")};
+    struct answered first, second, third, fourth, fifth;
+    assert_int_equal(rig_service_stop(&scene->user), 0);
+    pool = work_pool_new(1, 4);
+    rig_service_start_small(&scene->user, scene->context, scene->base, &user_service, 3, 2);
+    rig_service_wait(&scene->user);
+    start(scene, "user.ticket", "gate", &nothing_record, &nothing, &first);
+    gate_wait(&gate); /* the other service has it */
+    start(scene, "user.ticket", "x", &nothing_record, &nothing, &second);
+    start(scene, "user.ticket", "x", &nothing_record, &nothing, &third);
+    RIG_WAIT(third.status == ERR_SERVICE_UNAVAILABLE);
+    start(scene, "user.redeem", "x", &ticket_ref_record, &ref, &fourth);
+    gate_wait(&gate);
+    start(scene, "user.redeem", "x", &ticket_ref_record, &ref, &fifth);
+    RIG_WAIT(fifth.status == ERR_QUEUE_FULL);
+    sem_post(&gate.leave);
+    sem_post(&gate.leave);
+    RIG_WAIT(first.status == ERR_NONE && second.status == ERR_NONE && fourth.status == ERR_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENE(test_reply),     SCENE_IPC(test_reply),    SCENE(test_errors),           SCENE(test_bad_requests),
         SCENE(test_roles),     SCENE(test_continuation), SCENE_IPC(test_continuation), SCENE(test_offload),
-        SCENE(test_full_pool), SCENE(test_replayed),
+        SCENE(test_no_more_than_it_takes), SCENE(test_full_pool), SCENE(test_replayed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
