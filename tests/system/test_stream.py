@@ -268,13 +268,15 @@ def positions_get_lost():
             db.execute("UPDATE entry SET time = time - 2*24*3600*1000")
             db.commit()
         shop.start()
-        wait_for("the purge", lambda: len(log_of(shop)) == 1, 90, 0.5)
-        left = log_of(shop)[0][0]
+        kept = lambda: [row[0] for row in shop.rows("event.db", "SELECT seq FROM entry ORDER BY seq")]
+        wait_for("the purge", lambda: kept()[0] > 1, 90, 0.5)
+        left = kept()[0]
         for token in (admin, ada["token"]):
             lost = problem(shop.call("GET", "/api/events?after=0", token), 410, "position_lost")
             assert lost["head"] >= left, lost
             problem(shop.call("GET", "/api/events/stream", token, headers={"Last-Event-ID": "0"}), 410, "position_lost")
-            assert [e["seq"] for e in events(shop, token, f"?after={left - 1}&types=order.*")["data"]] == [left]
+            assert events(shop, token, f"?after={left - 1}")["head"] >= left
+        assert events(shop, admin, f"?after={left - 1}")["data"][0]["seq"] == left
         try:
             Socket(shop.url.replace("http", "ws") + "/ws?after=0", {"Authorization": f"Bearer {admin}"})
             raise AssertionError("it opened")
