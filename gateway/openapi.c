@@ -281,19 +281,60 @@ static json_t *errors_list(void)
     return list;
 }
 
+/* ---- webhooks ---- */
+
+static json_t *posted_schema(const char *type, const struct record *data)
+{
+    return json_pack("{s:s, s:[s, s, s], s:{s:{s:s}, s:{s:s, s:s}, s:o}}", "type", "object", "required", "type",
+                     "timestamp", "data", "properties", "type", "const", type, "timestamp", "type", "string", "format",
+                     "date-time", "data", schema_reference(SCHEMA_JSON, data));
+}
+
+static void hook_add(json_t *hooks, const char *type, const struct record *data, json_t *schemas)
+{
+    json_t *parameters = json_array();
+    schema_add(schemas, SCHEMA_JSON, data, 0);
+    parameter_named_add(parameters, "header", "webhook-id", "the event's id, the same at every attempt: deduplicate by it");
+    parameter_named_add(parameters, "header", "webhook-timestamp", "of this attempt, in seconds since 1970");
+    parameter_named_add(parameters, "header", "webhook-signature",
+                        "v1,BASE64 of HMAC-SHA256 over id.timestamp.body, one a secret that is good now, separated by spaces");
+    json_object_set_new(
+        hooks, type,
+        json_pack("{s:{s:s, s:[s], s:o, s:{s:b, s:{s:{s:o}}}, s:{s:{s:s}, s:{s:s}, s:{s:s}}}}", "post", "summary", type,
+                  "tags", "webhook", "parameters", parameters, "requestBody", "required", 1, "content",
+                  "application/json", "schema", posted_schema(type, data), "responses", "2XX", "description",
+                  "it is stored", "410", "description", "no event is wanted here any more", "default", "description",
+                  "it is tried again later"));
+}
+
+/* What webhook-svc posts, as Standard Webhooks describes it. */
+static json_t *hooks_of(json_t *schemas)
+{
+    json_t *hooks = json_object();
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        const struct event_info *info = event_info((enum event_type)i);
+        if (event_shown(info)) {
+            hook_add(hooks, info->type, event_shown(info), schemas);
+        }
+    }
+    hook_add(hooks, WEBHOOK_TEST_TYPE, &webhook_ping_record, schemas);
+    return hooks;
+}
+
 void openapi_print(const struct router *router, struct buffer *out)
 {
     json_t *schemas = json_object();
     problem_schema_add(schemas);
     schema_add_event(schemas);
     json_t *paths = paths_of(router, schemas);
+    json_t *hooks = hooks_of(schemas);
     json_t *root = json_pack(
-        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:o, s:{s:o, s:{s:{s:s, s:s, s:s}}, s:{s:{s:s, "
+        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:o, s:o, s:{s:o, s:{s:{s:s, s:s, s:s}}, s:{s:{s:s, "
         "s:{s:{s:o}}}}}}",
         "openapi", "3.1.0", "info", "title", "zmart", "version", ZMART_VERSION, "description",
         "A shop: products, orders, accounts. Amounts are JSON numbers in major units; times are RFC 3339 UTC; "
         "errors are RFC 9457 problems with a code and, for bad fields, their JSON pointers.",
-        "license", "name", "MPL-2.0", "identifier", "MPL-2.0", "servers", "url", "/", "paths", paths, "components",
+        "license", "name", "MPL-2.0", "identifier", "MPL-2.0", "servers", "url", "/", "paths", paths, "webhooks", hooks, "components",
         "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT",
         "responses", "problem", "description", "what is wrong", "content", "application/problem+json", "schema",
         schema_reference(SCHEMA_JSON, &problem_record));

@@ -97,6 +97,8 @@ RECORD_DECLARE(delivery_list, DELIVERY_LIST_FIELDS);
     F(R, TEXT, delivery_id, REQ | LINE, 1, 40, none, "the delivery")
 RECORD_DECLARE(delivery_ref, DELIVERY_REF_FIELDS);
 
+#define WEBHOOK_TEST_TYPE "webhook.test"
+
 /* What a test posts as data. */
 #define WEBHOOK_PING_FIELDS(F, R) \
     F(R, TEXT, webhook_id, REQ, 1, 40, none, "the webhook that is tried")

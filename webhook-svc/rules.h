@@ -16,8 +16,6 @@ enum {
     SIGNATURES_SIZE = WEBHOOK_MAX_KEYS * 48 + 1
 };
 
-#define WEBHOOK_TEST_TYPE "webhook.test"
-
 enum verdict { VERDICT_GOOD, VERDICT_AGAIN, VERDICT_GONE };
 /* status 0: no answer came. Redirections are no success and are not followed; 410 asks to be left alone. */
 enum verdict answer_judge(int status);

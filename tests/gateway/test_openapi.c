@@ -53,6 +53,25 @@ static void references_check(json_t *json)
     }
 }
 
+static void test_what_is_posted_is_described(void **state)
+{
+    (void)state;
+    json_t *hooks = json_object_get(root, "webhooks");
+    for (int i = 0; i < EVENT_COUNT; i++) {
+        const struct event_info *info = event_info((enum event_type)i);
+        json_t *post = json_object_get(json_object_get(hooks, info->type), "post");
+        assert_int_equal(post != NULL, event_shown(info) != NULL);
+        if (post) {
+            const char *type;
+            assert_int_equal(json_unpack(post, "{s:{s:{s:{s:{s:{s:{s:s}}}}}}}", "requestBody", "content", "application/json",
+                                         "schema", "properties", "type", "const", &type), 0);
+            assert_string_equal(type, info->type);
+        }
+    }
+    assert_non_null(json_object_get(hooks, WEBHOOK_TEST_TYPE));
+    assert_null(json_object_get(hooks, "session.ended"));
+}
+
 static void test_every_reference_leads_somewhere(void **state)
 {
     (void)state;
@@ -127,7 +146,8 @@ static void test_page_has_hashes_in_its_policy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_reference_leads_somewhere),    cmocka_unit_test(test_every_operation_is_there),
+        cmocka_unit_test(test_every_reference_leads_somewhere), cmocka_unit_test(test_what_is_posted_is_described),
+        cmocka_unit_test(test_every_operation_is_there),
         cmocka_unit_test(test_body_leaves_out_what_the_path_says), cmocka_unit_test(test_every_error_is_told),
         cmocka_unit_test(test_page_has_hashes_in_its_policy),
     };

@@ -15,6 +15,8 @@ import subprocess
 import threading
 import time
 
+import jsonschema
+
 from receiver import Receiver
 from shop import BUILD, Shop, problem, run, wait_for
 
@@ -432,6 +434,23 @@ def a_restored_shop_goes_on_posting():
         assert len(receiver.got) == 2 and signed(webhook["secret"], receiver.got[1])
 
 
+def what_is_posted_is_as_described():
+    with Receiver() as receiver, Shop(*LOOPBACK) as shop:
+        described = shop.call("GET", "/openapi.json").json()
+        admin = shop.admin()
+        webhook = hook(shop, admin, receiver.url)  # all types
+        product = shop.product(admin, stock=10)
+        place(shop, admin, product)
+        shop.call("PUT", f"/api/products/{product['id']}", admin, {"name": "Another"})
+        shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
+        wanted = {"product.created", "order.placed", "product.updated", "webhook.test"}
+        wait_for("one of each", lambda: wanted <= {body["type"] for body in receiver.bodies()})
+        for body in receiver.bodies():
+            posted = described["webhooks"][body["type"]]["post"]["requestBody"]["content"]["application/json"]["schema"]
+            jsonschema.Draft202012Validator({**posted, "components": described["components"]}).validate(body)
+        assert "requestBody" not in described["paths"]["/api/webhooks/{id}/rotate"]["post"]
+
+
 def administrators_alone_and_bad_input():
     with Receiver() as receiver, Shop(*LOOPBACK) as shop:
         admin = shop.admin()
@@ -473,5 +492,5 @@ run({f.__name__: f for f in (
     orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
     a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
     retries_wait_as_long_as_they_should, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
-    certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting,
+    certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting, what_is_posted_is_as_described,
     administrators_alone_and_bad_input)})
