@@ -5,24 +5,9 @@
 
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
-#include "lib/store/archive.h"
+#include "lib/store/archive_parts.h"
 
-enum { PATH_MAX_SIZE = 1024, COMMIT_ROWS = 1000, BULK_ROWS = 500, BULK_MAX_SIZE = 8 * 1024 * 1024 };
-
-struct part_store {
-    const struct archive_part *part;
-    struct sqlite_db *sqlite; /* owned; or */
-    struct mongo_pool *pool;  /* both owned */
-    struct mongo_db *mongo;
-    bool in_unit;
-    int64_t put_count; /* since the last commit */
-    /* MongoDB: rows of one kind on their way */
-    struct mongo_bulk *bulk;
-    const struct archive_kind *bulk_kind;
-    size_t bulk_size;
-    const struct archive_kind *guard; /* MongoDB: the guarded kind that was walked, and what it was then */
-    uint64_t guard_sum;
-};
+enum { PATH_MAX_SIZE = 1024, COMMIT_ROWS = 1000 };
 
 struct archive {
     bool writes;
@@ -267,200 +252,6 @@ static enum err sqlite_put(struct part_store *store, const struct archive_kind *
     return e;
 }
 
-/* ---- MongoDB ---- */
-
-static enum err unreadable(const struct archive_kind *kind, const char *field, struct fault *fault)
-{
-    fault_cause(fault, "a document of %s has an unreadable %s", kind->collection, field);
-    return fault_set(fault, ERR_INTERNAL, NULL);
-}
-
-static enum err fields_read(const struct archive_kind *kind, const bson_t *document, struct fault *fault,
-                            struct archive_row *row)
-{
-    for (const struct archive_field *field = kind->fields; field && field->value; field++) {
-        struct text text;
-        int64_t number;
-        if (!bson_has_field(document, field->field)) {
-            continue;
-        }
-        if (field->type == ARCHIVE_INT && bson_get_int(document, field->field, &number)) {
-            archive_put_int(row, field->value, number);
-        } else if (field->type == ARCHIVE_TEXT && bson_get_text(document, field->field, NULL, &text)) {
-            archive_put_text(row, field->value, ARCHIVE_TEXT, text);
-        } else if (field->type == ARCHIVE_BYTES && bson_get_bytes(document, field->field, NULL, &text)) {
-            archive_put_text(row, field->value, ARCHIVE_BYTES, text);
-        } else {
-            return unreadable(kind, field->field, fault);
-        }
-    }
-    return ERR_NONE;
-}
-
-/* The events in the document's outbox, each a row. */
-static enum err outbox_visit(const struct archive_kind *kind, const bson_t *document, archive_visit *visit, void *user,
-                             struct fault *fault)
-{
-    bson_t outbox;
-    bson_iter_t at;
-    enum err e = ERR_NONE;
-    if (!bson_get_document(document, "outbox", &outbox) || !bson_iter_init(&at, &outbox)) {
-        return ERR_NONE;
-    }
-    while (e == ERR_NONE && bson_iter_next(&at)) {
-        struct archive_row row = {0};
-        const uint8_t *data = NULL;
-        uint32_t size = 0;
-        bson_t entry;
-        struct text event;
-        if (BSON_ITER_HOLDS_DOCUMENT(&at)) {
-            bson_iter_document(&at, &size, &data);
-        }
-        if (!data || !bson_init_static(&entry, data, size) || !bson_get_bytes(&entry, "event", NULL, &event)) {
-            return unreadable(kind, "outbox", fault);
-        }
-        archive_put_text(&row, "event", ARCHIVE_BYTES, event);
-        e = visit(user, &row, fault);
-    }
-    return e;
-}
-
-static enum err document_visit(const struct archive_kind *kind, const bson_t *document, archive_visit *visit, void *user,
-                               struct fault *fault)
-{
-    AUTO(arena_release) struct arena arena = {0};
-    struct archive_row row = {0};
-    if (kind->is_outbox) {
-        return outbox_visit(kind, document, visit, user, fault);
-    }
-    if (kind->each) {
-        return kind->each(document, visit, user, fault);
-    }
-    enum err e = fields_read(kind, document, fault, &row);
-    if (e == ERR_NONE && kind->from_document) {
-        e = kind->from_document(document, &arena, fault, &row);
-    }
-    return e == ERR_NONE && row.count > 0 ? visit(user, &row, fault) : e;
-}
-
-/* Depends on each document's id and guard, and on their order. */
-static uint64_t guard_add(uint64_t sum, const struct archive_kind *kind, const bson_t *document)
-{
-    struct text id = {0};
-    int64_t number = 0;
-    (void)!bson_get_text(document, "_id", NULL, &id);
-    (void)!bson_get_int(document, kind->guard, &number);
-    for (uint32_t i = 0; i < id.size + sizeof number; i++) {
-        uint8_t byte = i < id.size ? (uint8_t)id.data[i] : ((const uint8_t *)&number)[i - id.size];
-        sum = (sum ^ byte) * UINT64_C(1099511628211);
-    }
-    return sum;
-}
-
-/* Whether the guarded documents are what they were. */
-static enum err guard_check(struct part_store *store, struct fault *fault)
-{
-    AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t projection = BSON_INITIALIZER;
-    struct mongo_rows rows;
-    const bson_t *document;
-    uint64_t sum = 0;
-    bson_put_int(&sort, "_id", 1);
-    bson_put_int(&projection, store->guard->guard, 1);
-    const struct mongo_query query = {
-        .collection = store->guard->collection, .filter = &all, .sort = &sort, .projection = &projection};
-    mongo_find(store->mongo, &query, &rows);
-    while (mongo_next(&rows, &document)) {
-        sum = guard_add(sum, store->guard, document);
-    }
-    enum err e = mongo_rows_end(&rows, fault);
-    if (e == ERR_NONE && sum != store->guard_sum) {
-        return fault_set(fault, ERR_CONFLICT, "%s changed while they were read; a backup of a shop on MongoDB needs a moment"
-                         " without sales: try again", store->guard->name);
-    }
-    return e;
-}
-
-static enum err mongo_walk(struct part_store *store, const struct archive_kind *kind, archive_visit *visit, void *user,
-                           struct fault *fault)
-{
-    struct mongo_db *db = store->mongo;
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    struct mongo_rows rows;
-    const bson_t *document;
-    enum err e = ERR_NONE;
-    if (kind->is_outbox) {
-        mongo_put_compare(&filter, "outbox.at", "$gte", 0);
-    } else if (kind->id) {
-        bson_put_text(&filter, "_id", text_of(kind->id));
-    }
-    bson_put_int(&sort, "_id", 1);
-    const struct mongo_query query = {.collection = kind->collection, .filter = &filter, .sort = &sort};
-    mongo_find(db, &query, &rows);
-    uint64_t sum = 0;
-    while (e == ERR_NONE && mongo_next(&rows, &document)) {
-        sum = kind->guard ? guard_add(sum, kind, document) : 0;
-        e = document_visit(kind, document, visit, user, fault);
-    }
-    enum err end = mongo_rows_end(&rows, e == ERR_NONE ? fault : NULL);
-    e = e == ERR_NONE ? end : e;
-    if (kind->guard) {
-        store->guard = kind;
-        store->guard_sum = sum;
-    }
-    return e == ERR_NONE && kind->is_guarded && store->guard ? guard_check(store, fault) : e;
-}
-
-static enum err bulk_end(struct part_store *store, struct fault *fault)
-{
-    store->put_count = 0;
-    store->bulk_size = 0;
-    return store->bulk ? mongo_bulk_run(&store->bulk, fault, NULL) : ERR_NONE;
-}
-
-static enum err mongo_put(struct part_store *store, const struct archive_kind *kind, const struct archive_row *row,
-                          struct fault *fault)
-{
-    AUTO(arena_release) struct arena arena = {0};
-    AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
-    enum err e = ERR_NONE;
-    if (!kind->collection) {
-        return ERR_NONE;
-    }
-    if (kind->put_document) {
-        return kind->put_document(store->mongo, row, fault);
-    }
-    for (const struct archive_field *field = kind->fields; field && field->value; field++) {
-        const struct archive_value *value = archive_find(row, field->value);
-        if (value && value->type == ARCHIVE_INT) {
-            bson_put_int(&document, field->field, value->number);
-        } else if (value && value->type == ARCHIVE_TEXT) {
-            bson_put_text(&document, field->field, value->text);
-        } else if (value) {
-            bson_put_bytes(&document, field->field, value->text);
-        }
-    }
-    if (kind->to_document) {
-        e = kind->to_document(row, &arena, fault, &document);
-    }
-    if (e == ERR_NONE && (store->bulk_kind != kind || store->put_count >= BULK_ROWS || store->bulk_size >= BULK_MAX_SIZE)) {
-        e = bulk_end(store, fault);
-    }
-    if (e != ERR_NONE) {
-        return e;
-    }
-    if (!store->bulk) {
-        store->bulk = mongo_bulk_new(store->mongo, kind->collection, false);
-        store->bulk_kind = kind;
-    }
-    mongo_bulk_insert(store->bulk, &document);
-    store->put_count++;
-    store->bulk_size += document.len;
-    return ERR_NONE;
-}
-
 /* ---- both ---- */
 
 enum err archive_walk(struct archive *self, const struct archive_part *part, const struct archive_kind *kind,
@@ -471,7 +262,7 @@ enum err archive_walk(struct archive *self, const struct archive_part *part, con
         return ERR_NONE;
     }
     return store->sqlite ? sqlite_walk(store->sqlite, kind, visit, user, fault)
-                         : mongo_walk(store, kind, visit, user, fault);
+                         : archive_mongo_walk(store, kind, visit, user, fault);
 }
 
 enum err archive_put(struct archive *self, const struct archive_part *part, const struct archive_kind *kind,
@@ -479,7 +270,7 @@ enum err archive_put(struct archive *self, const struct archive_part *part, cons
 {
     struct part_store *store = store_of(self, part);
     ASSERT(self->writes && !kind->is_outbox);
-    return store->sqlite ? sqlite_put(store, kind, row, fault) : mongo_put(store, kind, row, fault);
+    return store->sqlite ? sqlite_put(store, kind, row, fault) : archive_mongo_put(store, kind, row, fault);
 }
 
 enum err archive_commit(struct archive *self, struct fault *fault)
@@ -488,7 +279,7 @@ enum err archive_commit(struct archive *self, struct fault *fault)
     for (size_t i = 0; e == ERR_NONE && i < self->count; i++) {
         struct part_store *store = &self->parts[i];
         if (!store->sqlite) {
-            e = store->mongo ? bulk_end(store, fault) : ERR_NONE;
+            e = store->mongo ? archive_mongo_end(store, fault) : ERR_NONE;
             continue;
         }
         e = sqlite_unit.commit(store->sqlite, fault);
@@ -504,18 +295,6 @@ enum err archive_commit(struct archive *self, struct fault *fault)
 void archive_undo(struct archive *self)
 {
     for (size_t i = 0; i < self->count; i++) {
-        struct part_store *store = &self->parts[i];
-        mongo_bulk_destroy(&store->bulk);
-        for (size_t k = 0; store->mongo && k < store->part->kind_count; k++) {
-            AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
-            int64_t count;
-            if (!store->part->kinds[k].collection) {
-                continue;
-            }
-            if (store->part->kinds[k].id) {
-                bson_put_text(&all, "_id", text_of(store->part->kinds[k].id));
-            }
-            (void)!mongo_delete_all(store->mongo, store->part->kinds[k].collection, &all, NULL, &count);
-        }
+        archive_mongo_undo(&self->parts[i]);
     }
 }

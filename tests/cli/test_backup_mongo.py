@@ -6,13 +6,12 @@ import re
 import subprocess
 import sys
 
+URL = os.environ.pop("ZMART_TEST_MONGODB")  # a Shop would begin there
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import pymongo
 from shop import BUILD, SLOW, Shop, run, wait_for
 
 ZMART = str(BUILD / "cli" / "zmart")
-URL = os.environ["ZMART_TEST_MONGODB"]
-
 
 def zmart(*words, status=0):
     done = subprocess.run([ZMART, *map(str, words)], capture_output=True, text=True, timeout=120 * SLOW)
