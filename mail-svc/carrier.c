@@ -18,6 +18,9 @@ enum carried carried_judge(int result, int status)
     if (result == CURLE_OK) {
         return CARRIED_GOOD;
     }
+    if (result == CURLE_ABORTED_BY_CALLBACK) {
+        return CARRIED_STOPPED;
+    }
     /* a wrong password or a server without TLS are ours to put right, not the customer's loss */
     bool ours = result == CURLE_LOGIN_DENIED || result == CURLE_USE_SSL_FAILED;
     return status >= 500 && status <= 599 && !ours ? CARRIED_NEVER : CARRIED_AGAIN;
@@ -31,6 +34,17 @@ static size_t letter_give(char *data, size_t size, size_t count, void *user)
     memcpy(data, carriage->letter.data + carriage->sent_size, given);
     carriage->sent_size += given;
     return given;
+}
+
+/* About once a second, while curl waits. Not 0 ends it. */
+static int stop_look(void *user, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+    const struct carriage *carriage = user;
+    (void)down_all;
+    (void)down;
+    (void)up_all;
+    (void)up;
+    return env_stopping(carriage->env);
 }
 
 #define SET(option, value) ASSERT(curl_easy_setopt(easy, option, value) == CURLE_OK)
@@ -73,6 +87,9 @@ static void smtp_carry(struct carriage *carriage)
     SET(CURLOPT_UPLOAD, 1L);
     SET(CURLOPT_READFUNCTION, letter_give);
     SET(CURLOPT_READDATA, carriage);
+    SET(CURLOPT_XFERINFOFUNCTION, stop_look);
+    SET(CURLOPT_XFERINFODATA, carriage);
+    SET(CURLOPT_NOPROGRESS, 0L);
     SET(CURLOPT_ERRORBUFFER, detail);
     CURLcode result = curl_easy_perform(easy);
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);

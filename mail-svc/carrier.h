@@ -12,6 +12,7 @@ struct carriage {
     const char *id;                   /* the event's: names the file */
     const char *from, *to;            /* plain addresses */
     struct text letter;
+    const struct env *env;            /* when it is being stopped, nothing is waited for any more */
     size_t sent_size;                 /* the carrier's own */
     /* the outcome */
     enum carried carried;
@@ -19,7 +20,7 @@ struct carriage {
     char error[160];   /* empty when good; printable */
 };
 
-/* What a server's answer means: result is a CURLcode, status SMTP's last reply. */
+/* What a server's answer means: result is a CURLcode, status SMTP's last reply. STOPPED: we gave up waiting. */
 enum carried carried_judge(int result, int status);
 /* For call_offload: argument is a struct carriage. */
 void carriage_run(void *argument);

@@ -101,7 +101,7 @@ enum err mails_claim(struct call *call, void *argument)
         .now_ms = wall_ms, .until_ms = wall_ms + budget_ms(desk), .limit = slots_left(desk, now_ms)};
     struct mail_rows rows;
     (void)argument;
-    if (claim.limit == 0) {
+    if (claim.limit == 0 || env_stopping(service_env(call_loop(call)))) {
         return ERR_NONE;
     }
     enum err e = desk->store->ops->claim(desk->store, &claim, call_arena(call), call_fault(call), &rows);
@@ -159,6 +159,15 @@ static enum err mail_again(struct call *call, struct mail *mail, const char *why
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }
 
+/* We were stopped, which says nothing of the mail: it is due at the next start. */
+static enum err mail_put_back(struct call *call, struct mail *mail)
+{
+    struct mail_desk *desk = call_state(call);
+    mail->next_at = clock_wall_ms();
+    enum err e = desk->store->ops->put(desk->store, mail, call_fault(call));
+    return e == ERR_NOT_FOUND ? ERR_NONE : e;
+}
+
 /* What one mail needs while it is under way; in the call's arena. */
 struct errand {
     struct mail mail;
@@ -173,14 +182,18 @@ static enum err carried_note(struct call *call, enum err status, const void *rep
     (void)reply;
     (void)out;
     slot_clear(desk, errand->mail.id);
-    enum err e = status;
-    if (status == ERR_NONE && carriage->carried == CARRIED_GOOD) {
+    enum err e = ERR_NONE;
+    if (status != ERR_NONE) {
+        return status;
+    }
+    switch (carriage->carried) {
+    case CARRIED_GOOD:
         metric_add(desk->sent, 1);
         e = mail_end(call, &errand->mail);
-    } else if (status == ERR_NONE && carriage->carried == CARRIED_NEVER) {
-        e = mail_give_up(call, &errand->mail, carriage->error, carriage->status);
-    } else if (status == ERR_NONE) {
-        e = mail_again(call, &errand->mail, carriage->error, carriage->status);
+        break;
+    case CARRIED_NEVER: e = mail_give_up(call, &errand->mail, carriage->error, carriage->status); break;
+    case CARRIED_AGAIN: e = mail_again(call, &errand->mail, carriage->error, carriage->status); break;
+    case CARRIED_STOPPED: e = mail_put_back(call, &errand->mail); break;
     }
     return e == ERR_NONE ? mails_claim(call, NULL) : e;
 }
@@ -210,6 +223,7 @@ static enum err letter_make(struct call *call, struct errand *errand, const stru
         return ERR_INTERNAL;
     }
     errand->carriage = (struct carriage){.config = config,
+                                         .env = service_env(call_loop(call)),
                                          .id = arena_copy(arena, errand->mail.id.data, errand->mail.id.size),
                                          .from = config->from,
                                          .to = arena_copy(arena, contact->email.data, contact->email.size),

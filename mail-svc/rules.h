@@ -7,7 +7,7 @@
 /* since_ms: mails are sent of what happened since then; oldest_ms: of nothing that is older. */
 bool entry_is_mailed(const struct event_entry *entry, int64_t since_ms, int64_t oldest_ms);
 
-enum carried { CARRIED_GOOD, CARRIED_AGAIN, CARRIED_NEVER };
+enum carried { CARRIED_GOOD, CARRIED_AGAIN, CARRIED_NEVER, CARRIED_STOPPED };
 
 /* After so many attempts: how long to wait for the next one. */
 int64_t mail_wait_ms(int64_t tries, int64_t permille);

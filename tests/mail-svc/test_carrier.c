@@ -26,6 +26,7 @@ static void test_answers(void **state)
     assert_int_equal(carried_judge(CURLE_OPERATION_TIMEDOUT, 250), CARRIED_AGAIN);
     assert_int_equal(carried_judge(CURLE_LOGIN_DENIED, 535), CARRIED_AGAIN); /* ours to put right */
     assert_int_equal(carried_judge(CURLE_USE_SSL_FAILED, 502), CARRIED_AGAIN);
+    assert_int_equal(carried_judge(CURLE_ABORTED_BY_CALLBACK, 550), CARRIED_STOPPED); /* we did not wait for the end */
 }
 
 static void test_files(void **state)

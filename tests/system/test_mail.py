@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -153,6 +154,30 @@ def a_server_that_is_away_is_waited_for():
             controller.stop()
 
 
+def a_silent_server_does_not_hold_the_shop():
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        shop = Shop(*smtp(f"127.0.0.1:{port}", "--smtp-timeout-ms", "120000"))
+        with shop:
+            product = open_shop(shop)
+            ordered(shop, shop.register("ada@example.com", "Ada"), product)
+            connection, _ = silent.accept()  # and nothing is said
+            shop.stop()  # in time, with status 0
+            connection.close()
+            silent.close()
+            mailbox = Mailbox()
+            controller = Controller(mailbox, hostname="127.0.0.1", port=port)
+            controller.start()
+            try:
+                shop.start()
+                wait_for("the mail", lambda: mailbox.messages, 20)  # at once, and not after its claim
+                assert shop.rows("mail.db", "SELECT tries FROM mail") == [(0,)]
+            finally:
+                controller.stop()
+
+
 def what_is_too_old_is_given_up():
     mailbox = Mailbox(lambda message, to: "451 later")
     with server(mailbox) as address, Shop(*smtp(address, "--mail-give-up-hours", "2")) as shop:
@@ -268,5 +293,5 @@ def old_events_and_a_shop_without_mail():
 
 run({f.__name__: f for f in (
     customers_are_written_about_every_step, without_a_server_mails_become_files, a_4xx_is_tried_again_and_a_5xx_is_given_up,
-    a_server_that_is_away_is_waited_for, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
+    a_server_that_is_away_is_waited_for, a_silent_server_does_not_hold_the_shop, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
     old_events_and_a_shop_without_mail)})
