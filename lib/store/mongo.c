@@ -18,7 +18,7 @@ static bool server_is_away(int32_t code)
         6,     7,     89,    /* a host cannot be reached, or found; a network timeout */
         50,    262,          /* the time for the command was over */
         64,    91,           /* a majority did not answer; shutting down */
-        112,   189,   133,   /* a write conflict; the primary stepped down; no server to read from */
+        189,   133,          /* the primary stepped down; no server to read from */
         10107, 13435, 13436, /* not the primary, or not ready */
         11600, 11602, 9001,  /* interrupted by a shutdown or an election; a socket broke */
         14031, 39, 15949,    /* the disk is full */
@@ -44,6 +44,22 @@ static bool is_away(const bson_error_t *error, const bson_t *reply)
     return server_is_away((int32_t)error->code) || (reply && mongoc_error_has_label(reply, "RetryableWriteError"));
 }
 
+static enum err unavailable(struct fault *fault, const char *detail)
+{
+    enum err e = fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s", detail);
+    if (fault) {
+        fault->retry_after_s = RETRY_AFTER_S;
+    }
+    return e;
+}
+
+/* Two writes were in one another's way, and this one was taken back. */
+bool mongo_collided(const bson_error_t *error)
+{
+    enum { WRITE_CONFLICT = 112, DEADLOCK = 16908292 }; /* the latter is FerretDB's, from PostgreSQL */
+    return error->code == WRITE_CONFLICT || error->code == DEADLOCK;
+}
+
 enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson_t *reply, struct fault *fault)
 {
     struct mongo_pool *pool = db->pool;
@@ -52,13 +68,12 @@ enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson
         atomic_store(&pool->closed_until_ms, clock_now_ms() + PAUSE_MS);
         atomic_store(&pool->failing, true);
         atomic_store(&pool->trying, false);
-        enum err e = fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the store does not answer");
-        if (fault) {
-            fault->retry_after_s = RETRY_AFTER_S;
-        }
-        return e;
+        return unavailable(fault, "the store does not answer");
     }
     mongo_answered(db);
+    if (mongo_collided(error)) {
+        return unavailable(fault, "the store has too much to do at one place");
+    }
     return fault_set(fault, error->code == DUPLICATE_KEY ? ERR_CONFLICT : ERR_INTERNAL, NULL);
 }
 
@@ -71,10 +86,7 @@ bool mongo_enter(struct mongo_db *db, struct fault *fault)
         return true;
     }
     fault_cause(fault, "mongodb: did not answer a moment ago");
-    (void)fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the store does not answer");
-    if (fault) {
-        fault->retry_after_s = RETRY_AFTER_S;
-    }
+    (void)unavailable(fault, "the store does not answer");
     return false;
 }
 

@@ -26,6 +26,17 @@ static enum err ended(struct mongo_db *db, bool done, const bson_error_t *error,
     return e;
 }
 
+/* True when a write of one document is to be tried once more: it collided with another, and did nothing. */
+static bool once_more(bool done, const bson_error_t *error, bson_t *reply, int *tries)
+{
+    enum { TRIES_MAX = 5 };
+    if (done || !mongo_collided(error) || ++*tries >= TRIES_MAX) {
+        return false;
+    }
+    bson_destroy(reply);
+    return true;
+}
+
 enum err mongo_insert(struct mongo_db *db, const char *collection, const bson_t *document, struct fault *fault)
 {
     bson_t reply;
@@ -33,7 +44,11 @@ enum err mongo_insert(struct mongo_db *db, const char *collection, const bson_t 
     if (!mongo_enter(db, fault)) {
         return ERR_SERVICE_UNAVAILABLE;
     }
-    bool done = mongoc_collection_insert_one(mongo_collection(db, collection), document, NULL, &reply, &error);
+    bool done;
+    int tries = 0;
+    do {
+        done = mongoc_collection_insert_one(mongo_collection(db, collection), document, NULL, &reply, &error);
+    } while (once_more(done, &error, &reply, &tries));
     return ended(db, done, &error, &reply, fault);
 }
 
@@ -49,8 +64,12 @@ static enum err update_one(struct mongo_db *db, const char *collection, const bs
     if (upsert) {
         bson_put_bool(&options, "upsert", true);
     }
-    bool done =
-        mongoc_collection_update_one(mongo_collection(db, collection), filter, update, &options, &reply, &error);
+    bool done;
+    int tries = 0;
+    do {
+        done =
+            mongoc_collection_update_one(mongo_collection(db, collection), filter, update, &options, &reply, &error);
+    } while (once_more(done, &error, &reply, &tries));
     bool matched = counted(&reply, "matchedCount") > 0;
     enum err e = ended(db, done, &error, &reply, fault);
     if (e == ERR_NONE) {

@@ -34,6 +34,8 @@ struct mongo_db {
 
 /* Says what a failed command means; reply may be NULL. Returns the code. */
 enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson_t *reply, struct fault *fault);
+/* The command did nothing because another one was in its way. */
+bool mongo_collided(const bson_error_t *error);
 /* False, and the fault set: the store is not asked at the moment. */
 bool mongo_enter(struct mongo_db *db, struct fault *fault);
 /* A command was answered. */

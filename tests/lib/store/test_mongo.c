@@ -544,6 +544,7 @@ static void test_what_servers_answer_in_trouble(void **state)
         {189, ERR_SERVICE_UNAVAILABLE},   /* the primary stepped down */
         {14031, ERR_SERVICE_UNAVAILABLE}, /* the disk is full */
         {13, ERR_INTERNAL},               /* not allowed */
+        {112, ERR_NONE},                  /* a write conflict: tried again */
         {59, ERR_INTERNAL},               /* no such command */
     };
     struct place *place = *state;
