@@ -180,10 +180,14 @@ enum err shop_settle_all(struct shop *shop, const struct product_settle *settle)
 struct text_list shop_stale(struct shop *shop, int64_t before_ms)
 {
     struct text_list list = {0};
-    struct product_act act = begin(shop, NULL, false);
-    assert_int_equal(end(shop, &act, shop->store->ops->stale_holds(shop->store, &act, before_ms, &list), false),
-                     ERR_NONE);
+    assert_int_equal(shop_find_stale(shop, before_ms, &list), ERR_NONE);
     return list;
+}
+
+enum err shop_find_stale(struct shop *shop, int64_t before_ms, struct text_list *out)
+{
+    struct product_act act = begin(shop, NULL, false);
+    return end(shop, &act, shop->store->ops->stale_holds(shop->store, &act, before_ms, out), false);
 }
 
 int64_t shop_purge(struct shop *shop, int64_t before_ms)

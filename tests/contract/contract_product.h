@@ -61,6 +61,7 @@ enum err shop_reserve(struct shop *shop, const struct product_reserve *in, struc
 enum err shop_settle(struct shop *shop, struct text order_id, enum hold_step step, const char *fingerprint);
 enum err shop_settle_all(struct shop *shop, const struct product_settle *settle);
 struct text_list shop_stale(struct shop *shop, int64_t before_ms);
+enum err shop_find_stale(struct shop *shop, int64_t before_ms, struct text_list *out);
 int64_t shop_purge(struct shop *shop, int64_t before_ms);
 enum err shop_tell(struct shop *shop, bool *out_more);
 
@@ -86,6 +87,18 @@ int contract_product_news(const struct contract_place *place);
 int contract_product_random(const struct contract_place *place);
 int contract_product_saga(const struct contract_place *place);
 int contract_product_failing(const struct contract_place *place);
+
+/* Stands before a remote store and spoils the n-th command: it does not arrive, or is done and nobody hears of it. */
+enum contract_spoil { CONTRACT_LOSE_COMMAND, CONTRACT_LOSE_ANSWER };
+struct contract_spoiler {
+    void (*open)(const char *url, char out_url[512]);
+    void (*spoil)(int n, int how); /* n < 0: none */
+    bool (*spoilt)(void);
+    void (*settle)(void); /* what is still on its way arrives */
+    void (*close)(void);
+    int64_t answer_ms, pause_ms; /* how long the store is waited for, and left alone after a failure */
+};
+int contract_product_spoilt(const struct contract_place *place, const struct contract_spoiler *spoiler);
 
 /* Numbers that look random and are the same in every run: state must not be 0. */
 uint32_t random_below(uint64_t *state, uint32_t bound);

@@ -1,10 +1,11 @@
 /* One scenario of a shop's day, run again and again: in run N the N-th call to the store fails, or its commit does, or
  * its commit succeeds and nobody hears of it. After each run the books balance. */
 #include <stdio.h>
+#include <time.h>
 
 #include "tests/contract/contract_product.h"
 
-enum { CALLS_MAX = 1000, TRIES_MAX = 3 };
+enum { CALLS_MAX = 1000, TRIES_MAX = 3, DAY_ID_SIZE = 40 };
 
 /* ---- a store whose N-th call fails ---- */
 
@@ -140,14 +141,16 @@ enum { CHAIRS, TABLES, GOODS_COUNT };
 enum doc { DOC_ABSENT, DOC_PLACED, DOC_CANCELLED, DOC_VOID };
 
 struct day_order {
-    const char *id;
+    char id[DAY_ID_SIZE];
     int64_t pieces[GOODS_COUNT];
     enum doc doc;
 };
 
 struct day {
     struct shop *shop;
-    bool gives_up; /* whoever meets a failure dies of it; otherwise it tries again */
+    int number;       /* of several in one shop, each with goods of its own */
+    bool gives_up;    /* whoever meets a failure dies of it; otherwise it tries again, */
+    int64_t pause_ms; /* after so long */
     struct text goods[GOODS_COUNT];
     struct day_order orders[5];
 };
@@ -155,7 +158,21 @@ struct day {
 /* Tries until the store answers, unless failures are deadly. */
 static bool again(struct day *day, enum err e, int *tries)
 {
-    return e == ERR_SERVICE_UNAVAILABLE && !day->gives_up && ++*tries < TRIES_MAX;
+    if (e != ERR_SERVICE_UNAVAILABLE || day->gives_up || ++*tries >= TRIES_MAX) {
+        return false;
+    }
+    struct timespec pause = {.tv_nsec = day->pause_ms * 1000000};
+    (void)nanosleep(&pause, NULL);
+    return true;
+}
+
+static struct text_list day_stale(struct day *day)
+{
+    struct text_list list = {0};
+    int tries = 0;
+    while (again(day, shop_find_stale(day->shop, day->shop->now_ms, &list), &tries)) {
+    }
+    return list;
 }
 
 static enum err day_reserve(struct day *day, struct day_order *order)
@@ -198,7 +215,7 @@ static void day_create(struct day *day, struct day_order *order)
 
 static void day_sweep(struct day *day)
 {
-    struct text_list stale = shop_stale(day->shop, day->shop->now_ms);
+    struct text_list stale = day_stale(day);
     for (uint32_t i = 0; i < stale.count; i++) {
         for (size_t j = 0; j < ARRAY_COUNT(day->orders); j++) {
             struct day_order *order = &day->orders[j];
@@ -225,13 +242,23 @@ static void day_open(struct day *day)
 {
     for (int i = 0; i < GOODS_COUNT; i++) {
         int tries = 0;
-        struct product out, product = shop_product(day->shop, i);
+        struct product out, product = shop_product(day->shop, day->number * GOODS_COUNT + i);
         struct request request = shop_request(day->shop, true);
         product.stock = i == CHAIRS ? 10 : 3;
         day->goods[i] = product.id;
         while (again(day, shop_insert(day->shop, &request, &product, &out), &tries)) {
         }
     }
+}
+
+/* With one failure and another try, the day goes as planned. */
+static void assert_as_planned(const struct day *day)
+{
+    assert_int_equal(day->orders[0].doc, DOC_PLACED);
+    assert_int_equal(day->orders[1].doc, DOC_VOID);
+    assert_int_equal(day->orders[2].doc, DOC_CANCELLED);
+    assert_int_equal(day->orders[3].doc, DOC_VOID);
+    assert_int_equal(day->orders[4].doc, DOC_PLACED);
 }
 
 static void day_run(struct day *day)
@@ -242,6 +269,9 @@ static void day_run(struct day *day)
         {"ord_unconfirmed", {1, 0}, DOC_ABSENT},
     };
     memcpy(day->orders, orders, sizeof orders);
+    for (size_t i = 0; i < ARRAY_COUNT(orders); i++) {
+        snprintf(day->orders[i].id, DAY_ID_SIZE, "%s_%d", orders[i].id, day->number);
+    }
     day_open(day);
     day_create(day, &day->orders[0]);
     day_create(day, &day->orders[1]);
@@ -313,12 +343,8 @@ static bool run_once(const struct contract_place *place, int fail_at, bool commi
     day_run(&day);
     int calls = failing.calls;
     shop->store = failing.inner;
-    if (!gives_up) { /* with one failure and another try, the day went as planned */
-        assert_int_equal(day.orders[0].doc, DOC_PLACED);
-        assert_int_equal(day.orders[1].doc, DOC_VOID);
-        assert_int_equal(day.orders[2].doc, DOC_CANCELLED);
-        assert_int_equal(day.orders[3].doc, DOC_VOID);
-        assert_int_equal(day.orders[4].doc, DOC_PLACED);
+    if (!gives_up) {
+        assert_as_planned(&day);
     }
     assert_books(&day, fail_at);
     shop_close(&state);
@@ -364,4 +390,73 @@ int contract_product_failing(const struct contract_place *place)
         cmocka_unit_test_prestate(whoever_does_not_hear_of_a_commit_dies, state),
     };
     return cmocka_run_group_tests(failing, NULL, NULL);
+}
+
+/* ---- commands that are lost on their way ---- */
+
+/* One day after the other in the same shop; in day N the N-th command is spoilt. */
+static void spoil_all(const struct contract_place *place, const struct contract_spoiler *spoiler, int how, bool gives_up)
+{
+    void *state = (void *)(uintptr_t)place;
+    char url[512];
+    struct product_store *spoilt_store;
+    bool spoilt = true;
+    assert_int_equal(shop_open(&state), 0);
+    struct shop *shop = state;
+    struct product_store *store = shop->store;
+    struct store_config config = shop->config;
+    spoiler->open(shop->url, url);
+    config.store = url;
+    config.store_answer_ms = spoiler->answer_ms;
+    assert_int_equal(product_store_open(&config, &(struct product_access){.writer = true}, &shop->fault, &spoilt_store),
+                     ERR_NONE);
+    for (int n = 0; spoilt; n += gives_up ? 3 : 1) { /* whoever dies, dies in every verb, if not at each of its commands */
+        struct day day = {.shop = shop, .number = n, .gives_up = gives_up, .pause_ms = spoiler->pause_ms};
+        shop->store = spoilt_store;
+        spoiler->spoil(n, how);
+        day_run(&day);
+        spoilt = spoiler->spoilt();
+        spoiler->spoil(-1, how);
+        spoiler->settle();
+        shop->store = store;
+        if (!gives_up) {
+            assert_as_planned(&day);
+        }
+        assert_books(&day, n);
+        assert_true(n < CALLS_MAX && (spoilt || n > 20)); /* every verb had its turn */
+        struct timespec pause = {.tv_nsec = spoiler->pause_ms * 1000000};
+        (void)nanosleep(&pause, NULL); /* the next day begins well */
+    }
+    product_store_destroy(&spoilt_store);
+    spoiler->close();
+    shop_close(&state);
+}
+
+static const struct contract_spoiler *spoiler_of;
+
+static void commands_that_are_lost_are_tried_again(void **state)
+{
+    spoil_all(*state, spoiler_of, CONTRACT_LOSE_COMMAND, false);
+}
+
+static void answers_that_are_lost_are_asked_for_again(void **state)
+{
+    spoil_all(*state, spoiler_of, CONTRACT_LOSE_ANSWER, false);
+}
+
+static void whoever_gets_no_answer_dies(void **state)
+{
+    spoil_all(*state, spoiler_of, CONTRACT_LOSE_ANSWER, true);
+}
+
+int contract_product_spoilt(const struct contract_place *place, const struct contract_spoiler *spoiler)
+{
+    void *state = (void *)(uintptr_t)place;
+    const struct CMUnitTest spoilt[] = {
+        cmocka_unit_test_prestate(commands_that_are_lost_are_tried_again, state),
+        cmocka_unit_test_prestate(answers_that_are_lost_are_asked_for_again, state),
+        cmocka_unit_test_prestate(whoever_gets_no_answer_dies, state),
+    };
+    spoiler_of = spoiler;
+    return cmocka_run_group_tests(spoilt, NULL, NULL);
 }

@@ -27,7 +27,8 @@ Rules
     8 A lost insert answers by what is there, never by what this worker had meant to do.
 
 Mirrors are nobody's step here: any entry that was ever pending may reach its hold document at any later moment, or
-not at all. A product's version is not counted either: whoever has read the product is marked stale when it changes,
+not at all. Reserves that are decided together change a product once: that is the same as one after the other with nobody
+between, and a change of two products in one message is two steps, so neither adds a state. A product's version is not counted either: whoever has read the product is marked stale when it changes,
 which is what a compare of versions finds out, without endless states.
 """
 import sys

@@ -145,6 +145,61 @@ static void constraints_have_the_last_word(void **state)
                    " sku_key, fingerprint, stock_changes, news FROM products");
 }
 
+/* ---- plans ---- */
+
+/* Every order costs the same however many products and holds there are: nothing reads a whole table. */
+static void assert_no_scan(sqlite3 *db, const char *sql)
+{
+    char explained[4000];
+    sqlite3_stmt *plan;
+    snprintf(explained, sizeof explained, "EXPLAIN QUERY PLAN %s", sql);
+    if (sqlite3_prepare_v2(db, explained, -1, &plan, NULL) != SQLITE_OK) {
+        fail_msg("%s: %s", sqlite3_errmsg(db), sql);
+    }
+    while (sqlite3_step(plan) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        bool whole = strncmp(detail, "SCAN ", 5) == 0 && !strstr(detail, " USING ") && detail[5] != '(' &&
+                     strcmp(detail, "SCAN CONSTANT ROW") != 0;
+        if (whole) {
+            fail_msg("%s: %s", detail, sql);
+        }
+    }
+    sqlite3_finalize(plan);
+}
+
+static void no_order_reads_a_whole_table(void **state)
+{
+    struct place *place = *state;
+    struct product_act act = act_of(place);
+    struct product_store *store = place->writer;
+    struct product_reserved out;
+    struct text_list stale;
+    bool more;
+    int64_t count;
+    int statements = 0;
+    struct reserve_line line = {.product_id = TEXT("prd_1"), .quantity = 1};
+    struct product_reserve in = {.order_id = TEXT("ord_1"), .fingerprint = TEXT("f"), .lines = {&line, 1}};
+    struct hold_order order = {.order_id = in.order_id, .step = HOLD_RELEASE};
+    struct product_settle settle = {.orders = {&order, 1}};
+    assert_int_equal(insert(place), ERR_NONE);
+    assert_int_equal(store->ops->reserve(store, &act, &in, &out), ERR_NONE);
+    assert_int_equal(store->ops->settle(store, &act, &settle), ERR_NONE);
+    assert_int_equal(store->ops->stale_holds(store, &act, 1, &stale), ERR_NONE);
+    assert_int_equal(store->ops->tell_stock(store, &act, &more), ERR_NONE);
+    assert_int_equal(store->ops->purge(store, &act, 1, &count), ERR_NONE);
+    sqlite3_stmt *any = sqlite_prepare(store->handle, "SELECT 1", &place->fault);
+    sqlite3 *db = sqlite3_db_handle(any);
+    for (sqlite3_stmt *one = sqlite3_next_stmt(db, NULL); one; one = sqlite3_next_stmt(db, one)) {
+        const char *sql = sqlite3_sql(one);
+        bool reads = strncmp(sql, "SELECT ", 7) == 0 || strncmp(sql, "UPDATE ", 7) == 0 || strncmp(sql, "DELETE ", 7) == 0;
+        if (reads && !strstr(sql, "product_words_")) { /* those are FTS5's own */
+            assert_no_scan(db, sql);
+            statements++;
+        }
+    }
+    assert_true(statements >= 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(readers_see_what_was_committed, place_make, place_drop),
         cmocka_unit_test_setup_teardown(readers_search_too, place_make, place_drop),
         cmocka_unit_test_setup_teardown(constraints_have_the_last_word, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(no_order_reads_a_whole_table, place_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
