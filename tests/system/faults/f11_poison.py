@@ -41,11 +41,11 @@ def letters(rack, **what):
     return {letter["request_id"]: letter for letter in bus1.mmi(rack.bases[0], "dlq", what)["letters"]}
 
 
-def take_poison(rack):
+def take_poison(rack, flags=bus1.REPEATABLE):
     """Gives the request id; three of four workers have died over it."""
     workers, request_id = serve_poison(rack, "poison", 4), os.urandom(16)
     with bus1.Client(rack.bases[0]) as client:
-        answer = client.ask("poison.drink", {"what": "cup"}, request_id=request_id, budget_ms=20000)
+        answer = client.ask("poison.drink", {"what": "cup"}, request_id=request_id, budget_ms=20000, flags=flags)
     assert answer.status == 502 and answer.body["code"] == "outcome_unknown", answer
     assert answer.head.request_id == request_id and answer.head.attempt == 3, answer.head
     wait_for("three deaths", lambda: len(died(workers)) == 3, 10)
@@ -65,6 +65,19 @@ def requeue(rack, request_id):
         assert head.request_id == request_id and head.flags & bus1.REDELIVERED, head
 
 
+def keeps_no_secret(rack):
+    """Of a request with SECRET fields nothing is kept but what it was and why it ended, and it cannot be sent again."""
+    secret = take_poison(rack, bus1.REPEATABLE | bus1.SECRET).hex()
+    wait_for("the letter in the store", lambda: letters(rack)[secret].get("stored"), 20, 0.05)
+    kept = rack.rows("event.db", f"SELECT route, reason, meta, body FROM letter WHERE request_id = '{secret}'")
+    assert kept == [("poison.drink", "Every worker that had it died.", None, None)], kept
+    assert letters(rack)[secret]["secret"] and not letters(rack)[secret]["bytes"]
+    with bus1.Client(rack.bases[0]) as client:
+        answer = client.ask("mmi.dlq", {"action": "requeue", "request_id": secret})
+        assert answer.status == 409, answer
+    assert not letters(rack, action="drop", request_id=secret)
+
+
 def over_the_bus(rack):
     first = take_poison(rack)
     letter = letters(rack)[first.hex()]
@@ -73,6 +86,7 @@ def over_the_bus(rack):
     second = take_poison(rack)
     assert list(letters(rack)) == [second.hex()]
     assert not letters(rack, action="drop", request_id=second.hex())
+    keeps_no_secret(rack)
 
 
 def over_http():
