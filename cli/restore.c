@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/books.h"
+#include "cli/books_join.h"
 #include "cli/shop.h"
 #include "event-svc/archive.h"
 #include "event-svc/store.h"
@@ -50,6 +50,9 @@ struct restore {
     struct event_store *log; /* when the archive is closed */
     struct event_restart restart;
     struct books books;
+    struct books_join *join; /* while orders are settled */
+    int64_t pending_count;   /* what products say of holds that have no document yet */
+    const char *path;
     int64_t rows, events_appended;
     char message[ARCHIVE_MESSAGE_SIZE];
 };
@@ -150,7 +153,38 @@ static enum err row_pending(struct restore *self, const struct archive_part *par
 {
     (void)part;
     (void)kind;
+    self->pending_count++;
     return books_pending(self->archive, archive_reader_row(self->reader), self->restart.now_ms, fault);
+}
+
+static enum err row_join(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                         struct fault *fault)
+{
+    (void)part;
+    (void)kind;
+    return books_join_order(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books,
+                            fault);
+}
+
+/* What fits is passed over, unless products said of holds what their documents in the file do not: then all are looked up. */
+static bool books_settle(struct restore *self)
+{
+    struct fault fault;
+    fault_init(&fault, NULL);
+    if (!file_read(self, "settling products", "product.pending", row_pending)) {
+        return false;
+    }
+    if (self->pending_count > 0) {
+        return file_read(self, "settling orders", "order.orders", row_order) &&
+               file_read(self, "settling holds", "product.holds", row_hold);
+    }
+    self->join = books_join_new(self->path, self->message);
+    bool good = self->join && file_read(self, "settling orders", "order.orders", row_join);
+    if (good && books_join_end(self->join, self->archive, self->restart.now_ms, &self->books, &fault) != ERR_NONE) {
+        good = fault_tell(self, &fault);
+    }
+    books_join_destroy(&self->join);
+    return good;
 }
 
 static bool all_put(struct restore *self)
@@ -171,9 +205,7 @@ static bool all_put(struct restore *self)
     if (e != ERR_NONE) {
         return fault_tell(self, &fault);
     }
-    if (!file_read(self, "settling products", "product.pending", row_pending) ||
-        !file_read(self, "settling orders", "order.orders", row_order) ||
-        !file_read(self, "settling holds", "product.holds", row_hold)) {
+    if (!books_settle(self)) {
         return false;
     }
     e = order_archive_settled(self->archive, &fault, &self->books.orders_settled);
@@ -374,6 +406,7 @@ int restore_main(const struct words *argv)
         shop_refuse("restore takes one FILE, and flags");
         return PROCESS_BAD_CONFIG;
     }
+    self.path = argv->items[1];
     self.store = archive_store_settings(&settings.store, url);
     self.reader = archive_reader_new(argv->items[1], self.message);
     bool good = self.reader && (settings.restore.check ? file_read(&self, "checking", NULL, NULL) : restore_run(&self, argv->items[1]));

@@ -1,0 +1,170 @@
+#include "cli/books_join.h"
+
+#include <string.h>
+
+#include "lib/base/mem.h"
+#include "product-svc/rules.h"
+#include "proto/order.h"
+
+enum { ID_MAX_SIZE = 48, HOLDS_MAX = ORDER_MAX_LINES };
+
+struct joined_hold {
+    char product_id[ID_MAX_SIZE];
+    int64_t quantity, state;
+};
+
+struct books_join {
+    struct archive_reader *reader; /* at the holds */
+    const struct archive_row *next; /* the hold that comes; NULL: no more */
+    struct text next_order_id;
+    char message[ARCHIVE_MESSAGE_SIZE];
+    struct joined_hold holds[HOLDS_MAX]; /* of the order at hand */
+    uint32_t count;
+};
+
+static enum err bad_file(const struct books_join *self, struct fault *fault)
+{
+    return fault_set(fault, ERR_INTERNAL, "%.300s", self->message[0] ? self->message : "a hold of the backup cannot be read");
+}
+
+/* Goes to the next hold. */
+static enum err hold_next(struct books_join *self, struct fault *fault)
+{
+    enum archive_item item = archive_reader_next(self->reader, self->message);
+    self->next = NULL;
+    if (item == ARCHIVE_BAD) {
+        return bad_file(self, fault);
+    }
+    if (item == ARCHIVE_ROW) {
+        self->next = archive_reader_row(self->reader);
+        return archive_get_text(self->next, "order_id", &self->next_order_id) ? ERR_NONE : bad_file(self, fault);
+    }
+    return ERR_NONE;
+}
+
+struct books_join *books_join_new(const char *path, char *message)
+{
+    struct books_join *self = mem_alloc(sizeof *self);
+    struct fault fault;
+    enum archive_item item;
+    fault_init(&fault, NULL);
+    self->reader = archive_reader_new(path, message);
+    do {
+        item = self->reader ? archive_reader_next(self->reader, message) : ARCHIVE_BAD;
+    } while (item != ARCHIVE_BAD && item != ARCHIVE_END &&
+             !(item == ARCHIVE_SECTION && strcmp(archive_reader_section(self->reader), "product.holds") == 0));
+    if (item == ARCHIVE_BAD || (item == ARCHIVE_SECTION && hold_next(self, &fault) != ERR_NONE)) {
+        books_join_destroy(&self);
+    }
+    return self;
+}
+
+void books_join_destroy(struct books_join **self)
+{
+    if (*self) {
+        archive_reader_destroy(&(*self)->reader);
+        mem_free(*self);
+        *self = NULL;
+    }
+}
+
+/* Holds of ids that have no order, up to this id (NULL: all). */
+static enum err orphans_settle(struct books_join *self, const struct text *until, struct archive *archive, int64_t now_ms,
+                               struct books *books, struct fault *fault)
+{
+    enum err e = ERR_NONE;
+    while (e == ERR_NONE && self->next && (!until || text_compare(self->next_order_id, *until) < 0)) {
+        e = books_hold(archive, self->next, now_ms, books, fault);
+        if (e == ERR_NONE) {
+            e = hold_next(self, fault);
+        }
+    }
+    return e;
+}
+
+/* The holds of this id, into holds; what an order cannot have is left for orphans_settle. */
+static enum err holds_collect(struct books_join *self, struct text id, struct fault *fault)
+{
+    enum err e = ERR_NONE;
+    self->count = 0;
+    while (e == ERR_NONE && self->next && text_equal(self->next_order_id, id) && self->count < HOLDS_MAX) {
+        struct joined_hold *hold = &self->holds[self->count];
+        struct text product_id = {0};
+        if (!archive_get_text(self->next, "product_id", &product_id) ||
+            !text_to_string(product_id, hold->product_id, sizeof hold->product_id) ||
+            !archive_get_int(self->next, "quantity", &hold->quantity) || !archive_get_int(self->next, "state", &hold->state)) {
+            return bad_file(self, fault);
+        }
+        self->count++;
+        e = hold_next(self, fault);
+    }
+    return e;
+}
+
+static bool line_fits(const struct books_join *self, const struct order_line *line, enum books_hold_is wanted,
+                      uint32_t *out_matched)
+{
+    int64_t state = wanted == BOOKS_CONFIRMED ? HOLD_IS_CONFIRMED : wanted == BOOKS_RELEASED ? HOLD_IS_RELEASED : HOLD_IS_COMMITTED;
+    for (uint32_t i = 0; i < self->count; i++) {
+        const struct joined_hold *hold = &self->holds[i];
+        if (text_is(line->product_id, hold->product_id)) {
+            ++*out_matched;
+            return hold->state == state && (wanted == BOOKS_RELEASED || hold->quantity == line->quantity);
+        }
+    }
+    return wanted != BOOKS_CONFIRMED; /* ended holds are forgotten after a while */
+}
+
+/* Whether order and holds say the same. */
+static bool all_fits(const struct books_join *self, const struct archive_row *row)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    struct text kind = {0}, document = {0};
+    struct order order;
+    uint32_t matched = 0;
+    bool fits = true;
+    if (!archive_get_text(row, "kind", &kind) || !text_is(kind, "placed")) {
+        for (uint32_t i = 0; i < self->count; i++) {
+            fits = fits && self->holds[i].state == HOLD_IS_RELEASED;
+        }
+        return fits;
+    }
+    if (!archive_get_text(row, "document", &document) ||
+        record_unpack(&order_record, document, &arena, NULL, &order) != ERR_NONE) {
+        return false;
+    }
+    for (uint32_t i = 0; fits && i < order.lines.count; i++) {
+        fits = line_fits(self, &order.lines.items[i], books_hold_wanted((int)order.status), &matched);
+    }
+    return fits && matched == self->count;
+}
+
+enum err books_join_order(struct books_join *self, struct archive *archive, const struct archive_row *row, int64_t now_ms,
+                          struct books *books, struct fault *fault)
+{
+    struct text id = {0};
+    if (!archive_get_text(row, "id", &id)) {
+        return bad_file(self, fault);
+    }
+    enum err e = orphans_settle(self, &id, archive, now_ms, books, fault);
+    if (e == ERR_NONE) {
+        e = holds_collect(self, id, fault);
+    }
+    if (e != ERR_NONE || all_fits(self, row)) {
+        return e;
+    }
+    e = books_order(archive, row, now_ms, books, fault);
+    for (uint32_t i = 0; e == ERR_NONE && i < self->count; i++) {
+        struct archive_row hold = {0};
+        archive_put_text(&hold, "order_id", ARCHIVE_TEXT, id);
+        archive_put_text(&hold, "product_id", ARCHIVE_TEXT, text_of(self->holds[i].product_id));
+        e = books_hold(archive, &hold, now_ms, books, fault);
+    }
+    return e;
+}
+
+enum err books_join_end(struct books_join *self, struct archive *archive, int64_t now_ms, struct books *books,
+                        struct fault *fault)
+{
+    return orphans_settle(self, NULL, archive, now_ms, books, fault);
+}
