@@ -492,7 +492,7 @@ def the_tail_follows_another_epoch():
         shop.stop()
         with contextlib.closing(sqlite3.connect(shop.folder / "data" / "event.db")) as db:  # what a restore does
             db.execute("UPDATE stream SET epoch = epoch + 1")
-            db.execute("UPDATE entry SET seq = seq + 1000000 WHERE seq = (SELECT max(seq) FROM entry)")
+            db.execute("UPDATE entry SET seq = seq + 1000000 WHERE seq >= (SELECT max(seq) FROM entry WHERE type = 'order.placed')")
             db.commit()
         shop.start()
         place(shop, ada["token"], product)
