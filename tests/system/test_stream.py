@@ -20,7 +20,7 @@ import zmq
 
 from bus1 import plane_address
 from proxy import Proxy, free_base
-from shop import BUILD, Shop, problem, run, wait_for
+from shop import BUILD, SLOW, Shop, problem, run, wait_for
 from sockets import Refused, Socket
 PATIENCE = 20
 
@@ -353,8 +353,12 @@ def a_hundred_reconnects_under_load():
 def tail(shop, *flags, data=True):
     where = ["--data", str(shop.folder / "data")] if data else ["--data", str(shop.folder / "nothing")]
     events_at = [] if "--events" in flags else ["--events", shop.events]
-    return subprocess.Popen([str(BUILD / "cli" / "zmart"), "tail", *events_at, *where, *flags],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen([str(BUILD / "cli" / "zmart"), "tail", *events_at, *where, *flags],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = threading.Timer(60 * SLOW, child.kill)  # so that nobody reads for ever
+    deadline.daemon = True
+    deadline.start()
+    return child
 
 
 class Leak(threading.Thread):
