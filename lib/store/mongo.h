@@ -69,7 +69,8 @@ MUST_USE enum err mongo_update_all(struct mongo_db *db, const char *collection, 
 MUST_USE enum err mongo_delete_all(struct mongo_db *db, const char *collection, const bson_t *filter,
                                    struct fault *fault, int64_t *out_count);
 
-/* Many writes in one round trip for each run of the same kind. ordered: the first that fails ends it. The first error is
+/* Many writes in one round trip for each run of the same kind. ordered: the first that fails ends it. Otherwise they are
+ * done by kind and id, so that several at once are less in one another's way, and each of them is tried. The first error is
  * told; what else was done stays done. */
 struct mongo_bulk;
 struct mongo_bulk *mongo_bulk_new(struct mongo_db *db, const char *collection, bool ordered);

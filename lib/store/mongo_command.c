@@ -1,5 +1,6 @@
 /* Commands: writes, bulks, reads. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
@@ -126,68 +127,123 @@ enum err mongo_delete_all(struct mongo_db *db, const char *collection, const bso
 
 /* ---- many writes ---- */
 
+enum write_kind { WRITE_INSERT, WRITE_UPDATE, WRITE_UPSERT, WRITE_UPDATE_ALL, WRITE_DELETE_ALL };
+
+struct bulk_write {
+    enum write_kind kind;
+    int index;       /* in the order of their adding */
+    bson_t *what;    /* the document, or the filter; owned */
+    bson_t *change;  /* owned; NULL where there is none */
+    struct text id;  /* the _id in what; empty: none, or no text */
+};
+
 struct mongo_bulk {
     struct mongo_db *db;
-    mongoc_bulk_operation_t *operation;
-    int count;
+    const char *collection;
+    bool ordered;
+    struct bulk_write *writes;
+    int count, room;
 };
 
 struct mongo_bulk *mongo_bulk_new(struct mongo_db *db, const char *collection, bool ordered)
 {
     struct mongo_bulk *self = mem_alloc(sizeof *self);
-    AUTO(bson_destroy) bson_t options = BSON_INITIALIZER;
-    bson_put_bool(&options, "ordered", ordered);
-    self->db = db;
-    self->operation = mongoc_collection_create_bulk_operation_with_opts(mongo_collection(db, collection), &options);
+    *self = (struct mongo_bulk){.db = db, .collection = collection, .ordered = ordered};
     return self;
 }
 
-/* The driver refuses only what we made wrongly. */
-static void added(struct mongo_bulk *self, bool good)
+static void bulk_add(struct mongo_bulk *self, enum write_kind kind, const bson_t *what, const bson_t *change)
 {
-    ASSERT(good);
-    self->count++;
+    if (self->count == self->room) {
+        self->room = self->room ? 2 * self->room : 16;
+        self->writes = mem_grow(self->writes, (size_t)self->room * sizeof *self->writes);
+    }
+    struct bulk_write *write = &self->writes[self->count];
+    *write = (struct bulk_write){
+        .kind = kind, .index = self->count++, .what = bson_copy(what), .change = change ? bson_copy(change) : NULL};
+    if (!bson_get_text(write->what, "_id", NULL, &write->id)) {
+        write->id = (struct text){0};
+    }
 }
 
 void mongo_bulk_insert(struct mongo_bulk *self, const bson_t *document)
 {
-    added(self, mongoc_bulk_operation_insert_with_opts(self->operation, document, NULL, NULL));
+    bulk_add(self, WRITE_INSERT, document, NULL);
 }
 
 void mongo_bulk_update(struct mongo_bulk *self, const bson_t *filter, const bson_t *update, bool upsert)
 {
-    AUTO(bson_destroy) bson_t options = BSON_INITIALIZER;
-    bson_put_bool(&options, "upsert", upsert);
-    added(self, mongoc_bulk_operation_update_one_with_opts(self->operation, filter, update, &options, NULL));
+    bulk_add(self, upsert ? WRITE_UPSERT : WRITE_UPDATE, filter, update);
 }
 
 void mongo_bulk_update_all(struct mongo_bulk *self, const bson_t *filter, const bson_t *update)
 {
-    added(self, mongoc_bulk_operation_update_many_with_opts(self->operation, filter, update, NULL, NULL));
+    bulk_add(self, WRITE_UPDATE_ALL, filter, update);
 }
 
 void mongo_bulk_delete_all(struct mongo_bulk *self, const bson_t *filter)
 {
-    added(self, mongoc_bulk_operation_remove_many_with_opts(self->operation, filter, NULL, NULL));
+    bulk_add(self, WRITE_DELETE_ALL, filter, NULL);
+}
+
+/* By kind, so that each kind is one command, then by id: two that touch the same documents in the same order may wait for
+ * one another, but never in a ring, on servers that make one transaction of a command. */
+static int by_place(const void *a, const void *b)
+{
+    const struct bulk_write *left = a, *right = b;
+    if (left->kind != right->kind) {
+        return left->kind < right->kind ? -1 : 1;
+    }
+    int ids = text_compare(left->id, right->id);
+    return ids != 0 ? ids : left->index - right->index;
+}
+
+/* False only for what we made wrongly. */
+static bool bulk_put(mongoc_bulk_operation_t *operation, const struct bulk_write *write)
+{
+    AUTO(bson_destroy) bson_t upsert = BSON_INITIALIZER;
+    switch (write->kind) {
+    case WRITE_INSERT: return mongoc_bulk_operation_insert_with_opts(operation, write->what, NULL, NULL);
+    case WRITE_UPDATE:
+        return mongoc_bulk_operation_update_one_with_opts(operation, write->what, write->change, NULL, NULL);
+    case WRITE_UPSERT:
+        bson_put_bool(&upsert, "upsert", true);
+        return mongoc_bulk_operation_update_one_with_opts(operation, write->what, write->change, &upsert, NULL);
+    case WRITE_UPDATE_ALL:
+        return mongoc_bulk_operation_update_many_with_opts(operation, write->what, write->change, NULL, NULL);
+    case WRITE_DELETE_ALL: return mongoc_bulk_operation_remove_many_with_opts(operation, write->what, NULL, NULL);
+    }
+    return false;
+}
+
+static enum err bulk_execute(struct mongo_bulk *self, struct fault *fault, struct mongo_changes *out)
+{
+    AUTO(bson_destroy) bson_t options = BSON_INITIALIZER;
+    bson_t reply;
+    bson_error_t error;
+    if (!mongo_enter(self->db, fault)) {
+        return ERR_SERVICE_UNAVAILABLE;
+    }
+    bson_put_bool(&options, "ordered", self->ordered);
+    mongoc_bulk_operation_t *operation = mongoc_collection_create_bulk_operation_with_opts(
+        mongo_collection(self->db, self->collection), &options);
+    if (!self->ordered) {
+        qsort(self->writes, (size_t)self->count, sizeof *self->writes, by_place);
+    }
+    for (int i = 0; i < self->count; i++) {
+        ASSERT(bulk_put(operation, &self->writes[i]));
+    }
+    bool done = mongoc_bulk_operation_execute(operation, &reply, &error) != 0;
+    *out = (struct mongo_changes){counted(&reply, "nInserted"), counted(&reply, "nMatched"),
+                                  counted(&reply, "nUpserted"), counted(&reply, "nRemoved")};
+    mongoc_bulk_operation_destroy(operation);
+    return ended(self->db, done, &error, &reply, fault);
 }
 
 enum err mongo_bulk_run(struct mongo_bulk **self, struct fault *fault, struct mongo_changes *out)
 {
-    struct mongo_bulk *bulk = *self;
     struct mongo_changes changes = {0};
-    enum err e = ERR_NONE;
-    if (bulk->count > 0) {
-        bson_t reply;
-        bson_error_t error;
-        if (!mongo_enter(bulk->db, fault)) {
-            mongo_bulk_destroy(self);
-            return ERR_SERVICE_UNAVAILABLE;
-        }
-        bool done = mongoc_bulk_operation_execute(bulk->operation, &reply, &error) != 0;
-        changes = (struct mongo_changes){counted(&reply, "nInserted"), counted(&reply, "nMatched"),
-                                         counted(&reply, "nUpserted"), counted(&reply, "nRemoved")};
-        e = ended(bulk->db, done, &error, &reply, fault);
-    }
+    enum err e = (*self)->count > 0 ? bulk_execute(*self, fault, &changes) : ERR_NONE;
     mongo_bulk_destroy(self);
     if (out && (e == ERR_NONE || e == ERR_CONFLICT)) {
         *out = changes;
@@ -197,9 +253,14 @@ enum err mongo_bulk_run(struct mongo_bulk **self, struct fault *fault, struct mo
 
 void mongo_bulk_destroy(struct mongo_bulk **self)
 {
-    if (*self) {
-        mongoc_bulk_operation_destroy((*self)->operation);
-        mem_free(*self);
+    struct mongo_bulk *bulk = *self;
+    for (int i = 0; bulk && i < bulk->count; i++) {
+        bson_destroy(bulk->writes[i].what);
+        bson_destroy(bulk->writes[i].change);
+    }
+    if (bulk) {
+        mem_free(bulk->writes);
+        mem_free(bulk);
         *self = NULL;
     }
 }

@@ -1,5 +1,7 @@
 #include "lib/store/outbox_mongo.h"
 
+#include <stdlib.h>
+
 #include <stdio.h>
 
 #include "lib/base/clock.h"
@@ -283,10 +285,19 @@ static void document_clear(struct mongo_bulk *bulk, const struct document_mark *
     mongo_bulk_update(bulk, &empty, &unset, false);
 }
 
+/* Those of one collection together, by id: as everybody writes them. */
+static int by_id(const void *a, const void *b)
+{
+    const struct document_mark *left = a, *right = b;
+    int collections = strcmp(left->collection, right->collection);
+    return collections != 0 ? collections : text_compare(left->id, right->id);
+}
+
 static enum err mongo_clear(struct outbox_source *self, const struct outbox_page *page, struct fault *fault)
 {
     struct outbox_mongo *outbox = (struct outbox_mongo *)self;
-    const struct page_mark *mark = page->mark;
+    struct page_mark *mark = page->mark;
+    qsort(mark->documents, mark->document_count, sizeof mark->documents[0], by_id);
     for (uint32_t i = 0; i < mark->document_count;) {
         const char *collection = mark->documents[i].collection;
         struct mongo_bulk *bulk = mongo_bulk_new(outbox->db, collection, true);
