@@ -28,6 +28,7 @@ struct process {
 
 struct saga {
     struct shop *shop;
+    struct product_store *stores[2]; /* processes of the same shop; the same one twice where one handle writes */
     uint64_t random;
     int round;
     int64_t stock[PRODUCTS]; /* at the start */
@@ -104,6 +105,7 @@ static enum at reserved(struct saga *saga, struct saga_order *order)
 static void step(struct saga *saga, struct process *process)
 {
     struct saga_order *order = &saga->orders[process->order];
+    saga->shop->store = saga->stores[pick(saga, ARRAY_COUNT(saga->stores))];
     switch (process->at) {
     case AT_LOOK: process->at = begin(process, order); break;
     case AT_RESERVE: process->at = reserved(saga, order); break;
@@ -197,7 +199,13 @@ static void assert_settles(struct saga *saga)
 static void sagas_in_any_order_sell_nothing_twice(void **state)
 {
     struct saga saga = {.shop = *state, .random = 0x2545f4914f6cdd1d};
-    int rounds = saga.shop->place->is_remote ? ROUNDS_REMOTE : ROUNDS;
+    bool several = saga.shop->place->is_remote;
+    int rounds = several ? ROUNDS_REMOTE : ROUNDS;
+    saga.stores[0] = saga.stores[1] = saga.shop->store;
+    if (several) {
+        const struct product_access access = {.writer = true};
+        assert_int_equal(product_store_open(&saga.shop->config, &access, &saga.shop->fault, &saga.stores[1]), ERR_NONE);
+    }
     for (saga.round = 0; saga.round < rounds; saga.round++) {
         round_begin(&saga);
         uint32_t steps = pick(&saga, STEPS_MAX); /* then everybody dies */
@@ -211,6 +219,10 @@ static void sagas_in_any_order_sell_nothing_twice(void **state)
         assert_settles(&saga);
         assert_true(shop_batch_end(saga.shop, true));
         arena_reset(&saga.shop->arena);
+    }
+    saga.shop->store = saga.stores[0];
+    if (several) {
+        product_store_destroy(&saga.stores[1]);
     }
 }
 
