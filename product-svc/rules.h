@@ -54,6 +54,8 @@ struct reserve_found {
     enum hold_state state;     /* in this state, */
     bool same_request;         /* made by a request with the same fingerprint */
     int64_t stock;             /* can be sold now */
+    int64_t row;               /* the store's own name for the product */
+    bool has_news;             /* the store's own: that its stock has changed is marked already */
     struct reserved_line line; /* set if the product is known */
 };
 

@@ -2,6 +2,7 @@
  * of its lines or none; the primary key of holds (order, product) makes each repeatable, and CHECK(stock >= 0) is the
  * last word on overselling. */
 #include "lib/base/invariant.h"
+#include "product-svc/news.h"
 #include "product-svc/store_sqlite.h"
 
 enum { STALE_SCAN_MAX = 2048 }; /* holds looked at for one list of stale orders */
@@ -20,6 +21,8 @@ static void read_found(sqlite3_stmt *look, const struct product_reserve *in, str
                  .currency = sqlite_text_at(look, 5, arena)},
         .has_hold = !sqlite_is_null_at(look, 6),
     };
+    out->row = sqlite_int_at(look, 8);
+    out->has_news = sqlite_int_at(look, 9) != 0;
     if (out->has_hold) {
         out->state = (enum hold_state)sqlite_int_at(look, 6);
         out->same_request = text_equal(sqlite_text_at(look, 7, NULL), in->fingerprint);
@@ -34,7 +37,7 @@ static enum err look_at(struct product_store *self, struct product_act *act, con
     sqlite3_stmt *look = product_prepare(
         self, act,
         "SELECT p.stock, p.active AND p.retired_at IS NULL, p.sku, p.name, p.price, p.currency, h.state,"
-        " h.fingerprint FROM products p LEFT JOIN holds h ON h.order_id = ?1 AND h.product_id = ?2 WHERE p.id = ?2");
+        " h.fingerprint, p.row, p.news FROM products p LEFT JOIN holds h ON h.order_id = ?1 AND h.product_id = ?2 WHERE p.id = ?2");
     if (!look) {
         return act->fault->code;
     }
@@ -52,10 +55,28 @@ static enum err look_at(struct product_store *self, struct product_act *act, con
     return ERR_NONE;
 }
 
-static enum err take(struct product_store *self, struct product_act *act, const struct product_reserve *in,
-                     const struct reserve_line *line)
+/* Mostly the stock's change is no news but that it changed, and that is marked: then less is to be done. */
+static enum err stock_take(struct product_store *self, struct product_act *act, const struct reserve_line *line,
+                           const struct reserve_found *found)
 {
-    enum err e = product_sqlite_stock_add(self, act, line->product_id, -line->quantity);
+    enum event_type type;
+    if (!found->has_news || stock_news_due(act, found->stock, found->stock - line->quantity, &type)) {
+        return product_sqlite_stock_add(self, act, line->product_id, -line->quantity);
+    }
+    sqlite3_stmt *less = product_prepare(
+        self, act, "UPDATE products SET stock = stock - ?2, stock_changes = stock_changes + 1 WHERE row = ?1");
+    if (!less) {
+        return act->fault->code;
+    }
+    sqlite_bind_int_at(less, 1, found->row);
+    sqlite_bind_int_at(less, 2, line->quantity);
+    return product_run(self, act, less);
+}
+
+static enum err take(struct product_store *self, struct product_act *act, const struct product_reserve *in,
+                     const struct reserve_line *line, const struct reserve_found *found)
+{
+    enum err e = stock_take(self, act, line, found);
     if (e != ERR_NONE) {
         return e;
     }
@@ -90,7 +111,7 @@ enum err product_sqlite_reserve(struct product_store *self, struct product_act *
     enum err e = reserve_judge(in, found, act->fault);
     for (uint32_t i = 0; e == ERR_NONE && i < count; i++) {
         if (reserve_takes(&found[i])) {
-            e = take(self, act, in, &in->lines.items[i]);
+            e = take(self, act, in, &in->lines.items[i], &found[i]);
         }
     }
     if (e == ERR_NONE) {
