@@ -5,6 +5,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "user-svc/events.h"
+#include "user-svc/guesses.h"
 
 /* One edit on its way through the pool. Lives in the call's arena. */
 struct edit {
@@ -159,6 +160,12 @@ static enum err edit_verified(struct call *call, enum err status, const void *re
     (void)reply;
     if (status != ERR_NONE) {
         return answer(call, status);
+    }
+    enum err e = edit->job.outcome == ERR_BAD_CREDENTIALS ? guesses_failed(call, &edit->job)
+                 : edit->job.outcome == ERR_NONE            ? guesses_forget(call, &edit->job)
+                                                            : ERR_NONE;
+    if (e != ERR_NONE) {
+        return answer(call, e);
     }
     if (edit->job.outcome == ERR_BAD_CREDENTIALS) {
         return refuse_field(call, ERR_FORBIDDEN, "/old_password", "wrong", "is not the account's password");

@@ -4,6 +4,7 @@
 #include "lib/store/cursor.h"
 #include "user-svc/edit.h"
 #include "user-svc/events.h"
+#include "user-svc/guesses.h"
 #include "user-svc/key_turn.h"
 #include "user-svc/refresh.h"
 
@@ -171,10 +172,12 @@ static enum err signed_in(struct call *call, enum err status, const void *reply,
     if (status != ERR_NONE) {
         return answer(call, status);
     }
-    if (job->outcome != ERR_NONE) {
-        return job_failed(call, job);
+    enum err e = job->outcome == ERR_BAD_CREDENTIALS ? guesses_failed(call, job) : ERR_NONE;
+    if (e != ERR_NONE || job->outcome != ERR_NONE) {
+        return e != ERR_NONE ? answer(call, e) : job_failed(call, job);
     }
-    enum err e = user_store_account_get(state->store, sign_in->account.user.id, call_arena(call), call_fault(call), &now);
+    e = guesses_forget(call, job);
+    e = e != ERR_NONE ? e : user_store_account_get(state->store, sign_in->account.user.id, call_arena(call), call_fault(call), &now);
     if (e != ERR_NONE) {
         return answer(call, e);
     }
@@ -450,7 +453,7 @@ static enum err user_check(struct call *call, const struct token_check *in, stru
 
 /* ---- the service ---- */
 
-enum { SWEEP_EVERY_MS = 60 * 1000, OUTBOX_EVERY_MS = 1000, TIMER_BUDGET_MS = 5000, SWEEP_ROW_COUNT = 1000 };
+enum { SWEEP_EVERY_MS = 60 * 1000, OUTBOX_EVERY_MS = 1000, TIMER_BUDGET_MS = 5000, SWEEP_ROW_COUNT = 5000 };
 
 static enum err sweep(struct call *call, void *argument)
 {
@@ -460,6 +463,7 @@ static enum err sweep(struct call *call, void *argument)
     struct user_sweep bounds = {.now_ms = now_ms,
                                 .sessions_before_ms = now_ms - state->session_policy.idle_ms - ENDED_KEPT_MS,
                                 .ended_before_ms = now_ms - ENDED_KEPT_MS,
+                                .attempts_before_ms = now_ms - ATTEMPT_FORGET_MS - state->config->login_delay_max_s * 1000,
                                 .row_count = SWEEP_ROW_COUNT};
     (void)argument;
     return answer(call, user_store_sweep(state->store, &bounds, call_fault(call)));

@@ -1,4 +1,4 @@
-#include "user-svc/job.h"
+#include "user-svc/guesses.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
@@ -69,6 +69,10 @@ enum err job_start(struct call *call, struct job *job, call_continue *then, void
     job->shared = ((const struct user_state *)call_state(call))->shared;
     job->deadline_ms = clock_now_ms() + call_left_ms(call);
     job->fresh_hash[0] = '\0';
+    enum err e = job->verify ? guesses_check(call, job) : ERR_NONE;
+    if (e != ERR_NONE) {
+        return e;
+    }
     return call_offload(call, job->shared->pool, job_run, job, then, state);
 }
 

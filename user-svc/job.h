@@ -19,6 +19,7 @@ struct job {
     struct token_claims claims;          /* for each of roles a token */
     enum role roles[JOB_MAX_TOKENS];
     int token_count;
+    struct attempts attempts;            /* what was counted under it; set by job_start */
     int64_t deadline_ms;                 /* not begun after; set by job_start */
     /* found: */
     enum err outcome;                    /* NONE, BAD_CREDENTIALS, RATE_LIMITED, EXPIRED, SERVICE_UNAVAILABLE, INTERNAL */
@@ -29,7 +30,8 @@ struct job {
 
 /* What the pool's thread runs; argument is a struct job. */
 void job_run(void *job);
-/* Hands it to the pool; returns as call_offload. In then, reply is the job. */
+/* Hands it to the pool; returns as call_offload, and RATE_LIMITED when a password may not be verified yet. In then,
+ * reply is the job. */
 MUST_USE enum err job_start(struct call *call, struct job *job, call_continue *then, void *state);
 /* Turns an outcome that is not NONE into the call's fault and returns it. */
 enum err job_failed(struct call *call, const struct job *job);

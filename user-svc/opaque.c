@@ -119,6 +119,13 @@ void ticket_make(const uint8_t secret[SERVER_SECRET_SIZE], const uint8_t request
     sodium_memzero(derived, sizeof derived);
 }
 
+void guess_name_make(const uint8_t secret[SERVER_SECRET_SIZE], struct text name, char out[GUESS_NAME_SIZE])
+{
+    uint8_t derived[crypto_auth_hmacsha256_BYTES];
+    derive(secret, "guesses", name, (struct text){0}, derived);
+    sodium_bin2hex(out, GUESS_NAME_SIZE, derived, (GUESS_NAME_SIZE - 1) / 2);
+}
+
 void secret_wipe(struct text secret)
 {
     if (secret.size > 0) {

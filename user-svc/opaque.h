@@ -35,6 +35,9 @@ MUST_USE bool refresh_token_read(const uint8_t secret[SERVER_SECRET_SIZE], struc
 /* The ticket that this request of this session gets. */
 void ticket_make(const uint8_t secret[SERVER_SECRET_SIZE], const uint8_t request_id[ID_SIZE], struct text session_id,
                  char out[OPAQUE_SIZE]);
+enum { GUESS_NAME_SIZE = 33 };
+/* What failed passwords of this name are counted under: nobody without the secret can tell which it is. */
+void guess_name_make(const uint8_t secret[SERVER_SECRET_SIZE], struct text name, char out[GUESS_NAME_SIZE]);
 /* SHA-256 of any opaque text. */
 void opaque_hash(struct text opaque, uint8_t out[OPAQUE_HASH_SIZE]);
 

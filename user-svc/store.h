@@ -17,6 +17,7 @@
 #include "lib/store/outbox.h"
 #include "lib/store/sqlite.h"
 #include "proto/event.h"
+#include "user-svc/rules.h"
 
 struct account {
     struct user user;
@@ -130,10 +131,16 @@ struct secret_row {
     struct text value;
 };
 
+struct attempts_change {
+    struct text name;
+    struct attempts from, to; /* times of the wall clock; all zeroes: none */
+};
+
 struct user_sweep {
     int64_t now_ms;             /* tickets that have expired by then go */
     int64_t sessions_before_ms; /* sessions not used since go, */
     int64_t ended_before_ms;    /* and those that ended before */
+    int64_t attempts_before_ms; /* failed passwords since which there was none go */
     int64_t row_count;          /* at most so many rows of a kind */
 };
 
@@ -152,6 +159,7 @@ struct user_sweep {
  * denial_list: those not expired, newest first, DENIAL_MAX at most.
  * ticket_add: *out false if it is there already.
  * ticket_spend: NOT_FOUND if it is unknown, spent, expired, or its session has ended or its token is denied.
+ * attempts_get: all zeroes if there are none. attempts_put: *out false if they are no longer `from`.
  * key_add: the first one of a generation stays, others change nothing. key_list: KEYS_MAX at most.
  * key_drop: removes those of earlier generations.
  * secret_add: the first one stays, others change nothing. */
@@ -188,6 +196,10 @@ enum { KEYS_MAX = 16 };
       (self, in, fault, out))                                                                                          \
     V(ticket_spend, (struct user_store * self, const struct ticket_use *in, struct arena *arena, struct fault *fault,  \
                      struct identity *out), (self, in, arena, fault, out))                                             \
+    V(attempts_get, (struct user_store * self, struct text name, struct fault *fault, struct attempts *out),           \
+      (self, name, fault, out))                                                                                        \
+    V(attempts_put, (struct user_store * self, const struct attempts_change *in, struct fault *fault, bool *out),      \
+      (self, in, fault, out))                                                                                          \
     V(key_add, (struct user_store * self, const struct key_row *in, struct fault *fault), (self, in, fault))           \
     V(key_list, (struct user_store * self, struct arena *arena, struct fault *fault, struct key_rows *out),            \
       (self, arena, fault, out))                                                                                       \

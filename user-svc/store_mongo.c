@@ -17,6 +17,7 @@ static const struct mongo_index indexes[] = {
     {"sessions", "end", {"ended_at"}, false, false},
     {"sessions", "denial", {"denial_ends"}, false, false},
     {"tickets", "end", {"expires_at"}, false, false},
+    {"attempts", "age", {"last_at"}, false, false},
     OUTBOX_MONGO_INDEX("users"),
     OUTBOX_MONGO_INDEX("sessions"),
 };
@@ -433,6 +434,8 @@ static const struct user_store_ops mongo_ops = {
     .denial_list = mongo_denial_list,
     .ticket_add = mongo_ticket_add,
     .ticket_spend = mongo_ticket_spend,
+    .attempts_get = mongo_attempts_get,
+    .attempts_put = mongo_attempts_put,
     .key_add = mongo_key_add,
     .key_list = mongo_key_list,
     .key_drop = mongo_key_drop,

@@ -52,6 +52,10 @@ enum err mongo_token_good(struct user_store *self, const struct token_check *in,
 enum err mongo_denial_list(struct user_store *self, int64_t now_ms, struct arena *arena, struct fault *fault,
                            struct denial_list *out);
 
+/* store_mongo_attempts.c */
+enum err mongo_attempts_get(struct user_store *self, struct text name, struct fault *fault, struct attempts *out);
+enum err mongo_attempts_put(struct user_store *self, const struct attempts_change *in, struct fault *fault, bool *out);
+
 /* store_mongo_rest.c */
 enum err mongo_ticket_add(struct user_store *self, const struct ticket *in, struct fault *fault, bool *out);
 enum err mongo_ticket_spend(struct user_store *self, const struct ticket_use *in, struct arena *arena,

@@ -200,6 +200,9 @@ enum err mongo_user_sweep(struct user_store *self, const struct user_sweep *in, 
     AUTO(arena_release) struct arena arena = {0};
     enum err e = mongo_roles_finish(self, &arena, fault);
     if (e == ERR_NONE) {
+        e = sweep_some(self, "attempts", "last_at", in->attempts_before_ms, in->row_count, fault);
+    }
+    if (e == ERR_NONE) {
         e = sweep_some(self, tickets, "expires_at", in->now_ms + 1, in->row_count, fault);
     }
     if (e == ERR_NONE) {

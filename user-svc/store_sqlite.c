@@ -75,7 +75,11 @@ static const char schema_2[] =
     "CREATE INDEX users_by_denial ON users(denial_ends) WHERE denial_ends > 0;"
     "CREATE INDEX sessions_by_denial ON sessions(denial_ends) WHERE denial_ends > 0;";
 
-static const char *const migrations[] = {schema_1, schema_2};
+static const char schema_3[] =
+    "CREATE TABLE attempts(name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL, blocked_until INTEGER NOT NULL,"
+    " last_at INTEGER NOT NULL) STRICT; CREATE INDEX attempts_by_age ON attempts(last_at);";
+
+static const char *const migrations[] = {schema_1, schema_2, schema_3};
 const struct sqlite_schema user_sqlite_schema = {"user.db", migrations, ARRAY_COUNT(migrations)};
 
 struct sqlite_db *user_db(struct user_store *self)
@@ -466,6 +470,8 @@ static const struct user_store_ops sqlite_ops = {
     .denial_list = sqlite_denial_list,
     .ticket_add = sqlite_ticket_add,
     .ticket_spend = sqlite_ticket_spend,
+    .attempts_get = sqlite_attempts_get,
+    .attempts_put = sqlite_attempts_put,
     .key_add = sqlite_key_add,
     .key_list = sqlite_key_list,
     .key_drop = sqlite_key_drop,

@@ -39,4 +39,8 @@ enum err sqlite_secret_get(struct user_store *self, const char *name, struct are
                            struct text *out);
 enum err sqlite_sweep(struct user_store *self, const struct user_sweep *in, struct fault *fault);
 
+/* store_sqlite_attempts.c */
+enum err sqlite_attempts_get(struct user_store *self, struct text name, struct fault *fault, struct attempts *out);
+enum err sqlite_attempts_put(struct user_store *self, const struct attempts_change *in, struct fault *fault, bool *out);
+
 #endif

@@ -584,6 +584,45 @@ static void the_first_key_and_secret_stay(void **state)
     assert_true(text_is(secret, "one"));
 }
 
+static struct attempts attempts_now(struct ground *g, const char *name)
+{
+    struct attempts attempts = {.failures = 77};
+    WELL(user_store_attempts_get(g->store, text_of(name), &g->fault, &attempts));
+    return attempts;
+}
+
+static bool attempts_move(struct ground *g, const char *name, struct attempts from, struct attempts to)
+{
+    struct attempts_change change = {text_of(name), from, to};
+    bool done = false;
+    WELL(user_store_attempts_put(g->store, &change, &g->fault, &done));
+    return done;
+}
+
+static void failures_are_counted_one_after_the_other(void **state)
+{
+    struct ground *g = *state;
+    const struct attempts none = {0}, one = {1, 0, NOW}, two = {2, NOW + 1000, NOW + 1}, three = {3, NOW + 2000, NOW + 2};
+    assert_int_equal(attempts_now(g, "n").failures, 0);
+    assert_true(attempts_move(g, "n", none, one));
+    assert_false(attempts_move(g, "n", none, one)); /* somebody else has begun to count */
+    assert_true(attempts_move(g, "n", one, two));
+    assert_false(attempts_move(g, "n", one, three));
+    assert_int_equal(attempts_now(g, "n").failures, 2);
+    assert_int_equal(attempts_now(g, "n").blocked_until_ms, NOW + 1000);
+    assert_int_equal(attempts_now(g, "n").last_ms, NOW + 1);
+    assert_int_equal(attempts_now(g, "m").failures, 0);
+    assert_false(attempts_move(g, "n", one, none)); /* a success that knew less forgets nothing */
+    assert_true(attempts_move(g, "n", two, none));
+    assert_int_equal(attempts_now(g, "n").failures, 0);
+    assert_true(attempts_move(g, "n", none, one));
+    assert_true(attempts_move(g, "m", none, two));
+    struct user_sweep bounds = {.attempts_before_ms = NOW + 1, .row_count = 10};
+    WELL(user_store_sweep(g->store, &bounds, &g->fault));
+    assert_int_equal(attempts_now(g, "n").failures, 0);
+    assert_int_equal(attempts_now(g, "m").failures, 2);
+}
+
 static void keys_follow_one_another(void **state)
 {
     struct ground *g = *state;
@@ -904,6 +943,7 @@ int contract_user_run(const struct user_place *place)
         CONTRACT(a_ticket_is_good_once),
         CONTRACT(a_ticket_ends_with_its_session_or_its_role),
         CONTRACT(the_first_key_and_secret_stay),
+        CONTRACT(failures_are_counted_one_after_the_other),
         CONTRACT(keys_follow_one_another),
         CONTRACT(sweeping_takes_only_what_is_over),
         CONTRACT(what_is_done_to_an_account_is_told),

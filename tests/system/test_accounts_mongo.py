@@ -13,18 +13,16 @@ import requests
 
 from shop import Shop, problem, run, wait_for
 
-URL = os.environ.get("ZMART_TEST_MONGODB")
-if not URL:
+if not os.environ.get("ZMART_TEST_MONGODB"):
     print("skipped: ZMART_TEST_MONGODB names no server")
     sys.exit(77)
 
 KILLS = 6
 
 
-def shop_named(name):
-    """A shop whose data is a database of its own."""
-    url, _, options = URL.partition("?")
-    return Shop("--store", f"{url}_{name}" + (f"?{options}" if options else ""), "--user-svc", "3", processes=True)
+def shop_of_three():
+    """Each shop has a database of its own."""
+    return Shop(processes=True, workers=3)
 
 
 def register(shop, email):
@@ -40,7 +38,7 @@ def role_put(shop, token, user, role):
 
 
 def what_is_decided_once():
-    with shop_named("once") as shop, concurrent.futures.ThreadPoolExecutor(12) as pool:
+    with shop_of_three() as shop, concurrent.futures.ThreadPoolExecutor(12) as pool:
         assert len(shop.children("user-svc")) == 3
         replies = list(pool.map(lambda i: register(shop, f"{i}@example.com"), range(12)))
         assert [r.status_code for r in replies] == [201] * 12, [r.text for r in replies]
@@ -71,7 +69,7 @@ def what_is_decided_once():
 
 
 def an_end_is_an_end_everywhere():
-    with shop_named("end") as shop:
+    with shop_of_three() as shop:
         shop.admin()
         first = shop.register("ada@example.com")
         others = [login(shop, "ada@example.com").json() for _ in range(5)]
@@ -87,8 +85,18 @@ def an_end_is_an_end_everywhere():
         assert login(shop, "ada@example.com", "password2").status_code == 200
 
 
+def a_guesser_is_slowed_down_by_all():
+    with shop_of_three() as shop:
+        shop.admin()
+        statuses = []
+        wait_for("to be slowed down", lambda: statuses.append(login(shop, "admin@example.com", "guess").status_code) or statuses[-1] == 429, 20, 0)
+        assert statuses.count(401) <= 9, statuses  # three processes that do not tell each other would let twice as many through
+        problem(login(shop, "admin@example.com"), 429, "rate_limited")
+        wait_for("another try", lambda: login(shop, "admin@example.com").status_code == 200, 60, 0.5)
+
+
 def whoever_is_killed_leaves_nothing_half_done():
-    with shop_named("killed") as shop:
+    with shop_of_three() as shop:
         admin = shop.admin()
         done, emails = threading.Event(), []
 
@@ -141,4 +149,4 @@ def whoever_is_killed_leaves_nothing_half_done():
 
 
 if __name__ == "__main__":
-    run({f.__name__: f for f in (what_is_decided_once, an_end_is_an_end_everywhere, whoever_is_killed_leaves_nothing_half_done)})
+    run({f.__name__: f for f in (what_is_decided_once, an_end_is_an_end_everywhere, a_guesser_is_slowed_down_by_all, whoever_is_killed_leaves_nothing_half_done)})

@@ -100,6 +100,10 @@ static void failures_delay_but_never_lock(void **state)
         e = shop_try_login(shop, "a@b.de", "password"); /* refused ones add nothing to the delay */
     } while (e == ERR_RATE_LIMITED);
     assert_int_equal(e, ERR_NONE);
+    /* the store has them, too, for other processes and for later: nobody can read there which address was tried */
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM attempts"), 1);
+    assert_int_equal(shop_query(shop, "SELECT failures FROM attempts"), 6);
+    assert_int_equal(shop_query(shop, "SELECT instr(name, 'x') FROM attempts"), 0);
 }
 
 /* ---- many at once ---- */
