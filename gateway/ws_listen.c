@@ -16,7 +16,7 @@
 #include "lib/base/mailbox.h"
 #include "lib/base/mem.h"
 
-enum { EPOLL_BATCH = 64, TICK_MS = 500, BACKLOG = 1024, ANSWER_MAX_SIZE = 20 * 1024, LINGER_SIZE = 64 * 1024, HOST_SIZE = 200, TAKE_MS = 1000 };
+enum { EPOLL_BATCH = 64, TICK_MS = 500, BACKLOG = 1024, ANSWER_MAX_SIZE = 20 * 1024, LINGER_SIZE = 64 * 1024, HOST_SIZE = 200 };
 
 /* A connection until it has an answer. */
 struct caller {
@@ -127,7 +127,7 @@ static void *check_run(void *argument)
     struct ws_listen *self = argument;
     while (!atomic_load(&self->stopping)) {
         void *taken;
-        if (mailbox_take(self->whole, &taken, 1, TAKE_MS) == 1) {
+        if (mailbox_take(self->whole, &taken, 1, -1) == 1 && taken != self) {
             struct caller *caller = taken;
             caller_check(self, caller);
             caller_destroy(self, &caller);
@@ -340,7 +340,7 @@ struct ws_listen *ws_listen_new(const struct ws_listen_settings *settings, char 
     self->listen_fd = fd;
     self->epoll_fd = self->stop_fd = -1;
     self->port = port_of(fd);
-    self->whole = mailbox_new(WS_HANDSHAKES_MAX);
+    self->whole = mailbox_new(WS_HANDSHAKES_MAX + WS_HANDSHAKE_THREADS);
     if (!threads_start(self)) {
         snprintf(message, message_size, "the system gives no thread or epoll for %.100s", settings->address);
         ws_listen_destroy(&self);
@@ -362,14 +362,16 @@ void ws_listen_destroy(struct ws_listen **self_p)
         ASSERT(pthread_join(self->reader, NULL) == 0);
     }
     for (int i = 0; i < self->checker_count; i++) {
-        mailbox_wake(self->whole);
+        ASSERT(mailbox_put(self->whole, self)); /* one for each thread, so that none waits on */
     }
     while (self->checker_count > 0) {
         ASSERT(pthread_join(self->checkers[--self->checker_count], NULL) == 0);
     }
     while (mailbox_take(self->whole, &left, 1, 0) == 1) {
-        struct caller *caller = left;
-        caller_destroy(self, &caller);
+        struct caller *caller = left == self ? NULL : left;
+        if (caller) {
+            caller_destroy(self, &caller);
+        }
     }
     while (self->callers) {
         caller_drop(self, self->callers);

@@ -12,7 +12,7 @@
 #include "lib/base/mailbox.h"
 #include "lib/base/mem.h"
 
-enum { HEAR_POLL_MS = 10, TAKE_MS = 1000 };
+enum { HEAR_POLL_MS = 10 };
 
 struct ws_replay {
     struct ws_replay_settings settings;
@@ -91,7 +91,7 @@ static void *replay_run(void *argument)
     struct ws_ask *ask;
     while (!atomic_load(&self->stopping)) {
         void *taken;
-        if (mailbox_take(self->asks, &taken, 1, TAKE_MS) == 1) {
+        if (mailbox_take(self->asks, &taken, 1, -1) == 1 && taken != self) {
             ask = taken;
             if (ask->order_count > 0) {
                 permit_answer(self, ask);
@@ -118,11 +118,19 @@ bool ws_replay_start(struct ws_replay *self)
     return true;
 }
 
+/* One for each thread, so that none waits on. A full mailbox wakes them all. */
+static void stop_put(struct ws_replay *self)
+{
+    if (!mailbox_put(self->asks, self)) {
+        mailbox_wake(self->asks);
+    }
+}
+
 void ws_replay_stop(struct ws_replay *self)
 {
     atomic_store(&self->stopping, true);
     for (int i = 0; i < self->thread_count; i++) {
-        mailbox_wake(self->asks);
+        stop_put(self);
     }
     while (self->thread_count > 0) {
         ASSERT(pthread_join(self->threads[--self->thread_count], NULL) == 0);
@@ -136,7 +144,7 @@ void ws_replay_destroy(struct ws_replay **self)
         return;
     }
     while (mailbox_take((*self)->asks, &taken, 1, 0) == 1) {
-        struct ws_ask *ask = taken;
+        struct ws_ask *ask = taken == *self ? NULL : taken;
         ws_ask_destroy(&ask);
     }
     mailbox_destroy(&(*self)->asks);
