@@ -2,10 +2,12 @@
 #include "tests/contract/contract_event.h"
 
 #include <pthread.h>
+#include <time.h>
 
 #include "event-svc/rules.h"
-#include "tests/mongo/database.h"
+#include "tests/mongo/proxy.h"
 
+enum { SOON_MS = 400, COMMANDS_MIN = 12 };
 enum { RACERS = 3, RACE_UNITS = 12, RACE_UNIT_EVENTS = 5 };
 
 static void pool_open(struct place *place)
@@ -177,6 +179,102 @@ static void a_lease_is_given_back(void **state)
     event_store_destroy(&second);
 }
 
+/* ---- any command may be spoilt ---- */
+
+static void pause_shortly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000L}, NULL);
+}
+
+/* A caller who repeats each step until it is answered. */
+static void repeated_run(struct event_store *store)
+{
+    struct event_new events[] = {event_of("evt_1", "order.placed", "usr_1", 10), event_of("evt_2", "order.shipped", "usr_1", 12),
+                                 event_of("evt_3", "order.placed", "usr_2", 13), event_of("evt_4", "order.placed", "usr_2", 14)};
+    struct fault fault;
+    uint32_t count = 0;
+    bool held = false;
+    fault_init(&fault, NULL);
+    while (store->ops->lease(store, 1, &fault, &held) != ERR_NONE) {
+        pause_shortly();
+    }
+    assert_true(held);
+    for (uint32_t last = 2; last <= 3; last++) {
+        while (appended(store, events, last, &count) != ERR_NONE) {
+            pause_shortly();
+        }
+    }
+    while (store->ops->mark(store, 3, &fault) != ERR_NONE) {
+        pause_shortly();
+    }
+    while (store->ops->purge(store, 11, 10, &fault, &count) != ERR_NONE) {
+        pause_shortly();
+    }
+    while (appended(store, events, 4, &count) != ERR_NONE && appended(store, events + 1, 3, &count) != ERR_NONE) {
+        pause_shortly();
+    }
+}
+
+/* The first event was dropped, and may have been told again by the caller; the others are there once, in order. */
+static void log_is_right(struct place *place, struct event_store *store)
+{
+    static const char *const ids[] = {"evt_2", "evt_3"};
+    struct event_filter filter = {.last = INT64_MAX, .limit = EVENT_BATCH_MAX, .every_type = true};
+    struct event_rows rows = {0};
+    int64_t tseq = 1; /* of order.placed: evt_1 had it */
+    assert_int_equal(store->ops->page(store, &filter, &place->arena, &place->fault, &rows), ERR_NONE);
+    assert_true(rows.count >= 3);
+    for (uint32_t i = 0; i < rows.count; i++) {
+        assert_int_equal(rows.items[i].seq, i + 2);
+        assert_true(i >= ARRAY_COUNT(ids) || text_is(rows.items[i].id, ids[i]));
+        if (text_is(rows.items[i].type, "order.placed")) {
+            assert_int_equal(rows.items[i].tseq, ++tseq);
+        }
+        for (uint32_t k = 0; k < i; k++) {
+            assert_false(text_equal(rows.items[i].id, rows.items[k].id));
+        }
+    }
+}
+
+/* False when the scenario ended before the n-th command. */
+static bool spoilt_once(int n, enum spoil how)
+{
+    struct place place = {0};
+    char direct[TEST_URL_SIZE];
+    fault_init(&place.fault, &place.arena);
+    test_database_new(direct);
+    struct mongo_proxy *proxy = mongo_proxy_start(direct, place.url);
+    place.config = (struct store_config){
+        .store = place.url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = SOON_MS};
+    pool_open(&place);
+    struct event_store *store = place_store(&place, true, 1);
+    mongo_proxy_spoil(proxy, n, how);
+    repeated_run(store);
+    bool spoilt = mongo_proxy_spoilt(proxy);
+    mongo_proxy_spoil(proxy, -1, how);
+    mongo_proxy_settle(proxy);
+    log_is_right(&place, store);
+    event_store_destroy(&store);
+    mongo_pool_destroy(&place.pool);
+    mongo_proxy_stop(&proxy);
+    test_database_drop(direct);
+    arena_release(&place.arena);
+    return spoilt;
+}
+
+static void any_command_may_be_spoilt(void **state)
+{
+    (void)state;
+    for (int how = 0; how < SPOIL_COUNT; how++) {
+        bool slow = how >= SPOIL_SILENCE; /* those share the commands between them */
+        int n = slow ? how - SPOIL_SILENCE : 0;
+        while (spoilt_once(n, (enum spoil)how)) {
+            n += slow ? 2 : 1;
+        }
+        assert_true(n >= COMMANDS_MIN);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +282,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_race_is_repeated, place_make, place_drop),
         cmocka_unit_test_setup_teardown(a_silent_holder_loses_the_lease, place_make, place_drop),
         cmocka_unit_test_setup_teardown(a_lease_is_given_back, place_make, place_drop),
+        cmocka_unit_test(any_command_may_be_spoilt),
     };
     return contract_event_run() + contract_letter_run() + cmocka_run_group_tests(tests, NULL, NULL);
 }
