@@ -65,8 +65,9 @@ static enum err owner_check(struct mongo_db *db, struct fault *fault)
     return ERR_NONE;
 }
 
-/* Whether the server can read what a majority has; asked once, because some know no such thing. */
-static void majority_try(struct mongo_db *db)
+/* Whether the server can read what a majority has; asked once, because some know no such thing. One that is only away
+ * at the moment has not said so. */
+static enum err majority_try(struct mongo_db *db, struct fault *fault)
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t options = BSON_INITIALIZER;
@@ -80,9 +81,14 @@ static void majority_try(struct mongo_db *db)
     mongoc_cursor_t *cursor = mongoc_collection_find_with_opts(marks, &filter, &options, NULL);
     while (mongoc_cursor_next(cursor, &document)) {
     }
-    db->pool->majority_reads = !mongoc_cursor_error(cursor, &error);
+    bool failed = mongoc_cursor_error(cursor, &error);
     mongoc_cursor_destroy(cursor);
     mongoc_collection_destroy(marks);
+    if (failed && mongo_failed(db, &error, NULL, NULL) == ERR_SERVICE_UNAVAILABLE) {
+        return refused(db, &error, fault);
+    }
+    db->pool->majority_reads = !failed;
+    return ERR_NONE;
 }
 
 /* ---- its version ---- */
@@ -234,7 +240,9 @@ enum err mongo_settle(struct mongo_db *db, const struct mongo_schema *schema, st
 {
     enum err e = owner_check(db, fault);
     if (e == ERR_NONE) {
-        majority_try(db);
+        e = majority_try(db, fault);
+    }
+    if (e == ERR_NONE) {
         e = version_settle(db, schema, fault);
     }
     for (size_t i = 0; e == ERR_NONE && i < schema->index_count; i++) {
