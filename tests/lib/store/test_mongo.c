@@ -571,18 +571,6 @@ static void test_what_servers_answer_in_trouble(void **state)
     assert_comes_back(place);
 }
 
-/* Whether majorities can be read is not decided by a server that is just going away. */
-static void test_not_opened_on_a_server_that_goes_away(void **state)
-{
-    struct place *place = *state;
-    if (!fail_point_set(place->url, "find", 91, false, 2)) {
-        print_message("this server knows no fail points\n");
-        skip();
-    }
-    assert_refused(&place->config, &schema, "mongodb://");
-    (void)fail_point_set(place->url, "find", 1, false, 0);
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_drop)
@@ -604,7 +592,6 @@ int main(void)
         TEST(test_in_finds_those_that_are_there),
         TEST(test_our_own_mistakes_are_internal),
         TEST(test_what_servers_answer_in_trouble),
-        TEST(test_not_opened_on_a_server_that_goes_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
