@@ -1,10 +1,12 @@
 #include "mail-svc/carrier.h"
 
 #include <curl/curl.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,6 +161,72 @@ static void file_carry(struct carriage *carriage)
     if (carriage->carried != CARRIED_GOOD) {
         error_set(carriage, strerror(errno));
     }
+}
+
+enum { MAIL_FILE_NAME_SIZE = 64 }; /* longer names are not ours */
+
+struct mail_file {
+    char name[MAIL_FILE_NAME_SIZE];
+    struct timespec written;
+};
+
+static int older_first(const void *a, const void *b)
+{
+    const struct timespec *one = &((const struct mail_file *)a)->written, *other = &((const struct mail_file *)b)->written;
+    if (one->tv_sec != other->tv_sec) {
+        return one->tv_sec < other->tv_sec ? -1 : 1;
+    }
+    return (one->tv_nsec > other->tv_nsec) - (one->tv_nsec < other->tv_nsec);
+}
+
+static bool is_mail(const struct dirent *entry)
+{
+    static const char ending[] = ".eml";
+    size_t size = strlen(entry->d_name), end = sizeof ending - 1;
+    return size > end && size < MAIL_FILE_NAME_SIZE && strcmp(entry->d_name + size - end, ending) == 0;
+}
+
+/* The files with their times; the folder may have got others since they were counted. */
+static size_t files_read(DIR *folder, struct mail_file *files, size_t room)
+{
+    size_t count = 0;
+    const struct dirent *entry;
+    struct stat info;
+    rewinddir(folder);
+    while (count < room && (entry = readdir(folder)) != NULL) {
+        if (is_mail(entry) && fstatat(dirfd(folder), entry->d_name, &info, 0) == 0) {
+            memcpy(files[count].name, entry->d_name, strlen(entry->d_name) + 1);
+            files[count++].written = info.st_mtim;
+        }
+    }
+    return count;
+}
+
+int64_t mail_files_trim(const struct mail_config *config)
+{
+    char path[PATH_MAX];
+    size_t count = 0;
+    int64_t deleted_count = 0;
+    const struct dirent *entry;
+    snprintf(path, sizeof path, "%s/mail", config->data);
+    DIR *folder = opendir(path);
+    if (!folder) {
+        return 0;
+    }
+    while ((entry = readdir(folder)) != NULL) {
+        count += is_mail(entry);
+    }
+    if (count > (size_t)config->files) {
+        struct mail_file *files = mem_alloc(count * sizeof *files);
+        count = files_read(folder, files, count);
+        qsort(files, count, sizeof *files, older_first);
+        for (size_t i = 0; i + (size_t)config->files < count; i++) {
+            deleted_count += unlinkat(dirfd(folder), files[i].name, 0) == 0;
+        }
+        mem_free(files);
+    }
+    closedir(folder);
+    return deleted_count;
 }
 
 void carriage_run(void *argument)

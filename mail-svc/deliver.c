@@ -84,10 +84,16 @@ static struct mail_slot *slot_of(struct mail_desk *desk, struct text id)
     return NULL;
 }
 
-static uint32_t slots_left(struct mail_desk *desk, int64_t now_ms)
+/* How many may begin now: as many as slots are free and the second allows. */
+static uint32_t room_left(struct mail_desk *desk, int64_t now_ms)
 {
+    if (now_ms - desk->second_ms >= 1000) {
+        desk->second_ms = now_ms;
+        desk->second_count = 0;
+    }
+    int64_t allowed = desk->settings->mail.per_second - desk->second_count;
     uint32_t count = 0;
-    for (int i = 0; i < desk->settings->mail.at_once; i++) {
+    for (int i = 0; i < desk->settings->mail.at_once && count < allowed; i++) {
         count += desk->slots[i].until_ms <= now_ms;
     }
     return count;
@@ -98,13 +104,14 @@ enum err mails_claim(struct call *call, void *argument)
     struct mail_desk *desk = call_state(call);
     int64_t wall_ms = clock_wall_ms(), now_ms = clock_now_ms();
     struct mail_claim claim = {
-        .now_ms = wall_ms, .until_ms = wall_ms + budget_ms(desk), .limit = slots_left(desk, now_ms)};
+        .now_ms = wall_ms, .until_ms = wall_ms + budget_ms(desk), .limit = room_left(desk, now_ms)};
     struct mail_rows rows;
     (void)argument;
     if (claim.limit == 0 || env_stopping(service_env(call_loop(call)))) {
         return ERR_NONE;
     }
     enum err e = desk->store->ops->claim(desk->store, &claim, call_arena(call), call_fault(call), &rows);
+    desk->second_count += e == ERR_NONE ? rows.count : 0;
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         struct mail_slot *slot = slot_free(desk, now_ms);
         if (slot && !slot_of(desk, rows.items[i].id) && text_to_string(rows.items[i].id, slot->id, sizeof slot->id)) {
@@ -289,5 +296,8 @@ enum err mails_purge(struct call *call, void *argument)
     int64_t before_ms = oldest_ms(desk, clock_wall_ms()) - (int64_t)KEEP_HOURS * 3600 * 1000;
     uint32_t count = 0;
     (void)argument;
+    if (!desk->settings->mail.url[0]) {
+        mail_files_trim(&desk->settings->mail);
+    }
     return desk->store->ops->purge(desk->store, before_ms, PURGE_MAX, call_fault(call), &count);
 }

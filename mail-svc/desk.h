@@ -24,6 +24,8 @@ struct mail_desk {
     struct log_reader *reader;
     struct work_pool *pool;
     struct mail_slot slots[MAIL_AT_ONCE_MAX];
+    int64_t second_ms;     /* when the present second of --mail-per-second began */
+    int64_t second_count;  /* mails begun in it */
     struct metric *sent, *again, *given_up;
 };
 

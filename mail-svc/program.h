@@ -15,6 +15,9 @@
     X(STRING, from, "mail-from", "noreply@localhost", 3, 254, "address that mails come from")                         \
     X(STRING, shop, "mail-shop", "zmart", 1, 100, "the shop's name, in mails")                                        \
     X(NUMBER, at_once, "mail-at-once", "4", 1, 16, "mails under way at a time")                                       \
+    X(NUMBER, per_second, "mail-per-second", "50", 1, 10000,                                                          \
+      "mails begun a second at most; the rest wait in the store")                                                     \
+    X(NUMBER, files, "mail-files", "10000", 1, 100000, "without a server, so many of the newest mails are kept")      \
     X(NUMBER, retry_permille, "mail-retry-permille", "1000", 0, 1000,                                                 \
       "waits between attempts, in thousandths of 1, 5 and 15 min, 1 h, and then 4 h")                                 \
     X(NUMBER, give_up_hours, "mail-give-up-hours", "48", 1, 720, "mails of events older than this are not sent")

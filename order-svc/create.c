@@ -100,7 +100,7 @@ static enum err answer_taken(struct call *call, struct create *create, bool held
 /* ---- refusing ---- */
 
 /* The fault is the answer; it is stored, and the id is used up, before anything that may be held is released. */
-static enum err refuse(struct call *call, struct create *create, bool held, struct order *out)
+static enum err refuse(struct call *call, struct create *create, struct order *out)
 {
     struct fault *fault = call_fault(call), store_fault;
     struct problem problem;
@@ -117,8 +117,8 @@ static enum err refuse(struct call *call, struct create *create, bool held, stru
         *fault = store_fault;
         return e;
     }
-    if (taken) {
-        return answer_taken(call, create, held, out);
+    if (taken) { /* a reserve that was refused may have left pieces of its first products held */
+        return answer_taken(call, create, true, out);
     }
     call_keep(call);
     return fault->code;
@@ -167,7 +167,7 @@ static enum err place(struct call *call, struct create *create, const struct pro
     bill.lines = arena_alloc(call_arena(call), create->reserve.lines.count * sizeof *bill.lines);
     enum err e = order_price(&create->reserve, reserved, create->items, fault, &bill);
     if (e == ERR_INVALID_BODY || e == ERR_MIXED_CURRENCY) {
-        return refuse(call, create, true, out);
+        return refuse(call, create, out);
     }
     if (e != ERR_NONE) {
         return e;
@@ -213,7 +213,7 @@ static enum err create_reserved(struct call *call, enum err status, const void *
     char *room = arena_alloc(call_arena(call), (fault->item_count + 1) * (size_t)ORDER_POINTER_SIZE);
     order_pointers_translate(fault, create->items, create->reserve.lines.count, room);
     if (status == ERR_OUT_OF_STOCK || status == ERR_UNAVAILABLE || status == ERR_MIXED_CURRENCY) {
-        return refuse(call, create, false, out);
+        return refuse(call, create, out);
     }
     if (status == ERR_CONFLICT || status == ERR_IDEMPOTENCY_KEY_REUSED) {
         return answer_conflict(call, create, status, out);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include <curl/curl.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,8 +70,40 @@ static void test_files(void **state)
     assert_non_null(strstr(message, "/proc/none/data"));
 }
 
+/* Beyond --mail-files the oldest go, and nothing that is no mail. */
+static void test_files_trimmed(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"b.eml", "d.eml", "a.eml", "c.eml", "other.txt"};
+    char data[64] = "/tmp/zmart-test-XXXXXX", path[128], message[400];
+    assert_non_null(mkdtemp(data));
+    struct mail_config config = {.data = data, .url = "", .files = 4};
+    assert_int_equal(mail_files_trim(&config), 0); /* no folder */
+    assert_true(mail_folder_make(&config, message, sizeof message));
+    for (int i = 0; i < 5; i++) {
+        struct timespec times[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+        snprintf(path, sizeof path, "%s/mail/%s", data, names[i]);
+        FILE *file = fopen(path, "w");
+        assert_non_null(file);
+        fclose(file);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    assert_int_equal(mail_files_trim(&config), 0);
+    config.files = 2;
+    assert_int_equal(mail_files_trim(&config), 2);
+    assert_int_equal(mail_files_trim(&config), 0);
+    for (int i = 0; i < 5; i++) {
+        snprintf(path, sizeof path, "%s/mail/%s", data, names[i]);
+        assert_int_equal(unlink(path), i < 2 ? -1 : 0);
+    }
+    snprintf(path, sizeof path, "%s/mail", data);
+    rmdir(path);
+    rmdir(data);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_files)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_answers), cmocka_unit_test(test_files),
+                                       cmocka_unit_test(test_files_trimmed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -114,6 +114,18 @@ def without_a_server_mails_become_files():
             assert (folder / f"{events[0]['id']}.eml").stat().st_mode & 0o777 == 0o600
 
 
+def no_more_begin_in_a_second_than_are_allowed():
+    with Shop("--mail-per-second", "3") as shop:
+        product = open_shop(shop)
+        buyer = shop.register("ada@example.com", "Ada")
+        for _ in range(9):
+            ordered(shop, buyer, product)
+        folder = shop.folder / "data" / "mail"
+        wait_for("all files", lambda: len(list(folder.glob("*.eml"))) == 9)
+        times = sorted(path.stat().st_mtime for path in folder.glob("*.eml"))
+        assert times[8] - times[0] >= 1.5, times  # three a second: the ninth begins in the third second
+
+
 def a_4xx_is_tried_again_and_a_5xx_is_given_up():
     tries = []
 
@@ -292,6 +304,7 @@ def old_events_and_a_shop_without_mail():
 
 
 run({f.__name__: f for f in (
-    customers_are_written_about_every_step, without_a_server_mails_become_files, a_4xx_is_tried_again_and_a_5xx_is_given_up,
+    customers_are_written_about_every_step, without_a_server_mails_become_files,
+    no_more_begin_in_a_second_than_are_allowed, a_4xx_is_tried_again_and_a_5xx_is_given_up,
     a_server_that_is_away_is_waited_for, a_silent_server_does_not_hold_the_shop, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
     old_events_and_a_shop_without_mail)})
