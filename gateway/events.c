@@ -122,7 +122,7 @@ enum err events_stream_handle(struct exchange *x)
     x->reply.stream = stream;
     x->reply.status = 200;
     x->reply.media_type = "text/event-stream";
-    x->reply.close = true; /* the body ends with the connection */
+    x->reply.close = true; /* the connection is not civetweb's any more */
     reply_add_field(&x->reply, "X-Accel-Buffering", TEXT("no"));
     return ERR_NONE;
 }

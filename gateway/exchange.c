@@ -195,6 +195,8 @@ void reply_write_head(struct exchange *exchange, struct buffer *out)
         if (!reply->stream.on) {
             added = added && buffer_add_string(out, "Content-Length: ") &&
                     buffer_add_int(out, whole_body(reply).size) && buffer_add_string(out, "\r\n");
+        } else if (!exchange->request.http_1_0) { /* so that readers of blocks get each event as it comes */
+            added = added && buffer_add_string(out, "Transfer-Encoding: chunked\r\n");
         }
         if (reply->media_type) {
             added = added && buffer_add_string(out, "Content-Type: ") && buffer_add_string(out, reply->media_type) &&

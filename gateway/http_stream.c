@@ -11,6 +11,7 @@ static enum err stream_add(struct exchange *x, struct live *live, const char *cl
     const struct reply_stream *stream = &x->reply.stream;
     *out = (struct ws_peer_settings){.fd = -1,
                                      .kind = WS_STREAM,
+                                     .bare = x->request.http_1_0,
                                      .resume = stream->resume,
                                      .after = stream->after,
                                      .types = stream->types,

@@ -1,5 +1,7 @@
 #include "gateway/ws_message.h"
 
+#include <stdio.h>
+
 #include "lib/base/buffer.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
@@ -72,11 +74,27 @@ struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct tex
     return message;
 }
 
+/* The bytes as a chunk of HTTP/1.1, and behind it what is given. */
+static struct ws_message *message_of_chunk(struct text bytes, const char *behind)
+{
+    char lead[12];
+    int lead_size = snprintf(lead, sizeof lead, "%x\r\n", (unsigned)bytes.size);
+    size_t tail_size = 2 + strlen(behind);
+    struct ws_message *message = message_new((size_t)lead_size + bytes.size + tail_size);
+    uint8_t *at = message->bytes + lead_size;
+    memcpy(message->bytes, lead, (size_t)lead_size);
+    memcpy(at, bytes.data, bytes.size);
+    memcpy(at + bytes.size, "\r\n", 2);
+    memcpy(at + bytes.size + 2, behind, tail_size - 2);
+    message->lead_size = (uint8_t)lead_size;
+    message->tail_size = (uint8_t)tail_size;
+    return message;
+}
+
 void ws_message_set_plain(struct ws_message *message, struct text bytes)
 {
     ASSERT(!message->plain && bytes.size > 0);
-    struct ws_message *plain = message_new(bytes.size);
-    memcpy(plain->bytes, bytes.data, bytes.size);
+    struct ws_message *plain = message_of_chunk(bytes, "");
     plain->event = true;
     plain->seq = message->seq;
     message->plain = plain;
@@ -95,17 +113,11 @@ struct ws_message *ws_message_of_ping(void)
     return ws_message_of_frames((struct text){ping, sizeof(ping)});
 }
 
-struct ws_message *ws_message_of_comment(const char *words)
+struct ws_message *ws_message_of_comment(const char *words, bool last)
 {
-    struct text text = text_of(words);
-    uint32_t size = text.size < WS_REASON_MAX ? text.size : WS_REASON_MAX;
-    struct ws_message *message = message_new(3 + size);
-    message->bytes[0] = ':';
-    if (size > 0) {
-        memcpy(message->bytes + 1, text.data, size);
-    }
-    memcpy(message->bytes + 1 + size, "\n\n", 2);
-    return message;
+    char line[WS_REASON_MAX + 4];
+    int size = snprintf(line, sizeof line, ":%.*s\n\n", WS_REASON_MAX, words);
+    return message_of_chunk((struct text){line, (uint32_t)size}, last ? "0\r\n\r\n" : "");
 }
 
 struct ws_message *ws_message_of_close(uint16_t code, struct text reason)

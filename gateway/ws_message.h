@@ -26,20 +26,21 @@ struct ws_message {
     char user_id[WS_ID_SIZE]; /* whose event it is; empty: administrators only */
     char order_id[WS_ID_SIZE];
     uint32_t size;
-    uint8_t bytes[]; /* the whole frame */
+    uint8_t lead_size, tail_size; /* of a stream's bytes: what makes a chunk of HTTP/1.1 of those between */
+    uint8_t bytes[];              /* the whole frame, or chunk */
 };
 
 /* A text frame; json is at most WS_MESSAGE_MAX. user_id and order_id are cut at 40 bytes. */
 struct ws_message *ws_message_of_event(struct text json, int64_t seq, struct text user_id, struct text order_id);
-/* The same event as bytes for streams: id and data. message is not shared yet. */
+/* The same event as a chunk for streams: id and data. message is not shared yet. */
 void ws_message_set_plain(struct ws_message *message, struct text bytes);
 /* An unfragmented message that is no event. */
 struct ws_message *ws_message_of_data(enum ws_opcode opcode, struct text payload);
 /* Bytes that are frames already. */
 struct ws_message *ws_message_of_frames(struct text frames);
 struct ws_message *ws_message_of_ping(void);
-/* A comment of a stream, which clients pass over. The words are cut at WS_REASON_MAX bytes. */
-struct ws_message *ws_message_of_comment(const char *words);
+/* A comment of a stream, which clients pass over; with the last one the body ends. The words are cut at WS_REASON_MAX bytes. */
+struct ws_message *ws_message_of_comment(const char *words, bool last);
 /* The reason is cut at WS_REASON_MAX bytes. */
 struct ws_message *ws_message_of_close(uint16_t code, struct text reason);
 struct ws_message *ws_message_keep(struct ws_message *message);

@@ -61,6 +61,7 @@ struct ws_peer *ws_peer_new(const struct ws_peer_settings *settings, int64_t las
     self->links.resume = (struct ws_resume){.on = settings->resume, .after = settings->after};
     self->held = true;
     ws_input_init(&self->input, self, settings->fd, settings->limits, settings->hearer, now_ms);
+    self->queue.bare = settings->bare;
     self->queue.last_seq = settings->resume ? settings->after : last_seq;
     self->code = CODE_NONE;
     self->born_ms = self->ping_ms = now_ms;
@@ -220,7 +221,7 @@ void ws_peer_close(struct ws_peer *self, uint16_t code, const char *reason, bool
     if (drop_queue) {
         ws_queue_clear(&self->queue, true);
     }
-    enqueue(self, stream ? ws_message_of_comment(reason) : ws_message_of_close(code, text_of(reason)));
+    enqueue(self, stream ? ws_message_of_comment(reason, true) : ws_message_of_close(code, text_of(reason)));
     flush(self, now_ms);
 }
 
@@ -385,7 +386,7 @@ static void ping(struct ws_peer *self, int64_t now_ms)
     if (!stream && self->missed_count++ >= MISSED_MAX) {
         fail(self);
     } else if (!stream || ws_queue_is_empty(&self->queue)) {
-        enqueue(self, stream ? ws_message_of_comment("") : ws_message_of_ping());
+        enqueue(self, stream ? ws_message_of_comment("", false) : ws_message_of_ping());
         flush(self, now_ms);
     }
 }

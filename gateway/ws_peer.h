@@ -54,6 +54,7 @@ enum ws_kind { WS_SOCKET, WS_STREAM };
 struct ws_peer_settings {
     uint64_t id; /* unique in the process */
     enum ws_kind kind;
+    bool bare;      /* a stream that is not chunked: its client speaks HTTP/1.0 */
     bool resume;    /* begins with what is newer than after, else with what comes */
     int64_t after;
     uint64_t types; /* as in event_types.h; 0: those of orders, or with a filter none */

@@ -58,7 +58,7 @@ void ws_queue_clear(struct ws_queue *self, bool keep_started)
     while (rest.first) {
         first_drop(&rest);
     }
-    *self = (struct ws_queue){.last_seq = rest.last_seq, .sent_size = kept ? self->sent_size : 0};
+    *self = (struct ws_queue){.bare = rest.bare, .last_seq = rest.last_seq, .sent_size = kept ? self->sent_size : 0};
     if (kept) {
         ws_queue_add(self, kept);
     }
@@ -68,8 +68,10 @@ bool ws_queue_send(struct ws_queue *self, int fd)
 {
     while (self->first) {
         const struct ws_message *message = self->first->message;
+        uint32_t skipped = self->bare ? message->lead_size : 0;
+        uint32_t size = message->size - skipped - (self->bare ? message->tail_size : 0);
         ssize_t sent =
-            send(fd, message->bytes + self->sent_size, message->size - self->sent_size, MSG_DONTWAIT | MSG_NOSIGNAL);
+            send(fd, message->bytes + skipped + self->sent_size, size - self->sent_size, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR) {
             continue;
         }
@@ -80,7 +82,7 @@ bool ws_queue_send(struct ws_queue *self, int fd)
             self->last_seq = message->seq;
         }
         self->sent_size += (uint32_t)sent;
-        if (self->sent_size == message->size) {
+        if (self->sent_size == size) {
             first_drop(self);
         }
     }

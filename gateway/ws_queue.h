@@ -10,6 +10,7 @@ struct ws_queued;
 /* All zero is an empty queue. */
 struct ws_queue {
     struct ws_queued *first, *last;
+    bool bare;             /* chunks are sent without what makes them chunks: HTTP/1.0 knows none; set by the owner */
     uint32_t sent_size;    /* of the first; so many of its bytes are gone */
     int64_t event_count;   /* events that wait */
     int64_t event_size;    /* their bytes, gone ones included */

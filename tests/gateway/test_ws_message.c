@@ -80,6 +80,28 @@ static void long_ids_are_cut(void **state)
     ws_message_drop(&message);
 }
 
+static void what_streams_get_is_a_chunk(void **state)
+{
+    (void)state;
+    static const char event[] = "15\r\nid: 7\ndata: {\"a\":1}\n\n\r\n", comment[] = "3\r\n:\n\n\r\n",
+                      last[] = "7\r\n:over\n\n\r\n0\r\n\r\n";
+    struct ws_message *message = ws_message_of_event(TEXT("{}"), 7, TEXT("usr_1"), TEXT("ord_1"));
+    ws_message_set_plain(message, TEXT("id: 7\ndata: {\"a\":1}\n\n"));
+    assert_true(message->plain->event);
+    assert_int_equal(message->plain->seq, 7);
+    assert_int_equal(message->plain->size, sizeof event - 1);
+    assert_memory_equal(message->plain->bytes, event, sizeof event - 1);
+    ws_message_drop(&message);
+    message = ws_message_of_comment("", false);
+    assert_int_equal(message->size, sizeof comment - 1);
+    assert_memory_equal(message->bytes, comment, sizeof comment - 1);
+    ws_message_drop(&message);
+    message = ws_message_of_comment("over", true);
+    assert_int_equal(message->size, sizeof last - 1);
+    assert_memory_equal(message->bytes, last, sizeof last - 1);
+    ws_message_drop(&message);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -87,6 +109,7 @@ int main(void)
         cmocka_unit_test(the_last_user_frees),
         cmocka_unit_test(closes_carry_code_and_a_short_reason),
         cmocka_unit_test(long_ids_are_cut),
+        cmocka_unit_test(what_streams_get_is_a_chunk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

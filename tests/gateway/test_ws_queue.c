@@ -119,12 +119,30 @@ static void a_broken_connection_is_told(void **state)
     assert_false(ws_queue_send(&f->queue, f->fd));
 }
 
+/* HTTP/1.0 has no chunks; a queue that was cleared does not forget it. */
+static void a_bare_queue_sends_no_chunks(void **state)
+{
+    struct fixture *f = *state;
+    char room[16];
+    f->queue.bare = true;
+    for (int i = 0; i < 2; i++) {
+        ws_queue_add(&f->queue, ws_message_of_comment("a", false));
+        ws_queue_add(&f->queue, ws_message_of_comment("b", true));
+        assert_true(ws_queue_send(&f->queue, f->fd));
+        assert_true(ws_queue_is_empty(&f->queue));
+        assert_int_equal(recv(f->other_fd, room, sizeof room, MSG_DONTWAIT), 8);
+        assert_memory_equal(room, ":a\n\n:b\n\n", 8);
+        ws_queue_clear(&f->queue, true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_waits_is_counted_and_leaves_in_order, fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(a_started_frame_is_finished, fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(what_was_not_started_is_dropped, fixture_open, fixture_close),
+        cmocka_unit_test_setup_teardown(a_bare_queue_sends_no_chunks, fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(a_broken_connection_is_told, fixture_open, fixture_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

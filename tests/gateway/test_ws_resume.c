@@ -88,6 +88,7 @@ static int stream_add(struct fixture *f, const char *user, enum role role, int64
     struct ws_peer_settings settings = {.id = ++f->next_id,
                                         .fd = pair[0],
                                         .kind = WS_STREAM,
+                                        .bare = true,
                                         .resume = after >= 0,
                                         .after = after >= 0 ? after : 0,
                                         .identity = {.role = role, .checked_ms = clock_now_ms()},

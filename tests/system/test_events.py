@@ -1,5 +1,6 @@
 """What subscribers see: the PUB socket, WebSockets, and that the log has every event once and without gaps."""
 import json
+import socket
 import threading
 import time
 
@@ -154,13 +155,20 @@ def streams_tell_events_without_names():
         order = placed(shop, ada["token"], shop.product(admin, stock=100))
         reply = shop.call("GET", "/api/events/stream", ada["token"], headers={"Last-Event-ID": "0"}, stream=True)
         assert reply.status_code == 200 and reply.headers["Content-Type"].startswith("text/event-stream"), reply.headers
-        with reply:
-            lines = [line.decode() for _, line in zip(range(2), filter(None, reply.iter_lines(chunk_size=1)))]
+        with reply:  # in blocks: what is read in blocks gets the event whole, and does not wait for the next one
+            lines = [line.decode() for _, line in zip(range(2), filter(None, reply.iter_lines()))]
         # a browser's onmessage gets events that have no name
         assert [line.split(":")[0] for line in lines] == ["id", "data"], lines
         event = json.loads(lines[1].removeprefix("data: "))
         assert lines[0] == f"id: {event['seq']}" and event["type"] == "order.placed" and event["data"] == order, event
         assert set(event) == {"id", "type", "seq", "time", "subject", "data"}, event
+        # and HTTP/1.0, which has no chunks, gets the same lines
+        with socket.create_connection(("127.0.0.1", shop.port), timeout=30) as old:
+            old.sendall(f"GET /api/events/stream HTTP/1.0\r\nAuthorization: Bearer {ada['token']}\r\nLast-Event-ID: 0\r\n\r\n".encode())
+            got = old.makefile("rb")
+            head = b"".join(iter(got.readline, b"\r\n")).lower()
+            assert b"transfer-encoding" not in head and b"text/event-stream" in head, head
+            assert [got.readline().decode().rstrip("\n") for _ in lines] == lines
 
 
 run({f.__name__: f for f in (the_tap_sees_every_move, websockets_show_own_orders, streams_tell_events_without_names)})
