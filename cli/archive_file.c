@@ -412,3 +412,8 @@ int64_t archive_reader_size(const struct archive_reader *self)
 {
     return self->size;
 }
+
+int64_t archive_reader_created_ms(const struct archive_reader *self)
+{
+    return self->created_ms;
+}

@@ -52,6 +52,7 @@ const struct archive_row *archive_reader_row(const struct archive_reader *self);
 /* After ARCHIVE_SECTION_END: its rows, and their sum in hex. */
 int64_t archive_reader_rows(const struct archive_reader *self);
 const char *archive_reader_sum(const struct archive_reader *self);
+int64_t archive_reader_created_ms(const struct archive_reader *self); /* when the backup began */
 int64_t archive_reader_position(const struct archive_reader *self); /* bytes read */
 int64_t archive_reader_size(const struct archive_reader *self);     /* of the file */
 

@@ -15,7 +15,7 @@
 
 enum { STORE_BUSY_MS = 10000, STORE_CONNECT_MS = 2000, STORE_SELECT_MS = 5000, STORE_ANSWER_MS = 60000, BAR_SIZE = 30 };
 
-const struct archive_part *const archive_parts[] = {&order_archive, &product_archive, &user_archive, &event_archive,
+const struct archive_part *const archive_parts[] = {&product_archive, &order_archive, &user_archive, &event_archive,
                                                     &webhook_archive, &mail_archive, NULL};
 const size_t archive_part_count = ARRAY_COUNT(archive_parts) - 1;
 

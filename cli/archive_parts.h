@@ -5,7 +5,8 @@
 #include "cli/archive_file.h"
 #include "lib/base/config.h"
 
-/* In the order in which they are walked: what an order says comes before what is held for it. NULL-terminated. */
+/* In the order in which they are walked: what is held for an order comes before what the order says, so that no order is
+ * lost that was placed before its holds were read; and what waits for the log before the log. NULL-terminated. */
 extern const struct archive_part *const archive_parts[];
 extern const size_t archive_part_count;
 /* "order.orders" -> its part and kind; false if this program knows none of that name. */

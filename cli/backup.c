@@ -17,7 +17,7 @@
 #include "lib/base/mem.h"
 #include "lib/bus/main.h"
 
-enum { PROGRESS_ROWS = 2000, TRIES_MAX = 8, NAMES_MAX = 10000, NAME_SIZE = 64 };
+enum { PROGRESS_ROWS = 2000, NAMES_MAX = 10000, NAME_SIZE = 64 };
 static const char name_start[] = "zmart-", name_end[] = ".backup";
 
 #define BACKUP_CONFIG(X)                                                                                              \
@@ -48,7 +48,6 @@ struct copying {
     char *message;
     const char *section;
     int64_t step, steps;
-    bool changed; /* what was read did not stay the same meanwhile */
 };
 
 static enum err row_copy(void *user, const struct archive_row *row, struct fault *fault)
@@ -75,9 +74,7 @@ static bool kind_copy(struct archive *archive, const struct archive_part *part, 
     if (!archive_writer_section(copying->writer, section, copying->message)) {
         return false;
     }
-    enum err e = archive_walk(archive, part, kind, row_copy, copying, &fault);
-    if (e != ERR_NONE) {
-        copying->changed = e == ERR_CONFLICT;
+    if (archive_walk(archive, part, kind, row_copy, copying, &fault) != ERR_NONE) {
         snprintf(copying->message, ARCHIVE_MESSAGE_SIZE, "%s%s%s", fault.detail[0] ? fault.detail : "the store cannot be read",
                  fault.cause[0] ? ": " : "", fault.cause);
         return false;
@@ -100,15 +97,13 @@ static bool all_copy(struct archive *archive, struct copying *copying)
     return true;
 }
 
-/* One try. *out_changed: another one may succeed. */
-static bool file_write(const struct store_config *store, const char *path, char *message, int64_t *out_rows, bool *out_changed)
+static bool file_write(const struct store_config *store, const char *path, char *message, int64_t *out_rows)
 {
     char shown[STORE_SHOWN_SIZE];
     struct fault fault;
     struct archive *archive = NULL;
     struct copying copying = {.message = message};
     fault_init(&fault, NULL);
-    *out_changed = false;
     if (archive_open(store, archive_parts, archive_part_count, false, &fault, &archive) != ERR_NONE) {
         snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s", fault.detail[0] ? fault.detail : fault.cause);
         return false;
@@ -117,7 +112,6 @@ static bool file_write(const struct store_config *store, const char *path, char 
     copying.writer = archive_writer_new(path, shown, clock_wall_ms(), message);
     bool good = copying.writer && all_copy(archive, &copying);
     *out_rows = good ? archive_writer_rows(copying.writer) : 0;
-    *out_changed = copying.changed;
     good = good && archive_writer_end(&copying.writer, message);
     archive_writer_destroy(&copying.writer);
     archive_destroy(&archive);
@@ -129,10 +123,7 @@ static bool backup_write(const struct store_config *store, const char *path, cha
 {
     struct stat status = {0};
     int64_t started_ms = clock_now_ms(), rows = 0;
-    bool changed = true, good = false;
-    for (int tries = 0; !good && changed && tries < TRIES_MAX; tries++) {
-        good = file_write(store, path, message, &rows, &changed);
-    }
+    bool good = file_write(store, path, message, &rows);
     archive_progress_end();
     if (good && stat(path, &status) == 0) {
         printf("zmart: wrote %s: %" PRId64 " rows, %" PRId64 " bytes, %" PRId64 " ms\n", path, rows,

@@ -4,6 +4,11 @@
 #include "order-svc/store.h"
 #include "product-svc/archive.h"
 #include "product-svc/rules.h"
+#include "product-svc/store.h"
+
+/* Of machines of one shop; much less than the time after which ended holds are forgotten. */
+enum { CLOCKS_MAX_APART_MS = 3600 * 1000 };
+_Static_assert(CLOCKS_MAX_APART_MS * INT64_C(4) < PRODUCT_KEEP_MS, "a newer order's hold is never a forgotten one");
 
 enum books_hold_is books_hold_wanted(int order_status)
 {
@@ -16,6 +21,17 @@ enum books_hold_is books_hold_wanted(int order_status)
     case order_status_count: break;
     }
     return BOOKS_AS_IT_IS;
+}
+
+bool books_may_lack(enum books_hold_is wanted, int64_t placed_ms, int64_t begun_ms)
+{
+    switch (wanted) {
+    case BOOKS_CONFIRMED: return false;
+    case BOOKS_COMMITTED: return placed_ms < begun_ms - CLOCKS_MAX_APART_MS;
+    case BOOKS_RELEASED:
+    case BOOKS_AS_IT_IS: break;
+    }
+    return true; /* it keeps nothing */
 }
 
 /* Pieces that a hold keeps from the stock. */
@@ -62,8 +78,9 @@ static enum err line_settle(struct archive *archive, const struct order *order, 
     struct archived_hold before;
     enum books_hold_is wanted = books_hold_wanted((int)order->status);
     enum err e = product_archive_hold(archive, order->id, line->product_id, &arena, fault, &before);
-    if (e != ERR_NONE || wanted == BOOKS_AS_IT_IS || (!before.found && wanted != BOOKS_CONFIRMED)) {
-        return e; /* ended holds are forgotten after a while */
+    if (e != ERR_NONE || wanted == BOOKS_AS_IT_IS ||
+        (!before.found && books_may_lack(wanted, order->created_at, books->begun_ms))) {
+        return e;
     }
     change.product_id = line->product_id;
     change.hold.quantity = line->quantity;
@@ -136,7 +153,7 @@ enum err books_hold(struct archive *archive, const struct archive_row *row, int6
         e = product_archive_hold(archive, change.order_id, change.product_id, &arena, fault, &before);
     }
     bool is_placed = e == ERR_NONE && entry.kind == ORDER_PLACED && is_ordered(&entry.order, change.product_id);
-    if (e == ERR_NONE && !is_placed && before.state != HOLD_IS_RELEASED) {
+    if (e == ERR_NONE && !is_placed && before.found && before.state != HOLD_IS_RELEASED) {
         e = entry.kind == ORDER_ABSENT ? order_void(orders, change.order_id, now_ms, books, fault) : ERR_NONE;
         change.hold = before;
         change.hold.state = HOLD_IS_RELEASED;

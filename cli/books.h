@@ -7,6 +7,7 @@
 
 /* What settling changed. */
 struct books {
+    int64_t begun_ms; /* set before: when the backup began */
     int64_t holds_confirmed, holds_released, holds_committed;
     int64_t holds_made;      /* placed orders had none */
     int64_t orders_voided;   /* ids with holds and no order */
@@ -28,5 +29,8 @@ MUST_USE enum err books_pending(struct archive *archive, const struct archive_ro
 /* Pure: what a hold of an order is to be. */
 enum books_hold_is { BOOKS_AS_IT_IS, BOOKS_CONFIRMED, BOOKS_RELEASED, BOOKS_COMMITTED };
 enum books_hold_is books_hold_wanted(int order_status);
+/* Pure: whether the backup may lack the hold of an order that was placed then, and the stock has its pieces gone all the
+ * same. Ended holds are forgotten after a while; of a newer order the hold was not there yet when its product was read. */
+bool books_may_lack(enum books_hold_is wanted, int64_t placed_ms, int64_t begun_ms);
 
 #endif

@@ -101,7 +101,8 @@ static enum err holds_collect(struct books_join *self, struct text id, struct fa
     return e;
 }
 
-static bool line_fits(const struct books_join *self, const struct order_line *line, enum books_hold_is wanted,
+/* may_lack: the order may be without this hold. */
+static bool line_fits(const struct books_join *self, const struct order_line *line, enum books_hold_is wanted, bool may_lack,
                       uint32_t *out_matched)
 {
     int64_t state = wanted == BOOKS_CONFIRMED ? HOLD_IS_CONFIRMED : wanted == BOOKS_RELEASED ? HOLD_IS_RELEASED : HOLD_IS_COMMITTED;
@@ -112,11 +113,11 @@ static bool line_fits(const struct books_join *self, const struct order_line *li
             return hold->state == state && (wanted == BOOKS_RELEASED || hold->quantity == line->quantity);
         }
     }
-    return wanted != BOOKS_CONFIRMED; /* ended holds are forgotten after a while */
+    return may_lack;
 }
 
 /* Whether order and holds say the same. */
-static bool all_fits(const struct books_join *self, const struct archive_row *row)
+static bool all_fits(const struct books_join *self, const struct archive_row *row, int64_t begun_ms)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct text kind = {0}, document = {0};
@@ -133,8 +134,9 @@ static bool all_fits(const struct books_join *self, const struct archive_row *ro
         record_unpack(&order_record, document, &arena, NULL, &order) != ERR_NONE) {
         return false;
     }
+    enum books_hold_is wanted = books_hold_wanted((int)order.status);
     for (uint32_t i = 0; fits && i < order.lines.count; i++) {
-        fits = line_fits(self, &order.lines.items[i], books_hold_wanted((int)order.status), &matched);
+        fits = line_fits(self, &order.lines.items[i], wanted, books_may_lack(wanted, order.created_at, begun_ms), &matched);
     }
     return fits && matched == self->count;
 }
@@ -150,7 +152,7 @@ enum err books_join_order(struct books_join *self, struct archive *archive, cons
     if (e == ERR_NONE) {
         e = holds_collect(self, id, fault);
     }
-    if (e != ERR_NONE || all_fits(self, row)) {
+    if (e != ERR_NONE || all_fits(self, row, books->begun_ms)) {
         return e;
     }
     e = books_order(archive, row, now_ms, books, fault);

@@ -176,7 +176,8 @@ static bool books_settle(struct restore *self)
     }
     if (self->pending_count > 0) {
         return file_read(self, "settling orders", "order.orders", row_order) &&
-               file_read(self, "settling holds", "product.holds", row_hold);
+               file_read(self, "settling holds", "product.holds", row_hold) &&
+               file_read(self, "settling holds", "product.pending", row_hold);
     }
     self->join = books_join_new(self->path, self->message);
     bool good = self->join && file_read(self, "settling orders", "order.orders", row_join);
@@ -192,6 +193,7 @@ static bool all_put(struct restore *self)
     struct fault fault;
     fault_init(&fault, NULL);
     self->restart.now_ms = clock_wall_ms();
+    self->books.begun_ms = archive_reader_created_ms(self->reader);
     if (archive_open(&self->store, archive_parts, archive_part_count, true, &fault, &self->archive) != ERR_NONE) {
         return fault_tell(self, &fault);
     }
@@ -369,7 +371,8 @@ static void books_tell(const struct restore *self)
            books->holds_confirmed, books->holds_released, books->holds_committed, books->holds_made, books->orders_voided,
            books->orders_settled, books->pieces_returned, books->pieces_taken);
     if (books->pieces_short > 0) {
-        printf("zmart: %" PRId64 " pieces that orders have were not in stock: look at those products\n", books->pieces_short);
+        printf("zmart: %" PRId64 " pieces that orders have were not in stock, which ends at 0, not below: more of them are sold than"
+               " there are; look at those products\n", books->pieces_short);
     }
     printf("zmart: events: epoch %" PRId64 ", from seq %" PRId64 ", handed over %" PRId64 "\n", self->restart.now_ms,
            self->restart.last_seq + EVENT_RESTORE_GAP, self->events_appended);

@@ -42,11 +42,12 @@ static enum err letter_to(const struct archive_row *row, struct arena *arena, st
 static const struct archive_field stream_fields[] = {
     {"epoch", "epoch", ARCHIVE_INT}, {"published", "published", ARCHIVE_INT}, {0}};
 
-static enum err topics_each(const bson_t *document, archive_visit *visit, void *user, struct fault *fault)
+static enum err topics_each(const bson_t *document, int64_t version, archive_visit *visit, void *user, struct fault *fault)
 {
     bson_t topics;
     bson_iter_t at;
     enum err e = ERR_NONE;
+    (void)version;
     if (!bson_get_document(document, "topics", &topics) || !bson_iter_init(&at, &topics)) {
         return ERR_NONE;
     }

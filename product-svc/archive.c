@@ -187,8 +187,42 @@ static enum err hold_to(const struct archive_row *row, struct arena *arena, stru
     return ERR_NONE;
 }
 
-/* What stands in a product for its hold's document, which may not be written yet. */
-static enum err pending_each(const bson_t *document, archive_visit *visit, void *user, struct fault *fault)
+/* A hold's document may be newer than what was read of its product. */
+static bool hold_as_of(const bson_t *document, int64_t version, struct archive_row *row)
+{
+    int64_t created_at = 0;
+    if (get_ver(document, taken_field) > version) {
+        return false;
+    }
+    if (get_ver(document, released_field) > version && archive_get_int(row, "created_at", &created_at)) {
+        archive_replace_int(row, "state", HOLD_IS_HELD);
+        archive_replace_int(row, "changed_at", created_at);
+    }
+    return true;
+}
+
+static enum err entry_visit(const bson_t *entry, int64_t version, struct archive_row *row, archive_visit *visit, void *user,
+                            struct fault *fault)
+{
+    struct text order_id, kind, fingerprint;
+    int64_t quantity;
+    if (!bson_get_text(entry, "order", NULL, &order_id) || !bson_get_text(entry, "kind", NULL, &kind) ||
+        !bson_get_text(entry, "fingerprint", NULL, &fingerprint) || !bson_get_int(entry, "quantity", &quantity)) {
+        return product_unreadable(fault, "pending entry");
+    }
+    if (get_ver(entry, taken_field) > version) {
+        return ERR_NONE;
+    }
+    archive_put_text(row, "order_id", ARCHIVE_TEXT, order_id);
+    archive_put_text(row, "kind", ARCHIVE_TEXT, get_ver(entry, released_field) > version ? text_of("hold") : kind);
+    archive_put_text(row, "fingerprint", ARCHIVE_TEXT, fingerprint);
+    archive_put_int(row, "quantity", quantity);
+    return visit(user, row, fault);
+}
+
+/* What stood in a product, when it was read as a row, for its hold's document, which may not be written yet. What is gone
+ * since then has its document, which is read later. */
+static enum err pending_each(const bson_t *document, int64_t version, archive_visit *visit, void *user, struct fault *fault)
 {
     bson_t pending;
     bson_iter_t at;
@@ -203,22 +237,14 @@ static enum err pending_each(const bson_t *document, archive_visit *visit, void 
         const uint8_t *data = NULL;
         uint32_t size = 0;
         bson_t entry;
-        struct text order_id, kind, fingerprint;
-        int64_t quantity;
         if (BSON_ITER_HOLDS_DOCUMENT(&at)) {
             bson_iter_document(&at, &size, &data);
         }
-        if (!data || !bson_init_static(&entry, data, size) || !bson_get_text(&entry, "order", NULL, &order_id) ||
-            !bson_get_text(&entry, "kind", NULL, &kind) || !bson_get_text(&entry, "fingerprint", NULL, &fingerprint) ||
-            !bson_get_int(&entry, "quantity", &quantity)) {
+        if (!data || !bson_init_static(&entry, data, size)) {
             return product_unreadable(fault, "pending entry");
         }
         archive_put_text(&row, "product_id", ARCHIVE_TEXT, product_id);
-        archive_put_text(&row, "order_id", ARCHIVE_TEXT, order_id);
-        archive_put_text(&row, "kind", ARCHIVE_TEXT, kind);
-        archive_put_text(&row, "fingerprint", ARCHIVE_TEXT, fingerprint);
-        archive_put_int(&row, "quantity", quantity);
-        e = visit(user, &row, fault);
+        e = entry_visit(&entry, version, &row, visit, user, fault);
     }
     return e;
 }
@@ -237,16 +263,17 @@ static const struct archive_kind kinds[] = {
                  " :stock_changes, :news)"},
      .inserted = product_inserted,
      .collection = "products", .fields = product_fields, .from_document = product_from, .to_document = product_to,
-     .guard = "ver"},
+     .version = "ver"},
     {.name = "pending", .select = "SELECT order_id FROM holds WHERE 0", .collection = "products", .each = pending_each,
-     .is_told = true},
+     .owner = "_id", .is_told = true},
     {.name = "holds",
      .select = "SELECT order_id, product_id, quantity, fingerprint, state, created_at,"
                " CASE WHEN state >= 2 THEN changed_at ELSE created_at END AS changed_at FROM holds" /* of use when it has ended */
                " ORDER BY order_id, product_id",
      .inserts = {"INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at, changed_at)"
                  " VALUES(:order_id, :product_id, :quantity, :fingerprint, :state, :created_at, :changed_at)"},
-     .collection = "holds", .fields = hold_fields, .from_document = hold_from, .to_document = hold_to, .is_guarded = true},
+     .collection = "holds", .fields = hold_fields, .from_document = hold_from, .to_document = hold_to, .owner = "product",
+     .as_of = hold_as_of},
     {.name = "answers",
      .select = "SELECT request_id, fingerprint, kind, body, created_at FROM answers ORDER BY request_id",
      .inserts = {"INSERT INTO answers(request_id, fingerprint, kind, body, created_at)"

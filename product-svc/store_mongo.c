@@ -9,6 +9,7 @@
 
 const char product_collection[] = "products";
 const char hold_collection[] = "holds";
+const char taken_field[] = "taken", released_field[] = "released";
 const char answer_collection[] = "answers";
 
 /* Sparse indexes hold only what they are asked for: a field is there while it applies. `live` is there until a product is

@@ -78,6 +78,9 @@ struct pending {
     int64_t quantity;
     struct text fingerprint;
     int64_t at; /* when it was made */
+    /* The product's ver that its pieces were taken with, and (UNDO) given back with; 0: a program took them that did not
+     * say so yet. Hold documents say the same, so that a backup can tell what a product of an older ver stood for. */
+    int64_t taken_ver, released_ver;
 };
 
 /* A product as it was read, and what this act makes of it. */
@@ -100,7 +103,7 @@ struct goods_list {
 struct hold_seen {
     struct text id; /* of the document */
     struct text order_id, product_id, fingerprint;
-    int64_t quantity, created_at;
+    int64_t quantity, created_at, taken_ver;
     enum hold_state state;
 };
 
@@ -145,6 +148,11 @@ struct entry_list {
 };
 MUST_USE enum err entries_of_orders(struct shelf *shelf, const struct text *order_ids, uint32_t count,
                                     struct entry_list *out);
+/* When a hold was taken, and when released, in vers of its product: in entries and in hold documents. 0: it is not said. */
+extern const char taken_field[], released_field[];
+int64_t get_ver(const bson_t *document, const char *field);
+void put_ver(bson_t *document, const char *field, int64_t ver);
+
 /* store_mongo_mend.c */
 /* Makes the hold document say what the entry says. Two at once may be a CONFLICT: then one of them has done it. */
 void mirror_put(struct mongo_bulk *bulk, struct text product_id, const struct pending *entry, int64_t now_ms,

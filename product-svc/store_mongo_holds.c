@@ -84,7 +84,8 @@ static void item_take(struct reserving *all, const struct reserve_item *item, co
                                           .kind = PENDING_HOLD,
                                           .quantity = in->lines.items[i].quantity,
                                           .fingerprint = in->fingerprint,
-                                          .at = item->act->now_ms};
+                                          .at = item->act->now_ms,
+                                          .taken_ver = goods->ver + 1};
             shelf_take(&all->shelf, goods, &entry);
             mirror_note(all, goods->id, &entry);
         } else if (!shelf_hold(&all->shelf, in->order_id, goods->id)) {

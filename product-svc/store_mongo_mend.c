@@ -19,6 +19,7 @@ void mirror_put(struct mongo_bulk *bulk, struct text product_id, const struct pe
     bson_put_int(&set, "quantity", entry->quantity);
     bson_put_text(&set, "fingerprint", entry->fingerprint);
     bson_put_int(&set, "created_at", entry->at);
+    put_ver(&set, taken_field, entry->taken_ver);
     if (!undo) {
         bson_put_int(&set, "state", HOLD_IS_HELD);
         bson_put_int(&set, "open_at", entry->at);
@@ -28,6 +29,7 @@ void mirror_put(struct mongo_bulk *bulk, struct text product_id, const struct pe
         ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
         bson_put_int(&set, "state", HOLD_IS_RELEASED);
         bson_put_int(&set, "ended_at", now_ms);
+        put_ver(&set, released_field, entry->released_ver);
         ASSERT(bson_append_document_end(&update, &set));
         mongo_put_unset(&update, open_names);
     }

@@ -57,6 +57,19 @@ struct text hold_id(struct text order_id, struct text product_id, struct arena *
 
 /* ---- entries ---- */
 
+int64_t get_ver(const bson_t *document, const char *field)
+{
+    int64_t ver = 0;
+    return bson_get_int(document, field, &ver) ? ver : 0;
+}
+
+void put_ver(bson_t *document, const char *field, int64_t ver)
+{
+    if (ver > 0) {
+        bson_put_int(document, field, ver);
+    }
+}
+
 static void pending_put(bson_t *array, uint32_t index, const struct pending *entry)
 {
     char room[16];
@@ -69,6 +82,8 @@ static void pending_put(bson_t *array, uint32_t index, const struct pending *ent
     bson_put_int(&document, "quantity", entry->quantity);
     bson_put_text(&document, "fingerprint", entry->fingerprint);
     bson_put_int(&document, "at", entry->at);
+    put_ver(&document, taken_field, entry->taken_ver);
+    put_ver(&document, released_field, entry->released_ver);
     ASSERT(bson_append_document_end(array, &document));
 }
 
@@ -81,6 +96,8 @@ static bool pending_read(const bson_t *entry, struct arena *arena, struct pendin
         return false;
     }
     out->kind = text_is(kind, kind_names[PENDING_UNDO]) ? PENDING_UNDO : PENDING_HOLD;
+    out->taken_ver = get_ver(entry, taken_field);
+    out->released_ver = get_ver(entry, released_field);
     return true;
 }
 
@@ -227,6 +244,7 @@ static enum err hold_read(const bson_t *document, struct product_act *act, struc
         return fault_set(act->fault, ERR_INTERNAL, NULL);
     }
     hold.state = (enum hold_state)state;
+    hold.taken_ver = get_ver(document, taken_field);
     *out = hold;
     return ERR_NONE;
 }

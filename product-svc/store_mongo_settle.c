@@ -68,7 +68,8 @@ static void holds_note(struct settling *all, const struct hold_list *holds)
                                          .entry = {.order_id = hold->order_id,
                                                    .quantity = hold->quantity,
                                                    .fingerprint = hold->fingerprint,
-                                                   .at = hold->created_at},
+                                                   .at = hold->created_at,
+                                                   .taken_ver = hold->taken_ver},
                                          .state = hold->state,
                                          .written = true});
         }
@@ -163,8 +164,8 @@ static bool is_release(const struct move *move)
     return move->next == HOLD_IS_RELEASED && (move->state != HOLD_IS_RELEASED);
 }
 
-/* The saga's undo, in memory. True: the hold's document is to say so. */
-static bool undo(struct shelf *shelf, const struct move *move)
+/* The saga's undo, in memory. True: the hold's document is to say what *out says. */
+static bool undo(struct shelf *shelf, const struct move *move, struct pending *out)
 {
     struct goods *goods = shelf_goods(shelf, move->product_id);
     const struct hold_seen *hold = shelf_hold(shelf, move->entry.order_id, move->product_id);
@@ -172,7 +173,9 @@ static bool undo(struct shelf *shelf, const struct move *move)
         return false; /* a hold on what was never a product: not ours */
     }
     const struct pending *held = goods_pending(goods, move->entry.order_id, PENDING_HOLD);
-    if (goods_pending(goods, move->entry.order_id, PENDING_UNDO)) {
+    const struct pending *undone = goods_pending(goods, move->entry.order_id, PENDING_UNDO);
+    if (undone) {
+        *out = *undone;
         return true;
     }
     if (!hold && !held) {
@@ -187,7 +190,10 @@ static bool undo(struct shelf *shelf, const struct move *move)
     entry.kind = PENDING_UNDO;
     entry.quantity = hold ? hold->quantity : held->quantity;
     entry.fingerprint = fingerprint;
+    entry.taken_ver = hold ? hold->taken_ver : held->taken_ver;
+    entry.released_ver = goods->ver + 1;
     shelf_take(shelf, goods, &entry);
+    *out = entry;
     return true;
 }
 
@@ -209,9 +215,8 @@ static enum err releases_once(struct settling *all, const bool *is_open, struct 
     }
     struct mongo_bulk *mirrors = mongo_bulk_new(product_db(all->self), hold_collection, false);
     for (uint32_t i = 0; i < all->move_count; i++) {
-        if (is_open[i] && undo(&shelf, &all->moves[i])) {
-            struct pending entry = all->moves[i].entry;
-            entry.kind = PENDING_UNDO;
+        struct pending entry;
+        if (is_open[i] && undo(&shelf, &all->moves[i], &entry)) {
             mirror_put(mirrors, all->moves[i].product_id, &entry, all->act.now_ms, all->act.arena);
         }
     }

@@ -23,6 +23,15 @@ void archive_put_text(struct archive_row *row, const char *name, enum archive_ty
     value_new(row, name, type)->text = text;
 }
 
+void archive_replace_int(struct archive_row *row, const char *name, int64_t number)
+{
+    for (uint32_t i = 0; i < row->count; i++) {
+        if (text_is(row->values[i].name, name)) {
+            row->values[i] = (struct archive_value){.name = row->values[i].name, .type = ARCHIVE_INT, .number = number};
+        }
+    }
+}
+
 const struct archive_value *archive_find(const struct archive_row *row, const char *name)
 {
     for (uint32_t i = 0; i < row->count; i++) {

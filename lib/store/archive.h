@@ -2,8 +2,8 @@
  * to. Each service says what its kinds are (its archive.c); here they are walked and stored.
  *
  * Reading is of one moment on SQLite: all write locks are taken, a snapshot is opened on each file, and the locks are
- * let go. On MongoDB there is no such moment: kinds are walked one after the other, what must fit (guard) is
- * compared afterwards, and whoever restores settles the rest. Writing is for stores that nobody uses. */
+ * let go. On MongoDB there is no such moment: kinds are walked one after the other, what belongs to a document with a
+ * version is taken as it was then, and whoever restores settles the rest. Writing is for stores that nobody uses. */
 #ifndef ZMART_STORE_ARCHIVE_H
 #define ZMART_STORE_ARCHIVE_H
 
@@ -55,10 +55,12 @@ struct archive_kind {
     const struct archive_field *fields; /* up to one without a value */
     enum err (*from_document)(const bson_t *document, struct arena *arena, struct fault *fault, struct archive_row *row);
     enum err (*to_document)(const struct archive_row *row, struct arena *arena, struct fault *fault, bson_t *document);
-    enum err (*each)(const bson_t *document, archive_visit *visit, void *user, struct fault *fault); /* many rows of one */
+    const char *version; /* a number in each document that grows with each change; it is kept for the kinds behind; NULL: none */
+    const char *owner;   /* the field with the id of the document that this one belongs to, among those with versions */
+    /* Makes the row what it was when its owner was of that version (0: it was not there); false: it was not there. */
+    bool (*as_of)(const bson_t *document, int64_t version, struct archive_row *row);
+    enum err (*each)(const bson_t *document, int64_t version, archive_visit *visit, void *user, struct fault *fault); /* many rows of one */
     enum err (*put_document)(struct mongo_db *db, const struct archive_row *row, struct fault *fault); /* instead of an insert */
-    const char *guard; /* a number in each document that changes with it, */
-    bool is_guarded;   /* and a kind that only fits the guarded one before it while none of those has changed */
     bool is_outbox; /* rows are events that wait: {event}. They go to the log, not back */
     bool is_told;   /* rows are read by whoever restores; they are not stored as they are */
     bool is_made;   /* an empty store has one already; it is replaced */
@@ -75,6 +77,8 @@ struct archive_part {
 /* ---- rows ---- */
 
 void archive_put_int(struct archive_row *row, const char *name, int64_t value);
+/* In place of the value that the row has. */
+void archive_replace_int(struct archive_row *row, const char *name, int64_t value);
 /* The text is borrowed. */
 void archive_put_text(struct archive_row *row, const char *name, enum archive_type type, struct text value);
 /* NULL if it is absent. */

@@ -1,5 +1,6 @@
 /* Walking and putting documents as rows. */
 #include "lib/store/archive_parts.h"
+#include "lib/store/archive_versions.h"
 
 enum { BULK_ROWS = 500, BULK_MAX_SIZE = 8 * 1024 * 1024 };
 
@@ -59,61 +60,45 @@ static enum err outbox_visit(const struct archive_kind *kind, const bson_t *docu
     return e;
 }
 
-static enum err document_visit(const struct archive_kind *kind, const bson_t *document, archive_visit *visit, void *user,
-                               struct fault *fault)
+/* Keeps the document's version, or finds that of its owner. */
+static enum err version_look(struct part_store *store, const struct archive_kind *kind, const bson_t *document,
+                             struct fault *fault, int64_t *version)
+{
+    struct text id = {0};
+    if (kind->version) {
+        bool has_one = bson_get_text(document, "_id", NULL, &id) && bson_get_int(document, kind->version, version);
+        return has_one ? archive_versions_put(store->versions, id, *version, fault) : ERR_NONE;
+    }
+    if (kind->owner && store->versions) {
+        return bson_get_text(document, kind->owner, NULL, &id) ? archive_versions_find(store->versions, id, fault, version)
+                                                               : unreadable(kind, kind->owner, fault);
+    }
+    return ERR_NONE;
+}
+
+static enum err document_visit(struct part_store *store, const struct archive_kind *kind, const bson_t *document,
+                               archive_visit *visit, void *user, struct fault *fault)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct archive_row row = {0};
-    if (kind->is_outbox) {
+    int64_t version = 0;
+    enum err e = version_look(store, kind, document, fault, &version);
+    if (e == ERR_NONE && kind->is_outbox) {
         return outbox_visit(kind, document, visit, user, fault);
     }
-    if (kind->each) {
-        return kind->each(document, visit, user, fault);
+    if (e == ERR_NONE && kind->each) {
+        return kind->each(document, version, visit, user, fault);
     }
-    enum err e = fields_read(kind, document, fault, &row);
+    if (e == ERR_NONE) {
+        e = fields_read(kind, document, fault, &row);
+    }
     if (e == ERR_NONE && kind->from_document) {
         e = kind->from_document(document, &arena, fault, &row);
     }
+    if (e == ERR_NONE && kind->as_of && !kind->as_of(document, version, &row)) {
+        return ERR_NONE;
+    }
     return e == ERR_NONE && row.count > 0 ? visit(user, &row, fault) : e;
-}
-
-/* Depends on each document's id and guard, and on their order. */
-static uint64_t guard_add(uint64_t sum, const struct archive_kind *kind, const bson_t *document)
-{
-    struct text id = {0};
-    int64_t number = 0;
-    (void)!bson_get_text(document, "_id", NULL, &id);
-    (void)!bson_get_int(document, kind->guard, &number);
-    for (uint32_t i = 0; i < id.size + sizeof number; i++) {
-        uint8_t byte = i < id.size ? (uint8_t)id.data[i] : ((const uint8_t *)&number)[i - id.size];
-        sum = (sum ^ byte) * UINT64_C(1099511628211);
-    }
-    return sum;
-}
-
-/* Whether the guarded documents are what they were. */
-static enum err guard_check(struct part_store *store, struct fault *fault)
-{
-    AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t projection = BSON_INITIALIZER;
-    struct mongo_rows rows;
-    const bson_t *document;
-    uint64_t sum = 0;
-    bson_put_int(&sort, "_id", 1);
-    bson_put_int(&projection, store->guard->guard, 1);
-    const struct mongo_query query = {
-        .collection = store->guard->collection, .filter = &all, .sort = &sort, .projection = &projection};
-    mongo_find(store->mongo, &query, &rows);
-    while (mongo_next(&rows, &document)) {
-        sum = guard_add(sum, store->guard, document);
-    }
-    enum err e = mongo_rows_end(&rows, fault);
-    if (e == ERR_NONE && sum != store->guard_sum) {
-        return fault_set(fault, ERR_CONFLICT, "%s changed while they were read; a backup of a shop on MongoDB needs a moment"
-                         " without sales: try again", store->guard->name);
-    }
-    return e;
 }
 
 enum err archive_mongo_walk(struct part_store *store, const struct archive_kind *kind, archive_visit *visit, void *user,
@@ -124,7 +109,10 @@ enum err archive_mongo_walk(struct part_store *store, const struct archive_kind 
     AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
     struct mongo_rows rows;
     const bson_t *document;
-    enum err e = ERR_NONE;
+    enum err e = kind->version && !store->versions ? archive_versions_new(fault, &store->versions) : ERR_NONE;
+    if (e != ERR_NONE) {
+        return e;
+    }
     if (kind->is_outbox) {
         mongo_put_compare(&filter, "outbox.at", "$gte", 0);
     } else if (kind->id) {
@@ -133,18 +121,11 @@ enum err archive_mongo_walk(struct part_store *store, const struct archive_kind 
     bson_put_int(&sort, "_id", 1);
     const struct mongo_query query = {.collection = kind->collection, .filter = &filter, .sort = &sort};
     mongo_find(db, &query, &rows);
-    uint64_t sum = 0;
     while (e == ERR_NONE && mongo_next(&rows, &document)) {
-        sum = kind->guard ? guard_add(sum, kind, document) : 0;
-        e = document_visit(kind, document, visit, user, fault);
+        e = document_visit(store, kind, document, visit, user, fault);
     }
     enum err end = mongo_rows_end(&rows, e == ERR_NONE ? fault : NULL);
-    e = e == ERR_NONE ? end : e;
-    if (kind->guard) {
-        store->guard = kind;
-        store->guard_sum = sum;
-    }
-    return e == ERR_NONE && kind->is_guarded && store->guard ? guard_check(store, fault) : e;
+    return e == ERR_NONE ? end : e;
 }
 
 enum err archive_mongo_end(struct part_store *store, struct fault *fault)

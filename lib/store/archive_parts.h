@@ -15,8 +15,7 @@ struct part_store {
     struct mongo_bulk *bulk;
     const struct archive_kind *bulk_kind;
     size_t bulk_size;
-    const struct archive_kind *guard; /* MongoDB: the guarded kind that was walked, and what it was then */
-    uint64_t guard_sum;
+    struct archive_versions *versions; /* MongoDB: of what was walked; may be NULL */
 };
 
 /* archive_mongo.c: as archive_walk, archive_put and archive_undo, of one part. */

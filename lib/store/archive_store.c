@@ -6,6 +6,7 @@
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
 #include "lib/store/archive_parts.h"
+#include "lib/store/archive_versions.h"
 
 enum { PATH_MAX_SIZE = 1024, COMMIT_ROWS = 1000 };
 
@@ -165,6 +166,7 @@ void archive_destroy(struct archive **self)
             sqlite_unit.rollback(store->sqlite);
         }
         mongo_bulk_destroy(&store->bulk);
+        archive_versions_destroy(&store->versions);
         sqlite_db_destroy(&store->sqlite);
         mongo_db_destroy(&store->mongo);
         mongo_pool_destroy(&store->pool);

@@ -209,6 +209,17 @@ static void holds_follow_the_order(void **state)
     assert_int_equal(books_hold_wanted(ORDER_CANCELLED), BOOKS_RELEASED);
 }
 
+static void a_new_orders_hold_is_not_a_forgotten_one(void **state)
+{
+    const int64_t hour_ms = 3600 * 1000, begun_ms = 1000 * hour_ms;
+    (void)state;
+    assert_true(books_may_lack(BOOKS_COMMITTED, begun_ms - 2 * hour_ms, begun_ms)); /* shipped, and forgotten since */
+    assert_false(books_may_lack(BOOKS_COMMITTED, begun_ms - hour_ms / 2, begun_ms));
+    assert_false(books_may_lack(BOOKS_COMMITTED, begun_ms + 1, begun_ms)); /* placed and shipped during the backup */
+    assert_false(books_may_lack(BOOKS_CONFIRMED, begun_ms - 100 * hour_ms, begun_ms));
+    assert_true(books_may_lack(BOOKS_RELEASED, begun_ms + 1, begun_ms));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -219,6 +230,7 @@ int main(void)
         cmocka_unit_test(intervals),
         cmocka_unit_test(sections_are_known),
         cmocka_unit_test(holds_follow_the_order),
+        cmocka_unit_test(a_new_orders_hold_is_not_a_forgotten_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -270,6 +270,56 @@ static void what_sagas_ask_has_an_index(void **state)
     mongoc_client_destroy(client);
 }
 
+/* ---- vers ---- */
+
+/* A number somewhere in the document with this id; -1: it is not there. */
+static int64_t number_at(mongoc_database_t *database, const char *collection, struct text id, const char *path)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    mongoc_collection_t *all = mongoc_database_get_collection(database, collection);
+    const bson_t *document;
+    bson_iter_t iter, at;
+    bson_put_text(&filter, "_id", id);
+    mongoc_cursor_t *found = mongoc_collection_find_with_opts(all, &filter, NULL, NULL);
+    bool there = mongoc_cursor_next(found, &document) && bson_iter_init(&iter, document) &&
+                 bson_iter_find_descendant(&iter, path, &at);
+    int64_t number = there ? bson_iter_as_int64(&at) : -1;
+    mongoc_cursor_destroy(found);
+    mongoc_collection_destroy(all);
+    return number;
+}
+
+/* A backup takes them as they stood when their product was read. */
+static void holds_say_at_which_ver(void **state)
+{
+    struct shop *shop = *state;
+    mongoc_client_t *client = mongoc_client_new(shop->url);
+    mongoc_uri_t *uri = mongoc_uri_new(shop->url);
+    mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
+    struct product product = shop_product(shop, 0);
+    struct product_reserved out;
+    shop_add(shop, &product);
+    struct product_reserve in = reserve_of(shop, "ord_1", 1);
+    struct text first = hold_id(in.order_id, product.id, &shop->arena);
+    assert_int_equal(shop_reserve(shop, &in, &out), ERR_NONE);
+    in = reserve_of(shop, "ord_2", 1);
+    struct text second = hold_id(in.order_id, product.id, &shop->arena);
+    assert_int_equal(shop_reserve(shop, &in, &out), ERR_NONE);
+    assert_int_equal(number_at(database, "holds", first, "taken"), 2);
+    assert_int_equal(number_at(database, "holds", second, "taken"), 3);
+    assert_int_equal(number_at(database, "products", product.id, "ver"), 3);
+    assert_int_equal(number_at(database, "products", product.id, "pending.0.taken"), 3); /* that of ord_1 is gone */
+    assert_int_equal(shop_settle(shop, text_of("ord_1"), HOLD_RELEASE, "f"), ERR_NONE);
+    assert_int_equal(number_at(database, "products", product.id, "pending.0.taken"), 2);
+    assert_int_equal(number_at(database, "products", product.id, "pending.0.released"), 4);
+    assert_int_equal(number_at(database, "holds", first, "taken"), 2);
+    assert_int_equal(number_at(database, "holds", first, "released"), 4);
+    assert_int_equal(number_at(database, "holds", second, "released"), -1);
+    mongoc_database_destroy(database);
+    mongoc_uri_destroy(uri);
+    mongoc_client_destroy(client);
+}
+
 int main(void)
 {
     const struct contract_place *place = &product_mongo_place;
@@ -280,6 +330,7 @@ int main(void)
                                                  start),
         SHOP_TEST(many_writers_sell_what_there_is),
         SHOP_TEST(what_sagas_ask_has_an_index),
+        SHOP_TEST(holds_say_at_which_ver),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
