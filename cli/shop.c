@@ -145,6 +145,9 @@ bool shop_open(struct shop *shop, const struct words *argv, int *out_status)
     (void)unsetenv("ZMART_INSTANCE");
     (void)unsetenv("ZMART_KEY");
     (void)unsetenv("ZMART_READY_FD");
+    /* MongoDB's driver keeps its counters under /dev/shm from a program's first moment: a child that is killed would leave
+     * them there, and who gets its number later complains on stderr */
+    (void)setenv("MONGOC_DISABLE_SHM", "1", 0);
     switch (settings_load(argv, &shop->arguments, &shop->settings, message)) {
     case CONFIG_OK: break;
     case CONFIG_HELP: settings_print_help(stdout); *out_status = PROCESS_OK; return false;
