@@ -60,6 +60,15 @@ bool mongo_collided(const bson_error_t *error)
     return error->code == WRITE_CONFLICT || error->code == DEADLOCK;
 }
 
+/* The server says that something is wrong with itself, and not what: so do compatible servers whose disk is full. It may be
+ * this command alone that it cannot do, so others are still asked. */
+static bool server_is_ill(const bson_error_t *error)
+{
+    enum { INTERNAL_ERROR = 1, UNKNOWN_ERROR = 8 };
+    bool from_server = error->domain == MONGOC_ERROR_SERVER || error->domain == MONGOC_ERROR_COMMAND;
+    return from_server && (error->code == INTERNAL_ERROR || error->code == UNKNOWN_ERROR);
+}
+
 enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson_t *reply, struct fault *fault)
 {
     struct mongo_pool *pool = db->pool;
@@ -73,6 +82,9 @@ enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson
     mongo_answered(db);
     if (mongo_collided(error)) {
         return unavailable(fault, "the store has too much to do at one place");
+    }
+    if (server_is_ill(error)) {
+        return unavailable(fault, "the store has failed");
     }
     return fault_set(fault, error->code == DUPLICATE_KEY ? ERR_CONFLICT : ERR_INTERNAL, NULL);
 }

@@ -5,8 +5,8 @@
  * and journaled; everything is read from the primary, what a majority has, where the server can do that. The driver
  * repeats writes and reads once where the topology allows.
  *
- * Errors: no network, no answer in time, no primary, a majority missing, a full disk are SERVICE_UNAVAILABLE, and the
- * write may or may not have happened: every verb of a store is repeatable. A unique index that refuses is CONFLICT.
+ * Errors: no network, no answer in time, no primary, a majority missing, a full disk, a failure within the server are
+ * SERVICE_UNAVAILABLE, and the write may or may not have happened: every verb of a store is repeatable. A unique index that refuses is CONFLICT.
  * A write of one document that collided with another is tried again, 5 times at most, then SERVICE_UNAVAILABLE.
  * Anything else is INTERNAL with the cause for the log. After one SERVICE_UNAVAILABLE commands fail at once for a moment,
  * then one at a time tries again, so that a silent server does not hold every loop for --store-answer-ms. */

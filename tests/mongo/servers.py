@@ -58,7 +58,8 @@ def tree(pid):
 
 
 class Server:
-    OPTIONS = {"port": 0, "user": "", "password": "", "sync": False, "standalone": False, "test_commands": False, "keep": False}
+    OPTIONS = {"port": 0, "user": "", "password": "", "sync": False, "standalone": False, "test_commands": False, "keep": False,
+               "disk_mib": 0}  # not 0: the data is on a file system of its own, of that size
 
     def __init__(self, name, folder, **options):
         unknown = set(options) - set(self.OPTIONS)
@@ -68,6 +69,7 @@ class Server:
         self.options["port"] = self.options["port"] or free_port()
         self.processes = {}  # pid: when it began
         self.children, self.guard = [], None
+        self.data = self.folder / ("postgres" if name == "ferretdb" else "data")
 
     @classmethod
     def load(cls, folder):
@@ -89,6 +91,7 @@ class Server:
 
     def __exit__(self, *_):
         self.stop()
+        self.disk_drop()
 
     # ---- what a client needs ----
 
@@ -106,10 +109,14 @@ class Server:
         """Starts the server, or starts it again on what it left; returns when it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         fresh = not (self.folder / "made").exists()
+        if fresh and self.options["disk_mib"]:
+            self.disk_make()
         try:
             {"mongod": self.mongod, "secantus": self.secantus, "ferretdb": self.ferretdb}[self.name](fresh)
         except BaseException:
             self.kill()
+            if fresh:
+                self.disk_drop()
             raise
         (self.folder / "made").touch()
         return self
@@ -136,6 +143,14 @@ class Server:
     def answers(self, **login):
         with self.client(1000, **login) as client, contextlib.suppress(pymongo.errors.PyMongoError):
             return client.admin.command("ping")["ok"] == 1
+
+    def takes_writes(self):
+        with self.client() as client, contextlib.suppress(pymongo.errors.PyMongoError):
+            for _ in range(20):
+                client.zt_written.things.insert_one({"text": "x" * 100000})
+            client.drop_database("zt_written")
+            return True
+        return False
 
     def signal(self, number):
         """Sends a signal to every process of the server, parents first."""
@@ -188,6 +203,29 @@ class Server:
         if self.folder.exists():
             self.save()
 
+    # ---- its disk ----
+
+    def disk_make(self):
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.options['disk_mib']}m,mode=0700", "zmart-test", self.data],
+                              capture_output=True, text=True)
+        if done.returncode:
+            raise install.Unavailable(f"no file system for {self.name} can be mounted here: {done.stderr.strip()}")
+
+    def disk_drop(self):
+        if self.options["disk_mib"]:
+            subprocess.run(["umount", "-l", self.data], capture_output=True)
+
+    def disk_resize(self, mib):
+        subprocess.run(["mount", "-o", f"remount,size={mib}m", self.data], check=True)
+
+    def disk_left(self):
+        """Bytes that can still be written."""
+        return shutil.disk_usage(self.data).free
+
+    def disk_used_mib(self):
+        return -(-shutil.disk_usage(self.data).used // (1 << 20))
+
     # ---- the servers ----
 
     def login_make(self, *roles):
@@ -199,13 +237,14 @@ class Server:
         program = shutil.which("mongod")
         if not program:
             raise install.Unavailable("there is no mongod on the PATH")
-        self.with_login(fresh, [program, "--dbpath", self.folder, "--port", self.options["port"], "--bind_ip", "127.0.0.1", "--nounixsocket",
+        self.data.mkdir(exist_ok=True)
+        self.with_login(fresh, [program, "--dbpath", self.data, "--port", self.options["port"], "--bind_ip", "127.0.0.1", "--nounixsocket",
                                 *(["--setParameter", "enableTestCommands=1"] if self.options["test_commands"] else [])])
 
     def secantus(self, fresh):
         program = install.ready("secantus") / "venv/bin/secantusd-py"
         flags = {"sync": "--sync-on-commit", "standalone": "--standalone", "test_commands": "--enable-test-commands"}
-        self.with_login(fresh, [program, "--host", "127.0.0.1", "--port", self.options["port"], "--storage-path", self.folder / "data",
+        self.with_login(fresh, [program, "--host", "127.0.0.1", "--port", self.options["port"], "--storage-path", self.data,
                                 "--cache-size", "256M", *[flag for name, flag in flags.items() if self.options[name]]])
 
     def with_login(self, fresh, command):
@@ -223,12 +262,13 @@ class Server:
 
     def ferretdb(self, fresh):
         installed = install.ready("ferretdb")
-        data, programs = self.folder / "postgres", f"/usr/lib/postgresql/{install.POSTGRES}/bin"
+        data, programs = self.data, f"/usr/lib/postgresql/{install.POSTGRES}/bin"
         inside = [*UNSHARE, INSIDE, "sh", installed / "debian/root", data]
         database = self.options.get("database") or free_port()
         if fresh:
-            shutil.rmtree(data, ignore_errors=True)
-            data.mkdir(mode=0o700)
+            if not os.path.ismount(data):
+                shutil.rmtree(data, ignore_errors=True)
+                data.mkdir(mode=0o700)
             os.chown(data, NOBODY, NOBODY)
             self.must(*inside, f"{programs}/initdb", "-D", "/srv", "-U", "postgres", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8",
                       "--no-sync")

@@ -1,4 +1,4 @@
-"""A shop whose MongoDB server is killed, stands still, or asks for a password. First argument: the server (tests/mongo/README.md);
+"""A shop whose MongoDB server is killed, stands still, has no room left, or asks for a password. First argument: the server (tests/mongo/README.md);
 further ones choose tests."""
 import contextlib
 import os
@@ -21,7 +21,7 @@ from scenario import Stage, run_round
 from shop import BUILD, Shop, run, wait_for
 
 NAME = sys.argv.pop(1)
-SEED, FROZEN_S = 113, 20
+SEED, FROZEN_S, DISK_MIB = 113, 20, 1024
 PASSWORD = "corr3ct-h0rse"
 
 
@@ -85,6 +85,35 @@ def database_frozen():
             stage.progress(people, 5)
         assert not [e for e in stage.rack["broker-0"].log("worker.lost")], "a false death"
         print(f"     {refused_for_now(people)} refused meanwhile; {stage.check()}")
+
+
+def disk_full():
+    """F13: no room is left under load: refused with 503, nothing acknowledged is lost, and with room again it goes on."""
+    try:
+        with database(disk_mib=DISK_MIB) as server, Stage(SEED + 3) as stage:
+            disk_fills(server, stage)
+    except install.Unavailable as why:
+        print(f"     not tried: {why}")
+
+
+def disk_fills(server, stage):
+    with stage.load(4, think_s=0.01) as people:
+        stage.progress(people, 5)
+        begun = refused_for_now(people)
+        server.disk_resize(server.disk_used_mib() + 1)
+        wait_for("a refusal", lambda: refused_for_now(people) > begun + 4, 120)
+        left = server.disk_left()
+        assert left < 1 << 20, f"{left} bytes are left, and it refuses"
+        assert requests.get(stage.rack.url + "/livez", timeout=30).status_code == 200
+        server.disk_resize(DISK_MIB)
+        if not server.takes_writes():  # PostgreSQL and WiredTiger end when their journal cannot grow
+            server.kill()
+            server.start()
+        stage.progress(people, 5)
+    failed = sum(p.statuses[500] for p in people)
+    assert not failed, f"{failed} were told of an error of ours"
+    stage.rack.wait_whole()
+    print(f"     {refused_for_now(people)} refused meanwhile; {stage.check()}")
 
 
 def worker_killed():
@@ -163,4 +192,4 @@ def main(tests):
 
 
 if __name__ == "__main__":
-    main((database_killed, database_frozen, worker_killed, worker_frozen, same_key, password_is_nowhere))
+    main((database_killed, database_frozen, disk_full, worker_killed, worker_frozen, same_key, password_is_nowhere))
