@@ -373,6 +373,10 @@ static enum err webhook_test(struct call *call, const struct webhook_ref *in, st
     if (e == ERR_NONE && !is_new) {
         call_mark_replayed(call);
         e = store_of(call)->ops->delivery(store_of(call), delivery.id, call_arena(call), call_fault(call), &delivery);
+        if (e == ERR_NONE) { /* as it was answered first, whatever has become of it */
+            delivery_make(&webhook, text_of(event_id), TEXT(WEBHOOK_TEST_TYPE), delivery.created_at, call_arena(call),
+                          &delivery);
+        }
     }
     e = e == ERR_NONE ? deliveries_claim(call) : e;
     if (e == ERR_NONE) {

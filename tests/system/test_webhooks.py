@@ -273,9 +273,11 @@ def gone_means_gone_and_redirections_are_refused():
         assert len(gone.got) == 1 and not elsewhere.got
         # an answer that does not end is not read to its end
         moved.answer = lambda got: (200, {}, b"x" * 5000)
-        shop.call("POST", f"/api/webhooks/{of_moved['id']}/test", admin)
+        asked = shop.call("POST", f"/api/webhooks/{of_moved['id']}/test", admin, key="once")
         test = delivery_when(shop, admin, of_moved, "the test", lambda d: d["type"] == "webhook.test" and d["attempts"])
         assert test["state"] == "failed" and "too long" in test["attempts"][0]["error"], test
+        again = shop.call("POST", f"/api/webhooks/{of_moved['id']}/test", admin, key="once")
+        assert again.json() == asked.json() and again.headers["Idempotent-Replayed"] == "true", again.text
 
 
 def addresses_inside_are_refused():
