@@ -91,10 +91,17 @@ static const struct event_store_ops failing_ops = {failing_stream, failing_appen
 
 /* ---- set-up ---- */
 
+enum { OPEN_TRIES_MAX = 100 };
+
 struct event_store *place_store(struct place *place, bool writer, int64_t epoch)
 {
     struct event_store *store = NULL;
-    if (event_store_open(&place->config, place->pool, writer, epoch, NULL, &place->fault, &store) != ERR_NONE) {
+    enum err e;
+    int tries = 0;
+    do { /* a pool that gives up soon may do so here */
+        e = event_store_open(&place->config, place->pool, writer, epoch, NULL, &place->fault, &store);
+    } while (e == ERR_SERVICE_UNAVAILABLE && ++tries < OPEN_TRIES_MAX);
+    if (e != ERR_NONE) {
         fail_msg("open: %s (%s)", place->fault.detail, place->fault.cause);
     }
     return store;

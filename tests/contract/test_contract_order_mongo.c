@@ -1,10 +1,7 @@
 /* The store of orders on MongoDB: the suite, and how many commands each verb takes. */
 #include "tests/contract/contract_order_failing.h"
 
-#include <unistd.h>
-
-#include "lib/store/mongo.h"
-#include "lib/base/clock.h"
+#include "tests/mongo/patient.h"
 #include "tests/mongo/proxy.h"
 
 struct place {
@@ -24,7 +21,7 @@ static void place_open(struct contract_shop *shop, const char *url, int64_t answ
         .store = url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = answer_ms};
     fault_init(&fault, NULL);
     place->metrics = metrics_new();
-    if (mongo_pool_open(&config, &order_mongo_schema, place->metrics, &fault, &place->pool) != ERR_NONE) {
+    if (patient_pool_open(&config, &order_mongo_schema, place->metrics, &fault, &place->pool) != ERR_NONE) {
         fail_msg("open: %s (%s)", fault.detail, fault.cause);
     }
     place->db = mongo_db_new(place->pool);

@@ -1,6 +1,6 @@
 #include "tests/contract/user_mongo_place.h"
 
-#include "lib/store/mongo.h"
+#include "tests/mongo/patient.h"
 #include "tests/mongo/proxy.h"
 
 enum { ANSWER_MS = 20000, SOON_MS = 400 };
@@ -43,9 +43,9 @@ static void place_drop(const char *url)
 static enum err open_with(const char *url, int64_t answer_ms, struct metrics *metrics, struct fault *fault,
                           struct user_store **out)
 {
-    struct store_config patient = {
+    struct store_config config = {
         .store = url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = answer_ms};
-    enum err e = pool ? ERR_NONE : mongo_pool_open(&patient, &user_mongo_schema, metrics, fault, &pool);
+    enum err e = pool ? ERR_NONE : patient_pool_open(&config, &user_mongo_schema, metrics, fault, &pool);
     if (e == ERR_NONE) {
         *out = user_store_new_mongo(pool);
     }
