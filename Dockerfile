@@ -19,7 +19,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
 COPY --from=build /out/ /usr/local/bin/
 USER zmart
 VOLUME /var/lib/zmart
-ENV ZMART_DATA=/var/lib/zmart
+ENV ZMART_DATA=/var/lib/zmart MONGOC_DISABLE_SHM=1
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=3s CMD curl -fsS http://127.0.0.1:8080/readyz || exit 1
 CMD ["zmart", "up", "--host", "0.0.0.0"]

@@ -139,8 +139,9 @@ static enum err version_settle(struct mongo_db *db, const struct mongo_schema *s
     if (e == ERR_NONE && version < schema->version) {
         e = version_write(db, schema, fault);
     }
-    if (e != ERR_NONE && fault->detail[0] == '\0') {
-        return fault_set(fault, e, "%.100s cannot be used: %.160s", db->pool->shown, fault->cause);
+    if (e == ERR_INTERNAL) { /* it answers, and does not do so simple a thing */
+        return fault_set(fault, e, "%.100s cannot be used; give its user the role readWrite on the database \"%s\": %.160s",
+                         db->pool->shown, db->pool->database, fault->cause);
     }
     return e;
 }
@@ -177,6 +178,9 @@ static enum err index_make(struct mongo_db *db, const struct mongo_index *index,
     ASSERT(bson_append_array_end(&command, &list));
     if (!mongoc_client_write_command_with_opts(db->client, db->pool->database, &command, NULL, NULL, &error)) {
         fault_cause(fault, "mongodb: %.240s", error.message);
+        if (error.code == UNAUTHORIZED) {
+            return refused(db, &error, fault);
+        }
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the index %s of %s in %.80s cannot be made: %.120s",
                          index->name, index->collection, db->pool->shown, error.message);
     }

@@ -80,13 +80,21 @@ static enum err folder_make(const char *folder, struct fault *fault)
     }
 }
 
+/* One line for whoever starts the program. */
+static enum err open_failed(const char *path, struct fault *fault)
+{
+    bool barred = errno == EACCES || errno == EPERM || errno == EROFS;
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "cannot open %s: %s%s", path, strerror(errno),
+                     barred ? "; zmart's user must be able to write to its folder and to each file in it" : "");
+}
+
 static enum err lock_take(const char *path, struct fault *fault, int *out_fd)
 {
     char lock_path[PATH_MAX_SIZE + 8];
     snprintf(lock_path, sizeof lock_path, "%s.lock", path);
     int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "cannot open %s: %s", lock_path, strerror(errno));
+        return open_failed(lock_path, fault);
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
@@ -98,10 +106,10 @@ static enum err lock_take(const char *path, struct fault *fault, int *out_fd)
     return ERR_NONE;
 }
 
-static enum err version_read(struct sqlite_db *db, struct fault *fault, int *out)
+static enum err number_read(struct sqlite_db *db, const char *sql, struct fault *fault, int *out)
 {
     sqlite3_stmt *statement = NULL;
-    if (sqlite3_prepare_v2(db->handle, "PRAGMA user_version", -1, &statement, NULL) != SQLITE_OK ||
+    if (sqlite3_prepare_v2(db->handle, sql, -1, &statement, NULL) != SQLITE_OK ||
         sqlite3_step(statement) != SQLITE_ROW) {
         enum err e = failed(db, fault);
         sqlite3_finalize(statement);
@@ -109,6 +117,34 @@ static enum err version_read(struct sqlite_db *db, struct fault *fault, int *out
     }
     *out = sqlite3_column_int(statement, 0);
     sqlite3_finalize(statement);
+    return ERR_NONE;
+}
+
+/* Whether the file is empty or ours, and of a version that we know. Changes nothing. */
+static enum err schema_check(struct sqlite_db *db, const struct sqlite_schema *schema, const char *path, bool writer,
+                             struct fault *fault, int *out_version)
+{
+    int version = 0, things = 0;
+    enum err e = number_read(db, "PRAGMA user_version", fault, &version);
+    if (e == ERR_NONE) {
+        e = number_read(db, "SELECT count(*) FROM sqlite_schema", fault, &things);
+    }
+    if (e != ERR_NONE) {
+        return e;
+    }
+    if (version == 0 && things > 0) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "%s holds something that is not zmart's; name another folder, or move that file away", path);
+    }
+    if (version > schema->migration_count || version < 0) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "%s has schema version %d, this program knows up to %d: a newer zmart has written it; start that "
+                         "one", path, version, schema->migration_count);
+    }
+    if (!writer && version < schema->migration_count) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s is not ready: its writer opens it first", path);
+    }
+    *out_version = version;
     return ERR_NONE;
 }
 
@@ -133,36 +169,18 @@ static enum err migration_run(struct sqlite_db *db, const struct sqlite_schema *
     return e;
 }
 
-static enum err schema_bring_up(struct sqlite_db *db, const struct sqlite_schema *schema, bool writer, struct fault *fault)
+static enum err file_make(const char *path, struct fault *fault)
 {
-    int version = 0;
-    enum err e = version_read(db, fault, &version);
-    if (e != ERR_NONE) {
-        return e;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return open_failed(path, fault);
     }
-    if (version > schema->migration_count || version < 0) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
-                         "%s has schema version %d, this program knows up to %d: a newer zmart has written it",
-                         schema->file, version, schema->migration_count);
-    }
-    if (!writer && version < schema->migration_count) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s is not ready: its writer opens it first", schema->file);
-    }
-    for (; e == ERR_NONE && version < schema->migration_count; version++) {
-        e = migration_run(db, schema, version, fault);
-    }
-    return e;
+    close(fd);
+    return ERR_NONE;
 }
 
-static enum err handle_open(struct sqlite_db *db, const char *path, bool writer, int64_t busy_ms, struct fault *fault)
+static enum err handle_open(struct sqlite_db *db, const char *path, int64_t busy_ms, struct fault *fault)
 {
-    if (writer) { /* made here first, so that nobody else can read it */
-        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (fd < 0) {
-            return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "cannot open %s: %s", path, strerror(errno));
-        }
-        close(fd);
-    }
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &db->handle, flags, NULL) != SQLITE_OK) {
         enum err e = db->handle ? failed(db, fault) : ERR_SERVICE_UNAVAILABLE;
@@ -170,6 +188,11 @@ static enum err handle_open(struct sqlite_db *db, const char *path, bool writer,
     }
     (void)sqlite3_busy_timeout(db->handle, (int)busy_ms);
     (void)sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    return ERR_NONE;
+}
+
+static enum err handle_settle(struct sqlite_db *db, bool writer, struct fault *fault)
+{
     char *cache = sqlite3_mprintf("PRAGMA cache_size = -%d", CACHE_KIB);
     ASSERT(cache != NULL);
     enum err e = execute(db, cache, fault);
@@ -181,7 +204,27 @@ static enum err handle_open(struct sqlite_db *db, const char *path, bool writer,
         e = execute(db, writer ? "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY"
                                : "PRAGMA query_only = ON; PRAGMA temp_store = MEMORY", fault);
     }
-    if (e != ERR_NONE && fault && fault->detail[0] == '\0') {
+    return e;
+}
+
+static enum err file_open(struct sqlite_db *db, const struct sqlite_schema *schema, const char *path, bool writer,
+                          int64_t busy_ms, struct fault *fault)
+{
+    int version = 0;
+    enum err e = writer ? file_make(path, fault) : ERR_NONE; /* made here first, so that nobody else can read it */
+    if (e == ERR_NONE) {
+        e = handle_open(db, path, busy_ms, fault);
+    }
+    if (e == ERR_NONE) {
+        e = schema_check(db, schema, path, writer, fault, &version);
+    }
+    if (e == ERR_NONE) {
+        e = handle_settle(db, writer, fault);
+    }
+    for (; e == ERR_NONE && version < schema->migration_count; version++) {
+        e = migration_run(db, schema, version, fault);
+    }
+    if (e != ERR_NONE && fault && strchr(fault->detail, '/') == NULL) {
         fault_set(fault, e, "%s cannot be used: %.200s", path, fault->cause);
     }
     return e;
@@ -206,10 +249,7 @@ enum err sqlite_db_open(const struct store_config *config, const struct sqlite_s
         e = lock_take(path, fault, &db->lock_fd);
     }
     if (e == ERR_NONE) {
-        e = handle_open(db, path, writer, config->store_busy_ms, fault);
-    }
-    if (e == ERR_NONE) {
-        e = schema_bring_up(db, schema, writer, fault);
+        e = file_open(db, schema, path, writer, config->store_busy_ms, fault);
     }
     if (e != ERR_NONE) {
         sqlite_db_destroy(&db);

@@ -22,6 +22,8 @@ import mongo_rows
 BUILD = pathlib.Path(os.environ.get("ZMART_BUILD", pathlib.Path(__file__).resolve().parents[2] / "build"))
 SLOW = float(os.environ.get("ZMART_TEST_PATIENCE", "1"))  # sanitizer builds and busy machines wait longer
 
+os.environ.setdefault("MONGOC_DISABLE_SHM", "1")  # the driver says so on stderr when a killed program's counters are under our process id
+
 
 def free_port():
     with socket.socket() as s:
@@ -181,6 +183,15 @@ def problem(reply, status, code=None, pointer=None):
     if pointer is not None:
         assert pointer in [e["pointer"] for e in body.get("errors", [])], body
     return body
+
+
+def refusal(url, *before, status=1):
+    """What order-svc says, in one line, to a store that it cannot use; it ends at once. before: a program that runs it."""
+    done = subprocess.run([*before, BUILD / "order-svc" / "order-svc", "--bus", "ipc:///tmp/zmart-nowhere"], capture_output=True, text=True,
+                          timeout=60 * SLOW, env={**os.environ, "ZMART_STORE": url})
+    lines = done.stderr.splitlines()
+    assert done.returncode == status and len(lines) == 1 and '"open.failed"' in lines[0], (done.returncode, done.stderr)
+    return json.loads(lines[0])["detail"]
 
 
 def run(tests):

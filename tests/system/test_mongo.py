@@ -3,8 +3,6 @@ further ones choose tests."""
 import contextlib
 import os
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +16,7 @@ from servers import Server
 import bus1
 from faults import f01_worker_killed, f10_same_key
 from scenario import Stage, run_round
-from shop import BUILD, Shop, run, wait_for
+from shop import Shop, refusal, run, wait_for
 
 NAME = sys.argv.pop(1)
 SEED, FROZEN_S, DISK_MIB = 113, 20, 1024
@@ -171,15 +169,6 @@ def password_is_nowhere():
         line = refusal(wrong)
         assert "refuses the user or the password" in line and "wrong-one" not in line, line
         print("    ", line)
-
-
-def refusal(url):
-    """What order-svc says to a store that it cannot use; it must end at once."""
-    done = subprocess.run([BUILD / "order-svc" / "order-svc", "--bus", "ipc:///tmp/zmart-nowhere"], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "ZMART_STORE": url})
-    lines = done.stderr.splitlines()
-    assert done.returncode == 1 and len(lines) == 1 and '"open.failed"' in lines[0], (done.returncode, done.stderr)
-    return re.search(r'"detail":"((?:[^"\\]|\\.)*)"', lines[0])[1]
 
 
 def main(tests):

@@ -117,6 +117,30 @@ static void test_refuses_a_newer_file(void **state)
     assert_non_null(strstr(fault.detail, "newer"));
 }
 
+static void test_leaves_a_foreign_file_alone(void **state)
+{
+    struct place *place = *state;
+    struct sqlite_db *db = opened(place, &schema_old, true);
+    sqlite_db_destroy(&db); /* for its folder */
+    char path[256];
+    struct stat before, after;
+    sqlite3 *foreign = NULL;
+    struct fault fault;
+    fault_init(&fault, NULL);
+    snprintf(path, sizeof path, "%s/deep/down/thing.db", place->folder);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(sqlite3_open(path, &foreign), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(foreign, "CREATE TABLE letters (a)", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(foreign), SQLITE_OK);
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(sqlite_db_open(&place->config, &schema_new, true, NULL, &fault, &db), ERR_SERVICE_UNAVAILABLE);
+    assert_null(db);
+    assert_non_null(strstr(fault.detail, "thing.db holds something that is not zmart's"));
+    assert_int_equal(stat(path, &after), 0);
+    assert_memory_equal(&before.st_mtim, &after.st_mtim, sizeof before.st_mtim); /* nothing was written */
+    assert_int_equal(before.st_size, after.st_size);
+}
+
 static void test_refuses_a_second_writer(void **state)
 {
     struct place *place = *state;
@@ -234,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_opens_and_migrates, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_refuses_a_newer_file, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_leaves_a_foreign_file_alone, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_refuses_a_second_writer, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_refuses_other_urls, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_savepoints_undo_one, place_make, place_drop),
