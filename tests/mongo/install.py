@@ -131,7 +131,12 @@ KNOWN = {"secantus": secantus, "ferretdb": ferretdb}
 
 
 def ready(name):
-    """The folder of a server that is installed; installs it at the first call, one caller at a time."""
+    """The folder of a server that is installed; one of KNOWN is installed at the first call, one caller at a time."""
+    if name not in KNOWN:
+        program = shutil.which(name)
+        if not program:
+            raise Unavailable(f"there is no {name} on the PATH")
+        return pathlib.Path(program).parent
     folder = FOLDER / name
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
