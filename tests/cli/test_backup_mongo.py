@@ -83,6 +83,24 @@ def goes_on(products, customer):
         assert "order ids voided 0" in told and "taken from it 0" in told, told
 
 
+def bad_files_change_nothing():
+    with Shop() as shop, database_beside("bad") as (url, database):
+        shop.product(shop.admin())
+        file, bad = shop.folder / "a.backup", shop.folder / "bad.backup"
+        zmart("backup", file, "--data", shop.folder / "data")
+        data = file.read_bytes()
+        middle = len(data) // 2
+        for words, content in {"ends early": data[:middle], "": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1:],
+                               "newer zmart": data[:8] + (99).to_bytes(4, "big") + data[12:]}.items():
+            bad.write_bytes(content)
+            told = zmart("restore", bad, "--store", url, status=1)
+            assert words in told, told
+            assert not database.list_collection_names(), f"{told}: something was made"
+        database.letters.insert_one({"a": 1})
+        assert "not zmart's" in zmart("restore", file, "--store", url, status=1)
+        assert database.list_collection_names() == ["letters"], "something was made"
+
+
 class Sellers:
     """Orders all the time, from several customers, who cancel some; others are shipped at once."""
 
@@ -224,4 +242,4 @@ def holds_are_as_their_product_was():
             assert backups.rows(shop.folder / "b", "product.db", "SELECT stock FROM products WHERE id = ?", goods[0]) == [(0,)]
 
 
-run({f.__name__: f for f in (there_and_back, holds_are_as_their_product_was, while_it_sells_all_the_time)})
+run({f.__name__: f for f in (there_and_back, bad_files_change_nothing, holds_are_as_their_product_was, while_it_sells_all_the_time)})
