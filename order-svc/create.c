@@ -1,7 +1,8 @@
 /* order.create, the saga's first half.
  *
  *   look      The order's id follows from the request, so a repeat finds what there is: an order, or a refusal, is the
- *             answer again. A try that the sweeper gave up without an answer moves everybody on to the next id.
+ *             answer again. A try that the sweeper gave up without an answer moves everybody on to the next id. A request
+ *             without a key that comes for the first time has an id that nobody had: it does not look.
  *   reserve   product-svc holds the pieces under the order's id, or refuses. No answer: nothing is decided here, the
  *             client may ask again, and what may be held is settled by product-svc's sweeper.
  *   place     The insert under the unique id decides every race. Lost: what is there is the answer.
@@ -255,6 +256,16 @@ static enum err try_next(struct call *call, struct create *create, struct order 
     return fault_set(call_fault(call), ERR_SERVICE_UNAVAILABLE, "This request was given up too often; make a new one");
 }
 
+/* Nobody had this request's id before, so nothing is under the order's: what looking at the moment at which the id was made
+ * would have found. Whatever happens meanwhile (the request is sent again while this attempt stands still) is decided by
+ * the insert, as for everybody who looked and then stood still. */
+static bool is_first(struct call *call)
+{
+    const struct call_meta *meta = call_meta(call);
+    bool keyed = has(call_meta, meta, keyed) && meta->keyed;
+    return !keyed && !call_is_redelivered(call);
+}
+
 enum err create_begin(struct call *call, const struct order_new *in, struct order *out)
 {
     struct arena *arena = call_arena(call);
@@ -271,5 +282,9 @@ enum err create_begin(struct call *call, const struct order_new *in, struct orde
     create->reserve.lines.items = arena_alloc(arena, in->items.count * sizeof *create->reserve.lines.items);
     create->reserve.lines.count = order_lines_sum(in, create->reserve.lines.items, create->items);
     fingerprint_make(call_body(call), create->fingerprint);
+    if (is_first(call)) {
+        ident_make("ord", call_request_id(call), create->try_count, create->id);
+        return reserve_send(call, create);
+    }
     return try_next(call, create, out);
 }

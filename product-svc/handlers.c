@@ -141,11 +141,30 @@ static void reserve_together(struct op_item *calls, size_t count)
     }
 }
 
-static const struct op_group groups[] = {{OP_product_reserve, reserve_together}};
+/* All products that are asked for. */
+static void get_together(struct op_item *calls, size_t count)
+{
+    struct product_store *store = store_of(calls[0].call);
+    struct arena *arena = call_arena(calls[0].call);
+    struct get_item *items = arena_alloc(arena, count * sizeof *items);
+    struct product_act *acts = arena_alloc(arena, count * sizeof *acts);
+    for (size_t i = 0; i < count; i++) {
+        const struct product_ref *in = calls[i].in;
+        acts[i] = product_act_of(calls[i].call);
+        items[i] = (struct get_item){
+            .act = &acts[i], .id = in->id, .inactive_too = call_is_admin(calls[i].call), .out = calls[i].out};
+    }
+    store->ops->get_all(store, items, count);
+    for (size_t i = 0; i < count; i++) {
+        calls[i].status = items[i].status;
+    }
+}
+
+static const struct op_group groups[] = {{OP_product_reserve, reserve_together}, {OP_product_get, get_together}};
 
 void product_groups(const struct product_store *store, struct loop_store *out)
 {
-    if (store->ops->reserve_all) {
+    if (store->ops->reserve_all && store->ops->get_all) {
         out->groups = groups;
         out->group_count = ARRAY_COUNT(groups);
     }

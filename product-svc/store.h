@@ -57,6 +57,15 @@ struct reserve_item {
 
 struct product_store;
 
+/* One of several products that are read together. */
+struct get_item {
+    struct product_act *act;
+    struct text id;
+    bool inactive_too;
+    struct product *out;
+    enum err status; /* out */
+};
+
 struct product_store_ops {
     /* Adds a product. SKU_TAKEN (the refusal of a keyed request is kept with the running unit of work);
      * IDEMPOTENCY_KEY_REUSED if the request id had another body. A repeat gets the first answer. */
@@ -72,6 +81,8 @@ struct product_store_ops {
     /* NOT_FOUND if unknown, retired, or inactive and not inactive_too. */
     enum err (*get)(struct product_store *self, struct product_act *act, struct text id, bool inactive_too,
                     struct product *out);
+    /* The same for many, in one look. NULL: there is nothing to be gained. */
+    void (*get_all)(struct product_store *self, struct get_item *items, size_t count);
     /* A page. A row whose sort value stays the same is on exactly one page. BAD_CURSOR. */
     enum err (*page)(struct product_store *self, struct product_act *act, const struct product_view *view,
                      struct product_list *out);

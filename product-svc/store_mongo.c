@@ -43,6 +43,15 @@ void product_put_seen(bson_t *filter, struct text id, int64_t ver)
     bson_put_int(filter, "ver", ver);
 }
 
+enum err product_fault_share(struct product_act *act, const struct fault *why)
+{
+    fault_init(act->fault, act->arena);
+    (void)fault_set(act->fault, why->code, NULL);
+    act->fault->retry_after_s = why->retry_after_s;
+    fault_cause(act->fault, "%s", why->cause);
+    return why->code;
+}
+
 enum err product_unreadable(struct fault *fault, const char *what)
 {
     fault_cause(fault, "a product's document has an unreadable %s", what);
@@ -135,6 +144,7 @@ static const struct product_store_ops mongo_ops = {
     .edit = product_mongo_edit,
     .retire = product_mongo_retire,
     .get = product_mongo_get,
+    .get_all = product_mongo_get_all,
     .page = product_mongo_page,
     .reserve = product_mongo_reserve,
     .reserve_all = product_mongo_reserve_all,

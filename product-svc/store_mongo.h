@@ -40,6 +40,8 @@ static inline struct mongo_db *product_db(struct product_store *self)
 void product_put_seen(bson_t *filter, struct text id, int64_t ver);
 /* Waits a moment, longer after more tries; SERVICE_UNAVAILABLE when there were too many. */
 MUST_USE enum err product_try_again(struct product_store *self, struct fault *fault, int *tries);
+/* What failed for several acts at once, told in each one's fault. -> its code */
+enum err product_fault_share(struct product_act *act, const struct fault *why);
 MUST_USE enum err product_unreadable(struct fault *fault, const char *what);
 /* Reads the document's product, its stock as it can be told. */
 MUST_USE enum err product_read(const bson_t *document, struct arena *arena, struct fault *fault, struct product *out);
@@ -59,6 +61,8 @@ MUST_USE enum err product_mongo_edit(struct product_store *self, struct product_
                                      const struct product_change *change, struct product *out);
 MUST_USE enum err product_mongo_get(struct product_store *self, struct product_act *act, struct text id,
                                     bool inactive_too, struct product *out);
+
+void product_mongo_get_all(struct product_store *self, struct get_item *items, size_t count);
 
 /* store_mongo_retire.c */
 MUST_USE enum err product_mongo_retire(struct product_store *self, struct product_act *act,

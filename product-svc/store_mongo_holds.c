@@ -143,11 +143,7 @@ static enum err item_judge(struct reserving *all, struct reserve_item *item)
 static void items_fail(struct reserving *all, const struct fault *why)
 {
     for (size_t i = 0; i < all->count; i++) {
-        struct product_act *act = all->items[i].act;
-        fault_init(act->fault, act->arena);
-        all->items[i].status = fault_set(act->fault, why->code, NULL);
-        act->fault->retry_after_s = why->retry_after_s;
-        fault_cause(act->fault, "%s", why->cause);
+        all->items[i].status = product_fault_share(all->items[i].act, why);
     }
 }
 

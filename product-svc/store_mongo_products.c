@@ -76,20 +76,14 @@ static bool is_live(const bson_t *document)
     return bson_get_bool(document, "live", &live) && live;
 }
 
-enum err product_mongo_get(struct product_store *self, struct product_act *act, struct text id, bool inactive_too,
-                           struct product *out)
+/* document: NULL if there is none. */
+static enum err found_read(struct product_act *act, const bson_t *document, bool inactive_too, struct product *out)
 {
-    bson_t document;
-    bool found = false;
     struct product product;
-    enum err e = document_find(self, act, id, &document, &found);
-    if (e != ERR_NONE) {
-        return e;
-    }
-    if (!found || !is_live(&document)) {
+    if (!document || !is_live(document)) {
         return fault_set(act->fault, ERR_NOT_FOUND, NULL);
     }
-    e = product_read(&document, act->arena, act->fault, &product);
+    enum err e = product_read(document, act->arena, act->fault, &product);
     if (e == ERR_NONE && !product.active && !inactive_too) {
         e = fault_set(act->fault, ERR_NOT_FOUND, NULL);
     }
@@ -97,6 +91,50 @@ enum err product_mongo_get(struct product_store *self, struct product_act *act, 
         *out = product;
     }
     return e;
+}
+
+enum err product_mongo_get(struct product_store *self, struct product_act *act, struct text id, bool inactive_too,
+                           struct product *out)
+{
+    bson_t document;
+    bool found = false;
+    enum err e = document_find(self, act, id, &document, &found);
+    return e == ERR_NONE ? found_read(act, found ? &document : NULL, inactive_too, out) : e;
+}
+
+void product_mongo_get_all(struct product_store *self, struct get_item *items, size_t count)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    struct text *ids = arena_alloc(&arena, count * sizeof *ids);
+    bool *met = arena_alloc(&arena, count * sizeof *met);
+    struct fault fault;
+    struct mongo_rows rows;
+    const bson_t *document;
+    fault_init(&fault, &arena);
+    for (size_t i = 0; i < count; i++) {
+        ids[i] = items[i].id;
+    }
+    mongo_put_in(&filter, "_id", ids, (uint32_t)count);
+    const struct mongo_query query = {.collection = product_collection, .filter = &filter, .limit = (int64_t)count};
+    mongo_find(product_db(self), &query, &rows);
+    while (mongo_next(&rows, &document)) {
+        struct text id;
+        for (size_t i = 0; bson_get_text(document, "_id", NULL, &id) && i < count; i++) {
+            if (text_equal(items[i].id, id)) {
+                met[i] = true;
+                items[i].status = found_read(items[i].act, document, items[i].inactive_too, items[i].out);
+            }
+        }
+    }
+    enum err e = mongo_rows_end(&rows, &fault);
+    for (size_t i = 0; i < count; i++) {
+        if (e != ERR_NONE) {
+            items[i].status = product_fault_share(items[i].act, &fault);
+        } else if (!met[i]) {
+            items[i].status = found_read(items[i].act, NULL, false, items[i].out);
+        }
+    }
 }
 
 /* ---- adding ---- */

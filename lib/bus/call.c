@@ -90,6 +90,11 @@ struct text call_body(const struct call *call)
     return message_part(&call->request, 2);
 }
 
+bool call_is_redelivered(const struct call *call)
+{
+    return call->redelivered;
+}
+
 int call_attempt(const struct call *call)
 {
     return call->attempt;

@@ -45,6 +45,8 @@ const struct call_meta *call_meta(const struct call *call); /* never NULL */
 const uint8_t *call_request_id(const struct call *call); /* ID_SIZE bytes, the same on every retry */
 struct text call_body(const struct call *call);          /* the packed request, for fingerprints */
 int call_attempt(const struct call *call);               /* 1; more when it was sent again */
+/* Another worker may have begun it: a broker or its sender sent it again, or a dead letter was. */
+bool call_is_redelivered(const struct call *call);
 int64_t call_left_ms(const struct call *call);           /* of its budget; 0 when it is over */
 bool call_is_admin(const struct call *call);
 /* True when the caller is signed in as this account, or an administrator. */

@@ -63,6 +63,7 @@ struct call {
     uint8_t request_id[ID_SIZE];
     int64_t arrived_us, deadline_ms;
     int attempt;
+    bool redelivered;
     struct call_meta meta;
     struct arena arena;
     struct fault fault;

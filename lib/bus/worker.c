@@ -168,6 +168,7 @@ static void request_take(struct worker *worker, struct worker_peer *from, struct
     call->arrived_us = clock_now_us();
     call->deadline_ms = call->arrived_us / 1000 + (int64_t)message->head.budget_ms - age_ms;
     call->attempt = message->head.attempt;
+    call->redelivered = message->head.attempt > 1 || (message->head.flags & FRAME_REDELIVERED);
     memcpy(call->request_id, message->head.request_id, ID_SIZE);
     message_move(&call->request, message);
     loop_give(call->loop, call);

@@ -146,6 +146,36 @@ static void a_group_is_one_change_of_its_product(void **state)
     assert_int_equal(shop_stale(shop, shop->now_ms).count, GROUP - 4);
 }
 
+static void products_asked_for_together_are_one_look(void **state)
+{
+    struct counted *counted = *state;
+    struct shop *shop = counted->shop;
+    struct product products[3], outs[5] = {0};
+    struct product_act acts[5];
+    struct fault faults[5];
+    struct get_item items[5];
+    for (int i = 0; i < 3; i++) {
+        products[i] = shop_product(shop, i);
+        products[i].active = i != 1;
+        shop_add(shop, &products[i]);
+    }
+    const struct text ids[] = {products[2].id, products[1].id, TEXT("prd_nobody"), products[1].id, products[2].id};
+    static const enum err wanted[] = {ERR_NONE, ERR_NOT_FOUND, ERR_NOT_FOUND, ERR_NONE, ERR_NONE};
+    for (int i = 0; i < 5; i++) {
+        fault_init(&faults[i], &shop->arena);
+        acts[i] = (struct product_act){.arena = &shop->arena, .fault = &faults[i], .now_ms = shop->now_ms};
+        items[i] = (struct get_item){.act = &acts[i], .id = ids[i], .inactive_too = i == 3, .out = &outs[i]};
+    }
+    int64_t before = commands_sent(counted);
+    shop->store->ops->get_all(shop->store, items, 5);
+    assert_int_equal(commands_sent(counted) - before, 1);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(items[i].status, wanted[i]);
+        assert_int_equal(faults[i].code, wanted[i]);
+        assert_true(wanted[i] != ERR_NONE || (text_equal(outs[i].id, ids[i]) && outs[i].stock == products[0].stock));
+    }
+}
+
 /* ---- many writers ---- */
 
 enum { WRITERS = 4, ORDERS_EACH = 12, GOODS = 2, STOCK = 30 };
@@ -327,6 +357,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate_setup_teardown(every_verb_has_its_round_trips, counted_open, counted_close, start),
         cmocka_unit_test_prestate_setup_teardown(a_group_is_one_change_of_its_product, counted_open, counted_close,
+                                                 start),
+        cmocka_unit_test_prestate_setup_teardown(products_asked_for_together_are_one_look, counted_open, counted_close,
                                                  start),
         SHOP_TEST(many_writers_sell_what_there_is),
         SHOP_TEST(what_sagas_ask_has_an_index),

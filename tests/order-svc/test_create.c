@@ -231,6 +231,45 @@ static void test_void_moves_on(void **state)
     assert_int_equal(product_stock(shop, tea), 9);
 }
 
+/* ---- requests without a key, which do not look before they reserve ---- */
+
+static enum err unkeyed_ask(struct shop *shop, const uint8_t *id, struct text product_id, struct order *out)
+{
+    struct order_item items[] = {{.product_id = product_id, .quantity = 1}};
+    struct order_new in = basket(shop, items, 1);
+    struct ask ask = {.op = OP_order_create, .request_id = id, .meta = by_user("usr_1"), .in = &in};
+    ask.meta.keyed = false;
+    return shop_ask(shop, &ask, out);
+}
+
+/* As an attempt that stood still between looking and reserving, while everything else happened. */
+static void test_unkeyed_finds_what_is_there(void **state)
+{
+    struct shop *shop = *state;
+    struct text tea = product_made(shop, "EUR", 10000, 10), cup = product_made(shop, "EUR", 10000, 0);
+    char given_up[IDENT_SIZE];
+    uint8_t placed[ID_SIZE], void_first[ID_SIZE], refused[ID_SIZE];
+    struct order first, order;
+    some_id(placed);
+    assert_int_equal(unkeyed_ask(shop, placed, tea, &first), ERR_NONE);
+    assert_int_equal(unkeyed_ask(shop, placed, tea, &order), ERR_NONE);
+    assert_true(text_equal(order.id, first.id));
+    assert_int_equal(unkeyed_ask(shop, placed, cup, &order), ERR_IDEMPOTENCY_KEY_REUSED);
+    assert_int_equal(product_stock(shop, tea), 9);
+    some_id(void_first);
+    ident_make("ord", void_first, 0, given_up);
+    assert_int_equal(arbitrated(shop, text_of(given_up)), ORDER_OUTCOME_VOID);
+    assert_int_equal(unkeyed_ask(shop, void_first, tea, &order), ERR_NONE);
+    assert_false(text_is(order.id, given_up));
+    assert_true(product_stock_becomes(shop, tea, 8)); /* what was held for the void goes back */
+    some_id(refused);
+    assert_int_equal(unkeyed_ask(shop, refused, cup, &order), ERR_OUT_OF_STOCK);
+    product_restock(shop, cup, 1);
+    assert_int_equal(unkeyed_ask(shop, refused, cup, &order), ERR_OUT_OF_STOCK);
+    assert_true(product_stock_becomes(shop, cup, 1));
+    assert_int_equal(count_becomes(shop, "order.db", "SELECT count(*) FROM orders WHERE kind = 'placed'", 2), 2);
+}
+
 /* No answer from product-svc decides nothing: the same request may be sent again, and is placed then. */
 static void test_nobody_answers(void **state)
 {
@@ -362,6 +401,7 @@ int main(void)
         TEST(test_total_too_large),
         TEST(test_unknown_country),
         TEST(test_void_moves_on),
+        TEST(test_unkeyed_finds_what_is_there),
         TEST(test_nobody_answers),
         TEST(test_one_key_many_callers),
         TEST(test_one_key_two_bodies),

@@ -37,7 +37,8 @@ static enum err get(struct call *call, const void *in, void *out)
                                               .sku = TEXT("sku"),
                                               .currency = TEXT("EUR"),
                                               .version = 1,
-                                              .stock = call_attempt(call)};
+                                              .stock = call_attempt(call),
+                                              .active = call_is_redelivered(call)};
     return ERR_NONE;
 }
 
@@ -126,6 +127,7 @@ static enum err get_call(struct scene *scene, const char *id, uint32_t budget_ms
     if (status == ERR_NONE) {
         status = record_unpack(&product_record, answer.body, &scene->arena, &scene->fault, &product);
         *out_attempt = (int)product.stock;
+        assert_int_equal(product.active, *out_attempt > 1);
     }
     return status;
 }
@@ -224,6 +226,28 @@ static void test_broker_restarts(void **state)
     assert_int_equal(note.attempt, 2);
     assert_int_equal(get_call(scene, "x", 5000, &attempt), ERR_NONE);
     assert_int_equal(attempt, 1);
+    client_close(scene);
+    assert_int_equal(rig_service_stop(&rig), 0);
+    tiny_broker_destroy(&broker);
+}
+
+/* As a dead letter is that somebody sends once more: attempts are counted anew. */
+static void test_redelivered_with_its_first_attempt(void **state)
+{
+    struct scene *scene = *state;
+    struct rig_service rig;
+    struct product product;
+    struct bus_answer answer;
+    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
+    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_wait(&rig);
+    client_open(scene, scene->first, 4);
+    struct bus_request request = request_of(scene, "x", 5000);
+    request.flags |= FRAME_REDELIVERED;
+    assert_int_equal(bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer), ERR_NONE);
+    assert_int_equal(record_unpack(&product_record, answer.body, &scene->arena, &scene->fault, &product), ERR_NONE);
+    assert_int_equal(product.stock, 1);
+    assert_true(product.active);
     client_close(scene);
     assert_int_equal(rig_service_stop(&rig), 0);
     tiny_broker_destroy(&broker);
@@ -573,6 +597,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE(test_settings),        SCENE(test_no_broker),     SCENE(test_kept_until_there_is_a_broker),
         SCENE(test_broker_restarts), SCENE(test_frozen_broker), SCENE(test_draining_broker),
+        SCENE(test_redelivered_with_its_first_attempt), SCENE(test_frozen_broker), SCENE(test_draining_broker),
         SCENE(test_not_repeatable),  SCENE(test_slots_run_out), SCENE(test_bad_requests),
         SCENE(test_start_from_done), SCENE(test_late_reply),    SCENE(test_many_threads),
         SCENE(test_refused_elsewhere),
