@@ -60,13 +60,37 @@ bool mongo_collided(const bson_error_t *error)
     return error->code == WRITE_CONFLICT || error->code == DEADLOCK;
 }
 
-/* The server says that something is wrong with itself, and not what: so do compatible servers whose disk is full. It may be
- * this command alone that it cannot do, so others are still asked. */
+/* The server says that something is wrong with itself, and perhaps not what: so do compatible servers whose disk is full. It
+ * may be this command alone that it cannot do, so others are still asked. */
 static bool server_is_ill(const bson_error_t *error)
 {
-    enum { INTERNAL_ERROR = 1, UNKNOWN_ERROR = 8 };
-    bool from_server = error->domain == MONGOC_ERROR_SERVER || error->domain == MONGOC_ERROR_COMMAND;
-    return from_server && (error->code == INTERNAL_ERROR || error->code == UNKNOWN_ERROR);
+    enum {
+        INTERNAL_ERROR = 1,
+        UNKNOWN_ERROR = 8,
+        /* FerretDB's, from PostgreSQL: an SQLSTATE, 6 bits a character, the first lowest */
+        DISK_FULL = 4293,             /* 53100 */
+        OUT_OF_MEMORY = 8389,         /* 53200 */
+        TOO_MANY_CONNECTIONS = 12485, /* 53300 */
+        IO_ERROR = 786949,            /* 58030 */
+        ADMIN_SHUTDOWN = 16908741,    /* 57P01 */
+        CRASH_SHUTDOWN = 33685957,    /* 57P02 */
+        CANNOT_CONNECT_NOW = 50463173 /* 57P03 */
+    };
+    if (error->domain != MONGOC_ERROR_SERVER && error->domain != MONGOC_ERROR_COMMAND) {
+        return false;
+    }
+    switch (error->code) {
+    case INTERNAL_ERROR:
+    case UNKNOWN_ERROR:
+    case DISK_FULL:
+    case OUT_OF_MEMORY:
+    case TOO_MANY_CONNECTIONS:
+    case IO_ERROR:
+    case ADMIN_SHUTDOWN:
+    case CRASH_SHUTDOWN:
+    case CANNOT_CONNECT_NOW: return true;
+    default: return false;
+    }
 }
 
 enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson_t *reply, struct fault *fault)

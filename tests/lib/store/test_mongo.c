@@ -546,6 +546,7 @@ static void test_what_servers_answer_in_trouble(void **state)
         {14031, ERR_SERVICE_UNAVAILABLE, true}, /* the disk is full */
         {1, ERR_SERVICE_UNAVAILABLE, false},    /* something within it, as SecantusDB says of a full disk */
         {8, ERR_SERVICE_UNAVAILABLE, false},    /* it does not know what */
+        {4293, ERR_SERVICE_UNAVAILABLE, false}, /* FerretDB's disk is full */
         {13, ERR_INTERNAL, false},              /* not allowed */
         {112, ERR_NONE, false},                 /* a write conflict: tried again */
         {59, ERR_INTERNAL, false},              /* no such command */
