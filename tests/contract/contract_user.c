@@ -811,13 +811,26 @@ static enum err step_ticket(struct ground *g)
     return e == ERR_NONE ? user_store_ticket_spend(g->store, &use, &g->arena, &g->fault, &identity) : e;
 }
 
+/* As the handlers do it: a write of ours that came late is what was in the way, so the next look finds it. */
+static enum err late_register(struct ground *g, const char *id, const char *email, const char *session_id)
+{
+    enum err e = step_register(g, id, email, session_id);
+    return e == ERR_CONFLICT ? step_register(g, id, email, session_id) : e;
+}
+
+static enum err late_password(struct ground *g)
+{
+    enum err e = step_password(g);
+    return e == ERR_CONFLICT ? step_password(g) : e;
+}
+
 static enum err scenario(struct ground *g)
 {
-    enum err e = ACT(step_register(g, "usr_1", "a@b", "ses_1"));
-    e = e == ERR_NONE ? ACT(step_register(g, "usr_2", "c@d", "ses_2")) : e;
+    enum err e = ACT(late_register(g, "usr_1", "a@b", "ses_1"));
+    e = e == ERR_NONE ? ACT(late_register(g, "usr_2", "c@d", "ses_2")) : e;
     e = e == ERR_NONE ? ACT(step_role(g, "usr_2", ROLE_ADMIN)) : e;
     e = e == ERR_NONE ? ACT(step_role(g, "usr_1", ROLE_CUSTOMER)) : e;
-    e = e == ERR_NONE ? ACT(step_password(g)) : e;
+    e = e == ERR_NONE ? ACT(late_password(g)) : e;
     return e == ERR_NONE ? ACT(step_ticket(g)) : e;
 }
 
