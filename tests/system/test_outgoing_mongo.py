@@ -28,6 +28,10 @@ class Program:
     def start(self):
         self.child = subprocess.Popen(self.args, env={**os.environ, "ZMART_STORE": URL}, stderr=open(self.folder / "stderr.txt", "ab"))
 
+    def is_ready(self):
+        instance = f'"event":"ready","instance":"{pathlib.Path(self.args[0]).name}-{self.child.pid}"'
+        return instance in (self.folder / "stderr.txt").read_text()
+
     def kill(self):
         self.child.kill()
         self.child.wait()
@@ -79,6 +83,7 @@ def events_go_out_once_from_two_at_a_time():
             assert len({one["event_id"] for one in listed}) == len(orders)
             hooks[1].start()
             mails[1].start()
+            wait_for("both to be there again", lambda: hooks[1].is_ready() and mails[1].is_ready(), 60)
 
 
 run({f.__name__: f for f in (events_go_out_once_from_two_at_a_time,)})
