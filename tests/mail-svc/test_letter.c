@@ -34,7 +34,7 @@ static void test_words(void **state)
     /* words break between characters: 22 of two bytes fit 45 bytes */
     char many[51] = "";
     for (int i = 0; i < 25; i++) {
-        strcat(many, "\xc3\xa4");
+        memcpy(many + (size_t)i * 2, "\xc3\xa4", 2);
     }
     written(words_write, many, "=?UTF-8?B?w6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6Q=?=\r\n =?UTF-8?B?w6TDpMOk?=");
 }
