@@ -1,7 +1,9 @@
 /* Whose database it is, its version, its indexes. Nothing is changed before it is known to be ours. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "lib/base/id.h"
 #include "lib/base/invariant.h"
 #include "lib/store/mongo_parts.h"
 
@@ -156,13 +158,11 @@ static void index_keys(const struct mongo_index *index, bson_t *to)
     }
 }
 
-static enum err index_make(struct mongo_db *db, const struct mongo_index *index, struct fault *fault)
+static void index_command(const struct mongo_index *index, bson_t *to)
 {
-    AUTO(bson_destroy) bson_t command = BSON_INITIALIZER;
     bson_t list, one, keys;
-    bson_error_t error;
-    bson_put_text(&command, "createIndexes", text_of(index->collection));
-    ASSERT(BSON_APPEND_ARRAY_BEGIN(&command, "indexes", &list));
+    bson_put_text(to, "createIndexes", text_of(index->collection));
+    ASSERT(BSON_APPEND_ARRAY_BEGIN(to, "indexes", &list));
     ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&list, "0", &one));
     ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&one, "key", &keys));
     index_keys(index, &keys);
@@ -175,16 +175,50 @@ static enum err index_make(struct mongo_db *db, const struct mongo_index *index,
         bson_put_bool(&one, "sparse", true);
     }
     ASSERT(bson_append_document_end(&list, &one));
-    ASSERT(bson_append_array_end(&command, &list));
-    if (!mongoc_client_write_command_with_opts(db->client, db->pool->database, &command, NULL, NULL, &error)) {
-        fault_cause(fault, "mongodb: %.240s", error.message);
-        if (error.code == UNAUTHORIZED) {
-            return refused(db, &error, fault);
+    ASSERT(bson_append_array_end(to, &list));
+}
+
+/* Asking again would not change the answer. */
+static bool index_is_refused(const bson_error_t *error)
+{
+    enum { OPTIONS_CONFLICT = 85, KEY_SPECS_CONFLICT = 86, DUPLICATE_KEY = 11000 };
+    return error->domain != MONGOC_ERROR_SERVER || error->code == UNAUTHORIZED || error->code == OPTIONS_CONFLICT ||
+           error->code == KEY_SPECS_CONFLICT || error->code == DUPLICATE_KEY;
+}
+
+static void index_pause(int try)
+{
+    enum { PAUSE_FIRST_MS = 20 };
+    uint16_t random;
+    id_random(&random, sizeof random);
+    long wait_ms = (PAUSE_FIRST_MS << try) * (1L + random % 3) / 2;
+    (void)nanosleep(&(struct timespec){.tv_sec = wait_ms / 1000, .tv_nsec = wait_ms % 1000 * 1000000}, NULL);
+}
+
+/* Programs that start at the same moment make the same index, and a server then refuses some of them, each with an
+ * error of its own (a deadlock, a conflict, an aborted build). They wait, unevenly, and ask again: by then it is there,
+ * or nobody else makes it. */
+static enum err index_make(struct mongo_db *db, const struct mongo_index *index, struct fault *fault)
+{
+    enum { TRIES_MAX = 8 }; /* about 5 s in all */
+    AUTO(bson_destroy) bson_t command = BSON_INITIALIZER;
+    bson_error_t error;
+    index_command(index, &command);
+    for (int try = 0; try < TRIES_MAX; try++) {
+        if (mongoc_client_write_command_with_opts(db->client, db->pool->database, &command, NULL, NULL, &error)) {
+            return ERR_NONE;
         }
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the index %s of %s in %.80s cannot be made: %.120s",
-                         index->name, index->collection, db->pool->shown, error.message);
+        if (index_is_refused(&error)) {
+            break;
+        }
+        index_pause(try);
     }
-    return ERR_NONE;
+    fault_cause(fault, "mongodb: %.240s (%d)", error.message, (int)error.code);
+    if (error.code == UNAUTHORIZED) {
+        return refused(db, &error, fault);
+    }
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the index %s of %s in %.80s cannot be made: %.120s",
+                     index->name, index->collection, db->pool->shown, error.message);
 }
 
 static bool keys_are(const bson_t *found, const struct mongo_index *index)

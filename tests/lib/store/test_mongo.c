@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
@@ -575,6 +576,71 @@ static void test_what_servers_answer_in_trouble(void **state)
     assert_comes_back(place);
 }
 
+/* ---- many programs that start at the same moment ---- */
+
+enum { STARTERS = 16 };
+
+/* Two services, each several times. */
+static const struct mongo_index people_indexes[] = {
+    {"people", "email", {"email"}, true, false},
+    {"people", "place", {"place"}, true, false},
+    {"people", "age", {"-age", "-_id"}, false, false},
+    {"people", "role", {"role", "-age"}, false, true},
+    {"visits", "end", {"ended_at"}, false, false},
+};
+static const struct mongo_schema people = {"people", 1, people_indexes, ARRAY_COUNT(people_indexes)};
+
+struct starter {
+    pthread_t thread;
+    const struct store_config *config;
+    const struct mongo_schema *schema;
+    pthread_barrier_t *start;
+    enum err e;
+    char detail[256];
+};
+
+static void *starter_run(void *arg)
+{
+    struct starter *self = arg;
+    AUTO(arena_release) struct arena arena = {0};
+    struct fault fault;
+    struct mongo_pool *pool = NULL;
+    fault_init(&fault, &arena);
+    pthread_barrier_wait(self->start);
+    self->e = mongo_pool_open(self->config, self->schema, NULL, &fault, &pool);
+    snprintf(self->detail, sizeof self->detail, "%s", fault.detail);
+    mongo_pool_destroy(&pool);
+    return NULL;
+}
+
+static void test_many_start_at_once(void **state)
+{
+    enum { ROUNDS = 5 };
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        struct place *place = place_new();
+        struct starter starters[STARTERS];
+        pthread_barrier_t start;
+        pthread_barrier_init(&start, NULL, STARTERS);
+        for (int i = 0; i < STARTERS; i++) {
+            starters[i] = (struct starter){
+                .config = &place->config, .schema = i % 2 == 0 ? &schema : &people, .start = &start};
+            assert_int_equal(pthread_create(&starters[i].thread, NULL, starter_run, &starters[i]), 0);
+        }
+        for (int i = 0; i < STARTERS; i++) {
+            pthread_join(starters[i].thread, NULL);
+        }
+        pthread_barrier_destroy(&start);
+        for (int i = 0; i < STARTERS; i++) {
+            if (starters[i].e != ERR_NONE) {
+                fail_msg("%d of round %d: %s", i, round, starters[i].detail);
+            }
+        }
+        void *dropped = place;
+        (void)place_drop(&dropped);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_drop)
@@ -585,6 +651,7 @@ int main(void)
         TEST(test_a_newer_schema_is_refused),
         cmocka_unit_test(test_a_foreign_database_is_left_alone),
         TEST(test_an_index_of_another_shape_is_refused),
+        cmocka_unit_test(test_many_start_at_once),
         TEST(test_shares_by_url),
         TEST(test_insert_and_what_refuses_it),
         TEST(test_update_says_whether_it_found),
