@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/id.h"
 #include "lib/base/invariant.h"
 #include "mail-svc/carrier.h"
 #include "mail-svc/desk.h"
@@ -154,6 +155,7 @@ static enum err mail_again(struct call *call, struct mail *mail, const char *why
 {
     struct mail_desk *desk = call_state(call);
     int64_t now_ms = clock_wall_ms();
+    uint32_t random;
     mail->tries++;
     if (mail->event_at < oldest_ms(desk, now_ms)) {
         return mail_give_up(call, mail, why, status);
@@ -161,7 +163,9 @@ static enum err mail_again(struct call *call, struct mail *mail, const char *why
     metric_add(desk->again, 1);
     log_info(service_env(call_loop(call))->log, "mail.again", KV_TEXT("event", mail->id), KV_INT("tries", mail->tries),
              KV_INT("status", status), KV("why", why));
-    mail->next_at = now_ms + mail_wait_ms(mail->tries, desk->settings->mail.retry_permille);
+    id_random(&random, sizeof random);
+    mail->next_at =
+        now_ms + wait_spread_ms(mail_wait_ms(mail->tries, desk->settings->mail.retry_permille), random);
     enum err e = desk->store->ops->put(desk->store, mail, call_fault(call));
     return e == ERR_NOT_FOUND ? ERR_NONE : e;
 }

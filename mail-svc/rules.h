@@ -9,7 +9,7 @@ bool entry_is_mailed(const struct event_entry *entry, int64_t since_ms, int64_t 
 
 enum carried { CARRIED_GOOD, CARRIED_AGAIN, CARRIED_NEVER, CARRIED_STOPPED };
 
-/* After so many attempts: how long to wait for the next one. */
+/* After so many attempts: how long to wait for the next one, before it is spread. */
 int64_t mail_wait_ms(int64_t tries, int64_t permille);
 
 /* NULL if a server's URL can be used, else what is wrong. from_argv: it did not come from the environment, where only

@@ -16,6 +16,7 @@ enum { WEBHOOK_MAX = 100, WEBHOOK_MAX_TYPES = 32, WEBHOOK_MAX_ATTEMPTS_KEPT = 16
     F(R, BOOL, active,      REQ, 0, 0, none, "whether events are posted")                            \
     F(R, TEXT, stopped,     OPT, 1, 200, none, "why it was made inactive, if the shop did that")     \
     F(R, INT,  failures,    REQ, 0, INT64_MAX, none, "deliveries given up since the last good one")  \
+    F(R, TIME, quiet_until, OPT, 0, INT64_MAX, none, "nothing is posted before, as it has asked by Retry-After") \
     F(R, TIME, created_at,  REQ, 0, INT64_MAX, none, "since when")                                   \
     F(R, TIME, updated_at,  REQ, 0, INT64_MAX, none, "when it was last changed")                     \
     F(R, INT,  version,     REQ, 1, INT64_MAX, none, "counts changes")

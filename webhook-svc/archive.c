@@ -53,8 +53,8 @@ static const struct archive_kind kinds[] = {
     {.name = "webhooks",
      .select = "SELECT * FROM webhook ORDER BY id",
      .inserts = {"INSERT INTO webhook(id, url, types, description, active, stopped, failures, created_at, updated_at, version,"
-                 " waited, keys, fingerprint) VALUES(:id, :url, :types, :description, :active, :stopped, :failures, :created_at,"
-                 " :updated_at, :version, :waited, :keys, :fingerprint)"},
+                 " waited, keys, fingerprint, quiet_until) VALUES(:id, :url, :types, :description, :active, :stopped, :failures,"
+                 " :created_at, :updated_at, :version, :waited, :keys, :fingerprint, :quiet_until)"},
      .collection = "webhooks", .fields = id_field, .from_document = webhook_from, .to_document = webhook_to},
     {.name = "deliveries",
      .select = "SELECT * FROM delivery ORDER BY id",

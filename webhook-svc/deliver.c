@@ -3,6 +3,7 @@
 #include <utlist.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/id.h"
 #include "lib/base/invariant.h"
 #include "proto/ident.h"
 #include "proto/pattern.h"
@@ -226,12 +227,13 @@ enum err deliveries_claim(struct call *call)
 {
     struct webhook_desk *desk = call_state(call);
     struct webhook_rows webhooks;
+    int64_t now_ms = clock_wall_ms();
     if (!desk->poster) {
         return ERR_NONE;
     }
     enum err e = desk->store->ops->webhooks(desk->store, call_arena(call), call_fault(call), &webhooks);
     for (uint32_t i = 0; e == ERR_NONE && i < webhooks.count; i++) {
-        if (webhooks.items[i].active) {
+        if (webhook_listens(&webhooks.items[i], now_ms)) {
             e = webhook_claim(call, &webhooks.items[i]);
         }
     }
@@ -292,19 +294,22 @@ static enum err result_store(struct call *call, const struct post *post)
     struct delivery_kept delivery;
     struct webhook_kept webhook;
     struct delivery_attempt attempt = attempt_of(post);
-    enum verdict verdict = answer_judge(post->status);
-    int64_t now_ms = clock_wall_ms();
+    struct outcome outcome = {.verdict = answer_judge(post->status),
+                              .now_ms = clock_wall_ms(),
+                              .quiet_ms = answer_quiet_ms(post->status, post->retry_after_s, config->retry_after_s),
+                              .permille = config->retry_permille};
     enum err e = ops->delivery(desk->store, text_of(post->delivery_id), arena, fault, &delivery);
     e = e == ERR_NONE ? ops->webhook(desk->store, delivery.webhook_id, arena, fault, &webhook) : e;
     if (e != ERR_NONE) {
         return e == ERR_NOT_FOUND ? ERR_NONE : e;
     }
     bool was_active = webhook.active;
-    delivery_note(&delivery, &attempt, verdict, now_ms, config->retry_permille, arena);
+    id_random(&outcome.random, sizeof outcome.random);
+    delivery_note(&delivery, &attempt, &outcome, arena);
     e = ops->delivery_put(desk->store, &delivery, fault);
-    if (e == ERR_NONE && webhook_note(&webhook, &delivery, verdict, config->stop_after, arena)) {
+    if (e == ERR_NONE && webhook_note(&webhook, &delivery, &outcome, config->stop_after, arena)) {
         webhook.version++;
-        webhook.updated_at = now_ms;
+        webhook.updated_at = outcome.now_ms;
         e = ops->webhook_put(desk->store, &webhook, fault);
     }
     if (e == ERR_NONE) {

@@ -26,6 +26,7 @@ static void webhook_show(const struct webhook_kept *kept, struct webhook *out)
                             .active = kept->active,
                             .stopped = kept->stopped,
                             .failures = kept->failures,
+                            .quiet_until = kept->quiet_until,
                             .created_at = kept->created_at,
                             .updated_at = kept->updated_at,
                             .version = kept->version};
@@ -34,6 +35,9 @@ static void webhook_show(const struct webhook_kept *kept, struct webhook *out)
     }
     if (has(webhook_kept, kept, stopped)) {
         set_has(webhook, out, stopped);
+    }
+    if (has(webhook_kept, kept, quiet_until)) {
+        set_has(webhook, out, quiet_until);
     }
 }
 
@@ -48,6 +52,7 @@ static void webhook_open(const struct webhook_kept *kept, struct text secret, st
                                    .active = shown.active,
                                    .stopped = shown.stopped,
                                    .failures = shown.failures,
+                                   .quiet_until = shown.quiet_until,
                                    .created_at = shown.created_at,
                                    .updated_at = shown.updated_at,
                                    .version = shown.version,
@@ -246,7 +251,7 @@ static void edit_apply(const struct webhook_edit *in, struct webhook_kept *kept)
         kept->active = in->active;
         kept->failures = 0;
         kept->stopped = (struct text){0};
-        kept->present &= ~(UINT64_C(1) << webhook_kept_at_stopped);
+        kept->present &= ~(UINT64_C(1) << webhook_kept_at_stopped | UINT64_C(1) << webhook_kept_at_quiet_until);
     }
 }
 

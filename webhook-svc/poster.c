@@ -136,6 +136,9 @@ static void outcome_set(struct post *post, CURL *easy, CURLcode code)
     (void)curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     post->status = status >= 100 && status <= 999 ? (int)status : 0;
     post->duration_ms = clock_now_ms() - post->begin_ms;
+    curl_off_t retry_after_s = 0;
+    (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    post->retry_after_s = retry_after_s > 0 ? retry_after_s : 0; /* a date that is over is less than nothing */
     if (post->refused && post->status == 0) {
         snprintf(post->error, sizeof post->error, "The host has an address that is not on the public Internet.");
     } else if (post->too_long) {

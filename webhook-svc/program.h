@@ -12,6 +12,8 @@
     X(NUMBER, answer_size, "webhook-answer-size", "65536", 0, 1048576, "bytes of an answer that are read; more is a failure") \
     X(NUMBER, retry_permille, "webhook-retry-permille", "1000", 0, 1000,                                               \
       "waits between attempts, in thousandths of 5 s, 5 min, 30 min, 2, 5, 10, 14, 20 and 24 h")                       \
+    X(NUMBER, retry_after_s, "webhook-retry-after-s", "86400", 0, 604800,                                              \
+      "longest wait that a receiver may ask for by Retry-After with 429 or 503; 0: that is not listened to")           \
     X(NUMBER, stop_after, "webhook-stop-after", "10", 0, 100000,                                                       \
       "a webhook is made inactive when so many deliveries in a row were given up; 0: never")                           \
     X(NUMBER, overlap_s, "webhook-overlap-s", "86400", 0, 2592000, "how long an old secret signs beside the new one")  \

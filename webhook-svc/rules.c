@@ -19,6 +19,14 @@ enum verdict answer_judge(int status)
     return status == 410 ? VERDICT_GONE : VERDICT_AGAIN;
 }
 
+int64_t answer_quiet_ms(int status, int64_t retry_after_s, int64_t max_s)
+{
+    if (status != 429 && status != 503) {
+        return 0;
+    }
+    return (retry_after_s < max_s ? retry_after_s : max_s) * 1000;
+}
+
 /* ---- attempts ---- */
 
 int64_t retry_wait_ms(int64_t tries, int64_t permille)
@@ -43,21 +51,23 @@ static void attempt_add(struct delivery_kept *delivery, const struct delivery_at
     delivery->attempts.count = kept - skipped + 1;
 }
 
-void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt, enum verdict verdict,
-                   int64_t now_ms, int64_t permille, struct arena *arena)
+void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt, const struct outcome *outcome,
+                   struct arena *arena)
 {
     bool once = text_is(delivery->type, WEBHOOK_TEST_TYPE);
     attempt_add(delivery, attempt, arena);
     delivery->tries++;
     delivery->present &= ~(UINT64_C(1) << delivery_kept_at_next_at);
-    if (verdict == VERDICT_GOOD) {
+    if (outcome->verdict == VERDICT_GOOD) {
         delivery->state = DELIVERY_DELIVERED;
         return;
     }
-    int64_t wait_ms = verdict == VERDICT_GONE || once ? -1 : retry_wait_ms(delivery->tries, permille);
+    bool gone = outcome->verdict == VERDICT_GONE;
+    int64_t wait_ms = gone || once ? -1 : retry_wait_ms(delivery->tries, outcome->permille);
     delivery->state = wait_ms < 0 ? DELIVERY_FAILED : DELIVERY_PENDING;
     if (wait_ms >= 0) {
-        delivery->next_at = now_ms + wait_ms;
+        wait_ms = wait_ms > outcome->quiet_ms ? wait_ms : outcome->quiet_ms;
+        delivery->next_at = outcome->now_ms + wait_spread_ms(wait_ms, outcome->random);
         set_has(delivery_kept, delivery, next_at);
     }
 }
@@ -69,21 +79,41 @@ static void webhook_stop(struct webhook_kept *webhook, const char *why, struct a
     set_has(webhook_kept, webhook, stopped);
 }
 
-bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *delivery, enum verdict verdict,
+bool webhook_listens(const struct webhook_kept *webhook, int64_t now_ms)
+{
+    return webhook->active && !(has(webhook_kept, webhook, quiet_until) && webhook->quiet_until > now_ms);
+}
+
+/* True if it has changed: a longer quiet than it has asked for before. */
+static bool quiet_note(struct webhook_kept *webhook, const struct outcome *outcome)
+{
+    int64_t until_ms = outcome->now_ms + outcome->quiet_ms;
+    if (outcome->quiet_ms == 0 || (has(webhook_kept, webhook, quiet_until) && webhook->quiet_until >= until_ms)) {
+        return false;
+    }
+    webhook->quiet_until = until_ms;
+    set_has(webhook_kept, webhook, quiet_until);
+    return true;
+}
+
+bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *delivery, const struct outcome *outcome,
                   int64_t stop_after, struct arena *arena)
 {
     char why[120];
-    if (verdict == VERDICT_GONE) {
+    if (outcome->verdict == VERDICT_GONE) {
         webhook_stop(webhook, "It has answered 410 Gone.", arena);
         return true;
     }
-    if (verdict == VERDICT_GOOD) {
-        bool changed = webhook->failures > 0;
+    if (outcome->verdict == VERDICT_GOOD) {
+        bool heard = has(webhook_kept, webhook, quiet_until) && webhook_listens(webhook, outcome->now_ms);
+        bool changed = webhook->failures > 0 || heard;
         webhook->failures = 0;
+        webhook->present &= ~((uint64_t)heard << webhook_kept_at_quiet_until);
         return changed;
     }
+    bool quiet = quiet_note(webhook, outcome);
     if (delivery->state != DELIVERY_FAILED || text_is(delivery->type, WEBHOOK_TEST_TYPE)) {
-        return false;
+        return quiet;
     }
     webhook->failures++;
     if (stop_after > 0 && webhook->failures >= stop_after && webhook->active) {

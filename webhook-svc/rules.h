@@ -20,14 +20,29 @@ enum verdict { VERDICT_GOOD, VERDICT_AGAIN, VERDICT_GONE };
 /* status 0: no answer came. Redirections are no success and are not followed; 410 asks to be left alone. */
 enum verdict answer_judge(int status);
 
-/* After so many attempts: how long to wait for the next one; -1: it is given up. */
+/* How long the receiver wants to be left alone: Retry-After counts with 429 and 503, up to max_s. 0: it has not said. */
+int64_t answer_quiet_ms(int status, int64_t retry_after_s, int64_t max_s);
+
+/* What came of an attempt, and when. */
+struct outcome {
+    enum verdict verdict;
+    int64_t now_ms;   /* wall clock */
+    int64_t quiet_ms; /* answer_quiet_ms */
+    int64_t permille; /* of the waits: a setting */
+    uint32_t random;  /* any; spreads the waits */
+};
+
+/* After so many attempts: how long to wait for the next one, before it is spread; -1: it is given up. */
 int64_t retry_wait_ms(int64_t tries, int64_t permille);
-/* Adds an attempt, forgets the oldest beyond WEBHOOK_MAX_ATTEMPTS_KEPT, and sets tries, state and next_at. */
-void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt, enum verdict verdict,
-                   int64_t now_ms, int64_t permille, struct arena *arena);
+/* Adds an attempt, forgets the oldest beyond WEBHOOK_MAX_ATTEMPTS_KEPT, and sets tries, state and next_at: after the wait
+ * that is due or the one that is asked for, whichever is longer. */
+void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt, const struct outcome *outcome,
+                   struct arena *arena);
 /* What that means for its webhook. True if it has changed. stop_after 0: never stopped for failures. */
-bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *delivery, enum verdict verdict,
+bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *delivery, const struct outcome *outcome,
                   int64_t stop_after, struct arena *arena);
+/* Whether something may be posted to it now. */
+bool webhook_listens(const struct webhook_kept *webhook, int64_t now_ms);
 
 /* It is made inactive because so many deliveries wait for it. */
 void webhook_overflow(struct webhook_kept *webhook, int64_t pending, struct arena *arena);

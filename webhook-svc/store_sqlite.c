@@ -17,6 +17,7 @@ static const char *const migrations[] = {
     "CREATE INDEX delivery_due ON delivery(webhook_id, next_at, seq) WHERE state = 'pending';"
     "CREATE INDEX delivery_newest ON delivery(webhook_id, created_at, id);"
     "CREATE INDEX delivery_by_age ON delivery(created_at);",
+    "ALTER TABLE webhook ADD COLUMN quiet_until INTEGER;",
 };
 const struct sqlite_schema webhook_sqlite_schema = {"webhook.db", migrations, ARRAY_COUNT(migrations)};
 
@@ -26,11 +27,11 @@ static const char sql_webhooks[] = "SELECT * FROM webhook ORDER BY created_at DE
 static const char sql_webhook[] = "SELECT * FROM webhook WHERE id = ?1";
 static const char sql_webhook_insert[] =
     "INSERT INTO webhook VALUES(:id, :url, :types, :description, :active, :stopped, :failures, :created_at,"
-    " :updated_at, :version, :waited, :keys, :fingerprint)";
+    " :updated_at, :version, :waited, :keys, :fingerprint, :quiet_until)";
 static const char sql_webhook_update[] =
     "UPDATE webhook SET url = :url, types = :types, description = :description, active = :active, stopped = :stopped,"
     " failures = :failures, updated_at = :updated_at, version = :version, waited = :waited,"
-    " keys = :keys"
+    " keys = :keys, quiet_until = :quiet_until"
     " WHERE id = :id AND version = :version - 1";
 static const char sql_webhook_remove[] = "DELETE FROM webhook WHERE id = ?1";
 static const char sql_deliveries_remove[] = "DELETE FROM delivery WHERE webhook_id = ?1";

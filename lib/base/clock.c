@@ -26,6 +26,12 @@ int64_t clock_wall_ms(void)
     return clock_read_ns(CLOCK_REALTIME) / 1000000;
 }
 
+int64_t wait_spread_ms(int64_t wait_ms, uint32_t random)
+{
+    ASSERT(wait_ms >= 0);
+    return wait_ms + random % (wait_ms / 5 + 1);
+}
+
 static const int64_t WALL_MIN_MS = -62167219200000; /* 0000-01-01T00:00:00.000Z */
 static const int64_t WALL_MAX_MS = 253402300799999; /* 9999-12-31T23:59:59.999Z */
 

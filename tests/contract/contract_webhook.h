@@ -156,15 +156,19 @@ static void test_versions_follow_one_another(void **state)
     webhook.version = 2;
     webhook.active = false;
     webhook.stopped = TEXT("gone");
+    webhook.quiet_until = 77;
     webhook.keys.count = 1;
     webhook.present = 0;
     set_has(webhook_kept, &webhook, stopped);
+    set_has(webhook_kept, &webhook, quiet_until);
     VERB(desk, ERR_NONE, webhook_put, &webhook, &desk->fault);
     VERB(desk, ERR_CONFLICT, webhook_put, &webhook, &desk->fault);
     VERB(desk, ERR_NONE, webhook, webhook.id, &desk->arena, &desk->fault, &found);
     assert_false(found.active);
     assert_false(has(webhook_kept, &found, description));
     assert_true(text_is(found.stopped, "gone"));
+    assert_true(has(webhook_kept, &found, quiet_until));
+    assert_int_equal(found.quiet_until, 77);
     assert_int_equal(found.keys.count, 1);
     assert_int_equal(found.version, 2);
 }

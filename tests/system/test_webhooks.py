@@ -3,6 +3,7 @@ import base64
 import concurrent.futures
 import contextlib
 import datetime
+import email.utils
 import hashlib
 import hmac
 import json
@@ -68,6 +69,10 @@ def hook(shop, admin, url, **fields):
     reply = shop.call("POST", "/api/webhooks", admin, {"url": url, **fields})
     assert reply.status_code == 201, reply.text
     return reply.json()
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def place(shop, token, product):
@@ -250,9 +255,51 @@ def retries_wait_as_long_as_they_should():
         wait_for("a second attempt", lambda: len(receiver.got) == 2)
         assert receiver.got[1]["at"] - receiver.got[0]["at"] >= 1, "5 s, a fifth of it"
         waiting = delivery_when(shop, admin, webhook, "the third being due", lambda d: d["tries"] == 2)
-        attempt = datetime.datetime.fromisoformat(waiting["attempts"][1]["at"].replace("Z", "+00:00"))
-        due = datetime.datetime.fromisoformat(waiting["next_at"].replace("Z", "+00:00"))
-        assert 59 <= (due - attempt).total_seconds() <= 90, waiting  # 5 min, a fifth of it
+        wait = moment(waiting["next_at"]) - moment(waiting["attempts"][1]["at"])
+        assert 59 <= wait.total_seconds() <= 102, waiting  # 5 min, a fifth of it, and up to a fifth more
+
+
+def a_receiver_that_asks_for_time_gets_it():
+    quiet, answers = 2, iter([(429, {"Retry-After": "2"}, b"")])
+    with Receiver(lambda got: next(answers, (200, {}, b""))) as receiver, Shop(*LOOPBACK) as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=10)
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        place(shop, admin, product)
+        asked = wait_for("its wish", lambda: shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["quiet_until"])
+        place(shop, admin, product)  # another event, which is held back as well
+        wait_for("both orders", lambda: len(receiver.got) == 3)
+        assert receiver.got[1]["at"] - receiver.got[0]["at"] >= quiet, [got["at"] for got in receiver.got]
+        wait_for("their end", lambda: all(d["state"] == "delivered" for d in deliveries(shop, admin, webhook)))
+        assert shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["quiet_until"] is None, asked
+        # a date; an hour: the shop lets nobody ask for more than it is told to
+        until = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0) + datetime.timedelta(hours=1)
+        receiver.answer = lambda got: (503, {"Retry-After": email.utils.format_datetime(until, usegmt=True)}, b"")
+        place(shop, admin, product)
+        asked = wait_for("its wish", lambda: shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["quiet_until"])
+        assert abs(moment(asked) - until).total_seconds() <= 5, asked
+        waiting = delivery_when(shop, admin, webhook, "the next attempt", lambda d: d["state"] == "pending" and d["tries"] == 1)
+        assert moment(waiting["next_at"]) - until >= datetime.timedelta(seconds=-5), waiting
+        # an administrator who makes it active again does not wait for that
+        receiver.answer = lambda got: (503, {"Retry-After": "not a time"}, b"")
+        shown = shop.call("PUT", f"/api/webhooks/{webhook['id']}", admin, {"active": True}).json()
+        assert shown["quiet_until"] is None, shown
+        shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin)
+        delivery_when(shop, admin, webhook, "a test's end", lambda d: d["type"] == "webhook.test" and d["state"] == "failed")
+        assert shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["quiet_until"] is None
+    for most in (0, 60):
+        with Receiver(lambda got: (503, {"Retry-After": "999999999999"}, b"")) as receiver, \
+                Shop(*LOOPBACK, "--webhook-retry-after-s", str(most)) as shop:
+            admin = shop.admin()
+            webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+            place(shop, admin, shop.product(admin))
+            tried = delivery_when(shop, admin, webhook, "an attempt", lambda d: d["attempts"])
+            asked = shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()["quiet_until"]
+            if most == 0:
+                assert asked is None, asked
+            else:
+                began = moment(tried["attempts"][0]["at"])
+                assert 60 <= (moment(asked) - began).total_seconds() <= 120, (asked, tried)
 
 
 def gone_means_gone_and_redirections_are_refused():
@@ -494,6 +541,6 @@ def administrators_alone_and_bad_input():
 run({f.__name__: f for f in (
     orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
     a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
-    retries_wait_as_long_as_they_should, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
+    retries_wait_as_long_as_they_should, a_receiver_that_asks_for_time_gets_it, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
     certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting, what_is_posted_is_as_described,
     administrators_alone_and_bad_input)})

@@ -38,6 +38,26 @@ static void test_waits(void **state)
     assert_int_equal(retry_wait_ms(1000000, 1000), -1);
 }
 
+static void test_what_a_receiver_may_ask_for(void **state)
+{
+    (void)state;
+    enum { DAY_S = 86400 };
+    assert_int_equal(answer_quiet_ms(429, 120, DAY_S), 120 * SECOND);
+    assert_int_equal(answer_quiet_ms(503, 1, DAY_S), SECOND);
+    assert_int_equal(answer_quiet_ms(503, 0, DAY_S), 0);
+    assert_int_equal(answer_quiet_ms(429, DAY_S + 1, DAY_S), DAY_S * INT64_C(1000)); /* no longer than that */
+    assert_int_equal(answer_quiet_ms(429, INT64_MAX, DAY_S), DAY_S * INT64_C(1000));
+    assert_int_equal(answer_quiet_ms(429, 120, 0), 0); /* not listened to */
+    static const int others[] = {0, 200, 301, 404, 410, 500, 502};
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
+        assert_int_equal(answer_quiet_ms(others[i], 120, DAY_S), 0);
+    }
+}
+
+static const struct outcome again = {.verdict = VERDICT_AGAIN, .now_ms = 1000, .permille = 1000};
+static const struct outcome gone = {.verdict = VERDICT_GONE, .now_ms = 1000, .permille = 1000};
+static const struct outcome taken = {.verdict = VERDICT_GOOD, .now_ms = 1000, .permille = 1000};
+
 static struct delivery_kept delivery_of(const char *type)
 {
     struct delivery_kept delivery = {.type = text_of(type), .state = DELIVERY_PENDING, .next_at = 1};
@@ -52,25 +72,78 @@ static void test_a_delivery_ends(void **state)
     struct delivery_attempt attempt = {.at = 7};
     struct delivery_kept delivery = delivery_of("order.placed");
     for (int i = 1; i < WEBHOOK_MAX_TRIES; i++) {
-        delivery_note(&delivery, &attempt, VERDICT_AGAIN, 1000, 1000, &arena);
+        delivery_note(&delivery, &attempt, &again, &arena);
         assert_int_equal(delivery.state, DELIVERY_PENDING);
         assert_int_equal(delivery.tries, i);
         assert_true(has(delivery_kept, &delivery, next_at));
         assert_int_equal(delivery.next_at, 1000 + retry_wait_ms(i, 1000));
     }
-    delivery_note(&delivery, &attempt, VERDICT_AGAIN, 1000, 1000, &arena);
+    delivery_note(&delivery, &attempt, &again, &arena);
     assert_int_equal(delivery.state, DELIVERY_FAILED);
     assert_false(has(delivery_kept, &delivery, next_at));
     delivery = delivery_of("order.placed");
-    delivery_note(&delivery, &attempt, VERDICT_GONE, 1000, 1000, &arena);
+    delivery_note(&delivery, &attempt, &gone, &arena);
     assert_int_equal(delivery.state, DELIVERY_FAILED);
     delivery = delivery_of("order.placed");
-    delivery_note(&delivery, &attempt, VERDICT_GOOD, 1000, 1000, &arena);
+    delivery_note(&delivery, &attempt, &taken, &arena);
     assert_int_equal(delivery.state, DELIVERY_DELIVERED);
     assert_false(has(delivery_kept, &delivery, next_at));
     delivery = delivery_of(WEBHOOK_TEST_TYPE);
-    delivery_note(&delivery, &attempt, VERDICT_AGAIN, 1000, 1000, &arena);
+    delivery_note(&delivery, &attempt, &again, &arena);
     assert_int_equal(delivery.state, DELIVERY_FAILED); /* a test is tried once */
+    arena_release(&arena);
+}
+
+static void test_waits_are_spread_and_asked_for(void **state)
+{
+    (void)state;
+    struct arena arena = {0};
+    struct delivery_attempt attempt = {.at = 7};
+    struct delivery_kept delivery = delivery_of("order.placed");
+    struct outcome outcome = again;
+    outcome.random = 1000; /* of 5 s, 1 s more at most */
+    delivery_note(&delivery, &attempt, &outcome, &arena);
+    assert_int_equal(delivery.next_at, 1000 + 6 * SECOND);
+    outcome.random = 0;
+    outcome.quiet_ms = MINUTE; /* 5 min are due: that is longer */
+    delivery_note(&delivery, &attempt, &outcome, &arena);
+    assert_int_equal(delivery.next_at, 1000 + 5 * MINUTE);
+    outcome.quiet_ms = 2 * HOUR; /* longer than the 30 min that are due */
+    delivery_note(&delivery, &attempt, &outcome, &arena);
+    assert_int_equal(delivery.next_at, 1000 + 2 * HOUR);
+    delivery.tries = WEBHOOK_MAX_TRIES - 1;
+    delivery_note(&delivery, &attempt, &outcome, &arena);
+    assert_int_equal(delivery.state, DELIVERY_FAILED); /* asking for time is no other end */
+    arena_release(&arena);
+}
+
+static void test_a_webhook_is_left_alone(void **state)
+{
+    (void)state;
+    struct arena arena = {0};
+    struct webhook_kept webhook = {.active = true};
+    struct delivery_kept pending = delivery_of("order.placed"), test = delivery_of(WEBHOOK_TEST_TYPE);
+    struct outcome outcome = again, later = taken;
+    test.state = DELIVERY_FAILED;
+    assert_true(webhook_listens(&webhook, 1000));
+    outcome.quiet_ms = 500;
+    assert_true(webhook_note(&webhook, &pending, &outcome, 2, &arena));
+    assert_false(webhook_listens(&webhook, 1499));
+    assert_true(webhook_listens(&webhook, 1500));
+    outcome.quiet_ms = 400;
+    assert_false(webhook_note(&webhook, &pending, &outcome, 2, &arena)); /* it stays with the longer one */
+    assert_int_equal(webhook.quiet_until, 1500);
+    outcome.quiet_ms = 900;
+    assert_true(webhook_note(&webhook, &test, &outcome, 2, &arena)); /* a test may be answered so, too */
+    assert_int_equal(webhook.quiet_until, 1900);
+    assert_int_equal(webhook.failures, 0);
+    assert_false(webhook_note(&webhook, &pending, &later, 2, &arena)); /* begun before it had asked */
+    assert_false(webhook_listens(&webhook, 1000));
+    later.now_ms = 1900;
+    assert_true(webhook_note(&webhook, &pending, &later, 2, &arena));
+    assert_false(has(webhook_kept, &webhook, quiet_until));
+    webhook.active = false;
+    assert_false(webhook_listens(&webhook, 5000));
     arena_release(&arena);
 }
 
@@ -81,7 +154,7 @@ static void test_the_newest_attempts_are_kept(void **state)
     struct delivery_kept delivery = delivery_of("order.placed");
     for (int i = 0; i < WEBHOOK_MAX_ATTEMPTS_KEPT + 5; i++) {
         struct delivery_attempt attempt = {.at = i};
-        delivery_note(&delivery, &attempt, VERDICT_GOOD, 0, 0, &arena);
+        delivery_note(&delivery, &attempt, &taken, &arena);
     }
     assert_int_equal(delivery.attempts.count, WEBHOOK_MAX_ATTEMPTS_KEPT);
     for (uint32_t i = 0; i < delivery.attempts.count; i++) {
@@ -97,24 +170,24 @@ static void test_a_webhook_is_stopped(void **state)
     struct webhook_kept webhook = {.active = true};
     struct delivery_kept pending = delivery_of("order.placed"), failed = pending, test = delivery_of(WEBHOOK_TEST_TYPE);
     failed.state = test.state = DELIVERY_FAILED;
-    assert_false(webhook_note(&webhook, &pending, VERDICT_AGAIN, 2, &arena)); /* it will be tried again */
-    assert_false(webhook_note(&webhook, &test, VERDICT_AGAIN, 2, &arena));
-    assert_true(webhook_note(&webhook, &failed, VERDICT_AGAIN, 2, &arena));
+    assert_false(webhook_note(&webhook, &pending, &again, 2, &arena)); /* it will be tried again */
+    assert_false(webhook_note(&webhook, &test, &again, 2, &arena));
+    assert_true(webhook_note(&webhook, &failed, &again, 2, &arena));
     assert_true(webhook.active);
-    assert_true(webhook_note(&webhook, &failed, VERDICT_GOOD, 2, &arena)); /* counts in a row */
-    assert_false(webhook_note(&webhook, &failed, VERDICT_GOOD, 2, &arena));
+    assert_true(webhook_note(&webhook, &failed, &taken, 2, &arena)); /* counts in a row */
+    assert_false(webhook_note(&webhook, &failed, &taken, 2, &arena));
     assert_int_equal(webhook.failures, 0);
-    assert_true(webhook_note(&webhook, &failed, VERDICT_AGAIN, 2, &arena));
-    assert_true(webhook_note(&webhook, &failed, VERDICT_AGAIN, 2, &arena));
+    assert_true(webhook_note(&webhook, &failed, &again, 2, &arena));
+    assert_true(webhook_note(&webhook, &failed, &again, 2, &arena));
     assert_false(webhook.active);
     assert_true(has(webhook_kept, &webhook, stopped));
     assert_true(text_is(webhook.stopped, "2 deliveries in a row were given up."));
     webhook = (struct webhook_kept){.active = true};
     for (int i = 0; i < 50; i++) {
-        assert_true(webhook_note(&webhook, &failed, VERDICT_AGAIN, 0, &arena));
+        assert_true(webhook_note(&webhook, &failed, &again, 0, &arena));
     }
     assert_true(webhook.active);
-    assert_true(webhook_note(&webhook, &failed, VERDICT_GONE, 0, &arena));
+    assert_true(webhook_note(&webhook, &failed, &gone, 0, &arena));
     assert_false(webhook.active);
     arena_release(&arena);
 }
@@ -226,6 +299,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),          cmocka_unit_test(test_waits),
+        cmocka_unit_test(test_what_a_receiver_may_ask_for), cmocka_unit_test(test_waits_are_spread_and_asked_for),
+        cmocka_unit_test(test_a_webhook_is_left_alone),
         cmocka_unit_test(test_a_delivery_ends),  cmocka_unit_test(test_the_newest_attempts_are_kept),
         cmocka_unit_test(test_a_webhook_is_stopped), cmocka_unit_test(test_types),
         cmocka_unit_test(test_a_known_signature), cmocka_unit_test(test_keys_overlap),

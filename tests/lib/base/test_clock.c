@@ -24,6 +24,21 @@ static void durations_never_go_back(void **state)
     assert_true(clock_wall_ms() > INT64_C(1700000000000));
 }
 
+static void waits_are_spread_over_a_fifth_more(void **state)
+{
+    (void)state;
+    static const int64_t waits_ms[] = {0, 1, 4, 5, 1000, 300000, 86400000, INT64_C(86400000) * 365};
+    for (size_t i = 0; i < ARRAY_COUNT(waits_ms); i++) {
+        assert_int_equal(wait_spread_ms(waits_ms[i], 0), waits_ms[i]); /* never less */
+        for (uint32_t k = 1; k <= 1000; k++) {
+            int64_t wait_ms = wait_spread_ms(waits_ms[i], k * UINT32_C(2654435761));
+            assert_in_range(wait_ms, waits_ms[i], waits_ms[i] + waits_ms[i] / 5);
+        }
+    }
+    assert_int_equal(wait_spread_ms(1000, 200), 1200);
+    assert_int_equal(wait_spread_ms(1000, 201), 1000);
+}
+
 static void times_are_written(void **state)
 {
     (void)state;
@@ -148,6 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(durations_never_go_back),
+        cmocka_unit_test(waits_are_spread_over_a_fifth_more),
         cmocka_unit_test(times_are_written),
         cmocka_unit_test(dates_are_those_of_the_calendar),
         cmocka_unit_test(times_are_read),
