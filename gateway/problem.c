@@ -48,7 +48,7 @@ bool problem_write(const struct fault *fault, struct text instance, struct text 
     if (fault->item_count) {
         added = added && items_write(fault, out);
     }
-    if (fault->allowed.count) {
+    if (fault->allowed.items) {
         added = added && allowed_write(fault, out);
     }
     if (fault->head >= 0) {

@@ -45,10 +45,7 @@ static enum err refuse_step(const struct order *order, const struct order_step *
 {
     fault_set(fault, ERR_BAD_TRANSITION, "The order is %s and cannot become %s",
               enum_name(&order_status_names, (int)order->status), enum_name(&order_status_names, (int)step->to));
-    if (fault && fault->arena) { /* present in the answer even when nothing is allowed */
-        fault_allow(fault, "");
-        fault->allowed.count = 0;
-    }
+    fault_allow_only(fault);
     for (size_t i = 0; i < ARRAY_COUNT(rules); i++) {
         if (rules[i].from == order->status && may_ask(&rules[i], step->by_admin)) {
             fault_allow(fault, enum_name(&order_status_names, (int)rules[i].to));

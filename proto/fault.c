@@ -95,14 +95,20 @@ void fault_add(struct fault *fault, const char *pointer, const char *code, int64
     }
 }
 
+enum { ALLOWED_MAX = 16 };
+
+void fault_allow_only(struct fault *fault)
+{
+    if (fault && fault->arena && !fault->allowed.items) {
+        fault->allowed.items = arena_alloc(fault->arena, ALLOWED_MAX * sizeof(struct text));
+    }
+}
+
 void fault_allow(struct fault *fault, const char *name)
 {
-    enum { ALLOWED_MAX = 16 };
+    fault_allow_only(fault);
     if (!fault || !fault->arena || fault->allowed.count == ALLOWED_MAX) {
         return;
-    }
-    if (!fault->allowed.items) {
-        fault->allowed.items = arena_alloc(fault->arena, ALLOWED_MAX * sizeof(struct text));
     }
     fault->allowed.items[fault->allowed.count++] = copied(fault->arena, text_of(name), 40);
 }
@@ -148,6 +154,9 @@ void fault_from_problem(struct fault *fault, const struct problem *problem)
             item->code = copied(arena, from->code, UINT32_MAX);
             item->message = copied(arena, from->message, UINT32_MAX);
         }
+    }
+    if (has(problem, problem, allowed)) {
+        fault_allow_only(fault);
     }
     for (uint32_t i = 0; arena && i < problem->allowed.count; i++) {
         struct text name = copied(arena, problem->allowed.items[i], 40);

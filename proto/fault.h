@@ -48,6 +48,8 @@ void fault_cause(struct fault *fault, const char *format, ...) PRINTF_LIKE(2, 3)
 /* One item; beyond FAULT_MAX_ITEMS they are dropped. available < 0: not said. fault may be NULL. */
 void fault_add(struct fault *fault, const char *pointer, const char *code, int64_t available, const char *format,
                ...) PRINTF_LIKE(5, 6);
+/* Nothing is allowed but what fault_allow adds: the list is told even if it stays empty. */
+void fault_allow_only(struct fault *fault);
 /* A name that would have been allowed. */
 void fault_allow(struct fault *fault, const char *name);
 /* The wire form; texts point into fault. */

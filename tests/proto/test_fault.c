@@ -43,6 +43,28 @@ static void a_fault_goes_over_the_wire(void **state)
     assert_int_equal(other.head, 0);
 }
 
+static void that_nothing_is_allowed_is_told(void **state)
+{
+    (void)state;
+    AUTO(arena_release) struct arena arena = {0};
+    struct fault fault, other;
+    struct problem problem, received;
+    fault_init(&fault, &arena);
+    fault_init(&other, &arena);
+    fault_set(&fault, ERR_BAD_TRANSITION, NULL);
+    fault_allow_only(&fault);
+    fault_to_problem(&fault, &problem);
+    struct text bytes = record_pack_in(&problem_record, &problem, &arena);
+    assert_int_equal(record_unpack(&problem_record, bytes, &arena, NULL, &received), ERR_NONE);
+    fault_from_problem(&other, &received);
+    assert_non_null(other.allowed.items);
+    assert_int_equal(other.allowed.count, 0);
+    fault_init(&fault, &arena); /* without it there is no list */
+    fault_to_problem(&fault, &problem);
+    fault_from_problem(&other, &problem);
+    assert_null(other.allowed.items);
+}
+
 static void an_empty_fault_too(void **state)
 {
     (void)state;
@@ -125,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fault_goes_over_the_wire),
+        cmocka_unit_test(that_nothing_is_allowed_is_told),
         cmocka_unit_test(an_empty_fault_too),
         cmocka_unit_test(what_is_too_long_is_cut_at_a_whole_character),
         cmocka_unit_test(items_are_bounded),

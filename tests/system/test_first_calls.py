@@ -74,6 +74,8 @@ def every_path(shop):
     reply = shop.call("PUT", f"/api/orders/{order['id']}/status", token, {"status": "cancelled"})
     assert reply.status_code == 200 and reply.json()["status"] == "cancelled", reply.text
     assert shop.call("PUT", f"/api/orders/{order['id']}/status", token, {"status": "cancelled"}).json() == reply.json()
+    body = problem(shop.call("PUT", f"/api/orders/{order['id']}/status", admin, {"status": "confirmed"}), 409, "bad_transition")
+    assert body["allowed"] == [], body
     assert shop.call("GET", f"/api/products/{product['id']}").json()["stock"] == 100
     body = problem(shop.order(token, (product["id"], 101)), 409, "out_of_stock")
     assert body["errors"][0]["available"] == 100 and body["errors"][0]["pointer"] == "/items/0", body
