@@ -3,9 +3,8 @@
 #include <stdio.h>
 
 #include "gateway/codec_json.h"
-#include "proto/order.h"
-#include "proto/product.h"
-#include "proto/user.h"
+#include "proto/ops.h"
+#include "tests/proto/bounds.h"
 
 struct world {
     struct arena arena;
@@ -174,6 +173,46 @@ static void test_enum_message_names_the_choice(void **state)
     assert_string_equal(w->fault.items[0].message.data, "takes one of customer, admin");
 }
 
+/* What stands at a bound is read from a body; one beyond is refused at its place. Times and amounts in minor units are in no body. */
+static void see_bound(const struct bound_case *found, void *user)
+{
+    enum field_kind kind = found->field->kind;
+    AUTO(buffer_release) struct buffer body;
+    struct fault fault;
+    (void)user;
+    if (kind == FIELD_TIME || kind == FIELD_MONEY || kind == FIELD_RAW) {
+        return;
+    }
+    buffer_init(&body, 4 * 1024 * 1024);
+    fault_init(&fault, found->arena);
+    assert_true(json_write(found->wide, found->value, &body));
+    void *out = arena_alloc(found->arena, found->record->size);
+    enum err e = json_read(found->record, buffer_text(&body), 0, found->arena, &fault, out);
+    if (e != (found->within ? ERR_NONE : ERR_INVALID_BODY)) {
+        fail_msg("%s.%s %s: %d", found->record->name, found->field->name, found->within ? "within" : "beyond", e);
+    }
+    if (!found->within) {
+        assert_memory_equal(fault.items[0].pointer.data + 1, found->field->name, found->field->name_size);
+        assert_true(text_is(fault.items[0].code, "out_of_range") || text_is(fault.items[0].code, "too_many") ||
+                    text_is(fault.items[0].code, "too_few"));
+    }
+}
+
+static void test_every_field_of_a_body_stops_at_its_bounds(void **state)
+{
+    static const struct record *const bodies[] = {
+#define OP(service, name, method, path, role, key, access, priority, budget_ms, request, reply, status) \
+    HTTP_##method == HTTP_POST || HTTP_##method == HTTP_PUT ? &request##_record : NULL,
+#include "proto/ops/all.def"
+    };
+    int count = 0;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(bodies); i++) {
+        count += bodies[i] ? bounds_walk(bodies[i], see_bound, NULL) : 0;
+    }
+    assert_true(count > 100);
+}
+
 static void check_written(const struct record *record, const void *in, const char *expected)
 {
     struct buffer out;
@@ -249,6 +288,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_body_is_needed_where_the_path_says_all, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_edits_need_a_body_and_no_nulls, world_begin, world_end),
         cmocka_unit_test_setup_teardown(test_enum_message_names_the_choice, world_begin, world_end),
+        cmocka_unit_test(test_every_field_of_a_body_stops_at_its_bounds),
         cmocka_unit_test(test_writes_an_order),
         cmocka_unit_test(test_lines_take_the_currency_around_them),
         cmocka_unit_test(test_stops_at_the_maximum),

@@ -1,6 +1,7 @@
 #include "tests/proto/sample.h"
 
 #include "proto/fault.h"
+#include "proto/mmi.h"
 #include "proto/ops.h"
 #include "proto/pack.h"
 
@@ -11,7 +12,8 @@ const struct record *const sample_records[] = {
 #define EVENT(name, type, payload, private_payload) &payload##_record, &private_payload##_record,
 #include "proto/events.def"
     &event_meta_record,    &stream_head_record, &hello_record, &welcome_record, &call_meta_record, &reply_meta_record,
-    &metric_report_record, &problem_record,     NULL,
+    &metric_report_record, &problem_record,     &mmi_service_ref_record, &mmi_service_record, &mmi_worker_list_record,
+    &mmi_queue_list_record, &mmi_dlq_record,    &mmi_dead_letters_record, NULL,
 };
 
 uint64_t sample_random(uint64_t *seed)
@@ -85,7 +87,7 @@ static void list_fill(const struct field *field, uint64_t *seed, struct arena *a
     memcpy((char *)at + sizeof items, &count, sizeof count);
 }
 
-static void value_fill(const struct field *field, uint64_t *seed, struct arena *arena, void *at)
+void sample_value_fill(const struct field *field, uint64_t *seed, struct arena *arena, void *at)
 {
     struct text text;
     struct text_list texts;
@@ -132,7 +134,7 @@ void sample_fill(const struct record *record, uint64_t *seed, struct arena *aren
         const struct field *field = &record->fields[i];
         if ((field->flags & REQ) || sample_random(seed) % 2) {
             record_set_has(out, i);
-            value_fill(field, seed, arena, field_at(field, out));
+            sample_value_fill(field, seed, arena, field_at(field, out));
         }
     }
 }

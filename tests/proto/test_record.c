@@ -11,6 +11,7 @@
 #include "proto/fault.h"
 #include "proto/ops.h"
 #include "proto/pack.h"
+#include "tests/proto/bounds.h"
 #include "tests/proto/sample.h"
 
 enum { ROUNDS = 40 };
@@ -172,6 +173,43 @@ static void damaged_bytes_are_refused_or_valid(void **state)
             mem_free(copy);
         }
     }
+}
+
+/* ---- bounds ---- */
+
+/* What stands at a bound goes through; one beyond is refused at its place, on the wire and in a record filled by other means. */
+static void see_bound(const struct bound_case *found, void *user)
+{
+    struct fault wire_fault, check_fault;
+    (void)user;
+    fault_init(&wire_fault, found->arena);
+    fault_init(&check_fault, found->arena);
+    void *out = arena_alloc(found->arena, found->record->size);
+    struct text bytes = record_pack_in(found->wide, found->value, found->arena);
+    enum err read = record_unpack(found->record, bytes, found->arena, &wire_fault, out);
+    enum err checked = record_check(found->record, found->value, ERR_INVALID_BODY, &check_fault);
+    enum err expected = found->within ? ERR_NONE : ERR_INVALID_BODY;
+    if (read != expected || checked != expected) {
+        fail_msg("%s.%s %s: read %d, checked %d", found->record->name, found->field->name, found->within ? "within" : "beyond", read,
+                 checked);
+    }
+    if (!found->within) {
+        size_t size = found->field->name_size;
+        assert_int_equal(wire_fault.item_count, 1);
+        assert_int_equal(check_fault.item_count, 1);
+        assert_memory_equal(wire_fault.items[0].pointer.data + 1, found->field->name, size);
+        assert_memory_equal(check_fault.items[0].pointer.data + 1, found->field->name, size);
+    }
+}
+
+static void every_field_stops_at_its_bounds(void **state)
+{
+    int count = 0;
+    (void)state;
+    for (size_t r = 0; sample_records[r]; r++) {
+        count += bounds_walk(sample_records[r], see_bound, NULL);
+    }
+    assert_true(count > 1000);
 }
 
 /* ---- one malformation at a time ---- */
@@ -364,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_records_go_there_and_back),
         cmocka_unit_test(damaged_bytes_are_refused_or_valid),
+        cmocka_unit_test(every_field_stops_at_its_bounds),
         cmocka_unit_test(each_malformation_has_its_pointer),
         cmocka_unit_test(unknown_keys_and_other_orders_are_fine),
         cmocka_unit_test(nil_means_absent),
