@@ -18,24 +18,30 @@
       "one more address for clients, ipc://DIR, when --bus is inproc://: where operators connect to; empty: nowhere")  \
     X(NUMBER, queue_count, "queue-requests", "10000", 1, 1000000,                                                      \
       "requests that wait for one service at most; the lowest priority is shed first")                                 \
-    X(NUMBER, queue_size, "queue-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                       \
+    X(NUMBER, queue_size, "queue-bytes", "67108864", 65536, 4294967296, \
+      "bytes of the requests that wait for one service at most") \
     X(NUMBER, queue_age_ms, "queue-age-ms", "5000", 10, 600000,                                                        \
       "how long a request may wait while its service has workers; what services ask for waits longer")                 \
     X(NUMBER, service_wait_ms, "service-wait-ms", "5000", 0, 600000,                                                   \
       "a service whose last worker left within this time is waited for")                                               \
     X(NUMBER, requests, "requests", "200000", 1, 4000000, "requests that the broker holds at most")                    \
-    X(NUMBER, client_requests, "client-requests", "65536", 1, 4000000, "requests of one client at most")               \
-    X(NUMBER, held_size, "request-bytes", "268435456", 1048576, 68719476736,                                           \
-      "bytes of requests that are held at most")                                                                       \
+    X(NUMBER, client_requests, "client-requests", "65536", 1, 4000000, \
+      "requests of one client that the broker holds at most") \
+    X(NUMBER, held_size, "request-bytes", "268435456", 1048576, 68719476736, \
+      "bytes of all requests that the broker holds at most") \
     X(NUMBER, peers, "peers", "20000", 2, 1000000, "clients and workers at most")                                      \
-    X(NUMBER, affinity, "affinity-keys", "16384", 0, 1000000, "keys whose last worker is remembered; 0: none")         \
-    X(NUMBER, letters, "dead-letters", "1000", 0, 100000, "requests kept that were given up; 0: none")                 \
-    X(NUMBER, letters_size, "dead-letter-bytes", "16777216", 0, 4294967296, "bytes of them at most")                   \
+    X(NUMBER, affinity, "affinity-keys", "16384", 0, 1000000, \
+      "keys of requests whose last worker is remembered; 0: none") \
+    X(NUMBER, letters, "dead-letters", "1000", 0, 100000, \
+      "given-up requests kept until event-svc has stored them; 0: none") \
+    X(NUMBER, letters_size, "dead-letter-bytes", "16777216", 0, 4294967296, "bytes of those at most") \
     X(NUMBER, hwm, "socket-messages", "5000", 10, 1000000, "messages in libzmq's queue of one peer at most")           \
-    X(NUMBER, backlog, "backlog-messages", "10000", 1, 1000000, "messages that wait for a slow peer beyond that")      \
-    X(NUMBER, backlog_size, "backlog-bytes", "67108864", 65536, 4294967296, "bytes of them at most")                   \
-    X(NUMBER, spin_us, "spin-us", "0", 0, 10000,                                                                       \
-      "after a message the broker looks for the next one so long before it sleeps: shorter ways for processor time")   \
+    X(NUMBER, backlog, "backlog-messages", "10000", 1, 1000000, \
+      "messages that wait for a slow peer beyond that; more, and it is dropped") \
+    X(NUMBER, backlog_size, "backlog-bytes", "67108864", 65536, 4294967296, \
+      "bytes of the messages that wait for a slow peer; more, and it is dropped") \
+    X(NUMBER, spin_us, "spin-us", "0", 0, 10000, \
+      "how long the broker looks for the next message before it sleeps: shorter ways for processor time") \
     X(NUMBER, drain_ms, "broker-drain-ms", "10000", 0, 600000, "time for what is under way when the broker is stopped")
 CONFIG_DECLARE(broker_config, BROKER_CONFIG);
 CONFIG_DEFINE(broker_config, BROKER_CONFIG)
@@ -47,9 +53,9 @@ struct broker_program_config {
 };
 
 static const struct config_section sections[] = {
-    {"process", &process_config_rows, offsetof(struct broker_program_config, process)},
-    {"bus", &bus_config_rows, offsetof(struct broker_program_config, bus)},
-    {"broker", &broker_config_rows, offsetof(struct broker_program_config, broker)}};
+    {"Process", &process_config_rows, offsetof(struct broker_program_config, process)},
+    {"Bus", &bus_config_rows, offsetof(struct broker_program_config, bus)},
+    {"Broker", &broker_config_rows, offsetof(struct broker_program_config, broker)}};
 
 static const struct config_table table = {.program = "broker",
                                           .summary = "routes requests, relays events, knows who is alive",

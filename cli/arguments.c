@@ -89,7 +89,7 @@ bool arguments_split(const struct config_table *own, const struct config_table *
         }
         if (row->kind != CONFIG_SWITCH && !strchr(given.word, '=')) {
             if (i + 1 >= argv->count) {
-                snprintf(message, message_size, "--%s needs a value (try --help)", given.flag);
+                snprintf(message, message_size, "%.100s needs a value (try --help)", given.word);
                 return false;
             }
             given.value = argv->items[++i];

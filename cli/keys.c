@@ -13,7 +13,8 @@
 #define KEYS_CONFIG(X)                                                                                                \
     X(STRING, keys, "keys", "", 0, 900, "folder of the keys; it is made with the first one")                          \
     X(STRING, role, "role", "", 0, 20, "gateway, worker, operator or subscriber; the broker's own key needs none")    \
-    X(STRING, services, "services", "", 0, 255, "what a worker serves: product,order,user,event")                     \
+    X(STRING, services, "services", "", 0, 255, \
+      "what a worker serves, by commas: product, order, user, event, webhook, mail") \
     X(STRING, calls, "calls", "", 0, 255,                                                                             \
       "services that may be called, * for all; gateway: * if nothing is said, operator: mmi")                         \
     X(SWITCH, json, "json", "no", 0, 0, "list for scripts")

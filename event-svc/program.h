@@ -9,10 +9,10 @@
 
 #define EVENT_CONFIG(X)                                                                               \
     X(STRING, stream, "stream", "zmart", 1, 40, "the log's name, in every event and beacon")          \
-    X(NUMBER, retention_days, "retention-days", "0", 0, 36500,                                        \
-      "entries older than this are dropped from the log; 0 keeps all")                                \
+    X(NUMBER, retention_days, "retention-days", "0", 0, 36500, \
+      "entries older than this are dropped from the log; 0: all are kept") \
     X(NUMBER, letter_count, "letter-count", "1000", 1, 1000000, "dead letters kept at most; the oldest go first") \
-    X(NUMBER, letter_days, "letter-days", "30", 1, 3650, "days that a dead letter is kept at most")
+    X(NUMBER, letter_days, "letter-days", "30", 1, 3650, "how long a dead letter is kept at most")
 CONFIG_DECLARE(event_config, EVENT_CONFIG);
 
 struct event_settings {

@@ -22,13 +22,15 @@
     X(NUMBER, port, "port", "8080", 0, 65535, "port to listen on; 0 takes a free one")                                 \
     X(NUMBER, workers, "workers", "256", 4, 4096,                                                                      \
       "connections served at a time; three quarters of them may wait for services")                                    \
-    X(NUMBER, queue, "connection-queue", "1024", 1, 16384, "connections that wait for a worker")                       \
-    X(NUMBER, client_connections, "client-connections", "0", 0, 100000, "connections of one address; 0: no limit")     \
-    X(NUMBER, keep_alive_ms, "keep-alive-ms", "5000", 100, 600000, "an idle connection is kept so long")               \
-    X(NUMBER, arrival_ms, "arrival-ms", "10000", 200, 600000, "a request must have arrived whole after so long")       \
-    X(NUMBER, body_size, "body-size", "1048576", 1024, 3145728, "bytes of a request's body")                           \
-    X(NUMBER, drain_ms, "drain-ms", "0", 0, 25000,                                                                     \
-      "when stopping, /readyz says 503 for so long before connections end")                                            \
+    X(NUMBER, queue, "connection-queue", "1024", 1, 16384, \
+      "connections that wait for a free worker; more wait in the kernel") \
+    X(NUMBER, client_connections, "client-connections", "0", 0, 100000, \
+      "connections of one address at a time; 0: no limit") \
+    X(NUMBER, keep_alive_ms, "keep-alive-ms", "5000", 100, 600000, "how long a connection without a request is kept") \
+    X(NUMBER, arrival_ms, "arrival-ms", "10000", 200, 600000, "how long a request may take to arrive whole") \
+    X(NUMBER, body_size, "body-size", "1048576", 1024, 3145728, \
+      "bytes of a request's body; a larger one is answered 413") \
+    X(NUMBER, drain_ms, "drain-ms", "0", 0, 25000, "when stopping, how long /readyz says 503 before connections end") \
     X(STRING, cors_origins, "cors-origins", "", 0, 4000,                                                               \
       "web origins whose pages may call, separated by commas; * for all; none by default")                             \
     X(STRING, trusted_proxies, "trusted-proxies", "", 0, 1000,                                                         \
@@ -38,11 +40,11 @@
     X(NUMBER, long_polls, "long-polls", "64", 0, 4096,                                                                 \
       "requests that wait for events at a time, a quarter of the workers at most; others are answered at once")        \
     X(NUMBER, tokens, "token-cache", "16384", 64, 4194304, "verified access tokens that are remembered")               \
-    X(NUMBER, auth_refresh_s, "auth-refresh-s", "60", 1, 3600,                                                         \
-      "seconds after which signing keys and ended sessions are asked for again")                                       \
-    X(NUMBER, silence_ms, "silence-ms", "3000", 100, 600000,                                                           \
-      "without a beacon of the event stream for so long, every token is asked about")                                  \
-    X(SWITCH, access_log, "access-log", "yes", 0, 0, "one log line a request")
+    X(NUMBER, auth_refresh_s, "auth-refresh-s", "60", 1, 3600, \
+      "how often signing keys and ended sessions are asked for again") \
+    X(NUMBER, silence_ms, "silence-ms", "3000", 100, 600000, \
+      "without a beacon of the event stream for this long, user-svc is asked about every token") \
+    X(SWITCH, access_log, "access-log", "yes", 0, 0, "one log line for each request")
 CONFIG_DECLARE(gateway_config, GATEWAY_CONFIG);
 
 struct live;

@@ -23,12 +23,15 @@
     X(STRING, origins, "ws-origins", "", 0, 4000,                                                         \
       "pages that may open WebSockets: origins separated by commas; all if none")                         \
     X(NUMBER, queue_count, "ws-queue", "64", 1, 65536, "events that wait for one WebSocket or stream; more close it")  \
-    X(NUMBER, queue_size, "ws-queue-size", "262144", 1024, 67108864, "bytes of events that wait for one")              \
-    X(NUMBER, messages, "ws-messages", "100", 1, 1000000, "messages a minute that a client may send")                  \
-    X(NUMBER, message_size, "ws-message-size", "65536", 125, 1048576, "bytes of one of them")                          \
+    X(NUMBER, queue_size, "ws-queue-size", "262144", 1024, 67108864, \
+      "bytes of the events that wait for one WebSocket or stream; more close it") \
+    X(NUMBER, messages, "ws-messages", "100", 1, 1000000, \
+      "messages a minute that a client may send; more end its socket") \
+    X(NUMBER, message_size, "ws-message-size", "65536", 125, 1048576, \
+      "bytes of one message of a client; more end its socket") \
     X(STRING, listen, "ws-listen", "", 0, 200, "HOST:PORT for WebSockets alone, besides the port for all; none by default")  \
     X(NUMBER, loops, "ws-loops", "0", 0, 16, "threads that serve WebSockets and streams; 0: one a core, four at most")  \
-    X(NUMBER, ping_s, "ws-ping-s", "25", 1, 3600, "seconds between pings; two without answer end a socket")
+    X(NUMBER, ping_s, "ws-ping-s", "25", 1, 3600, "time between pings; two without answer end a socket")
 CONFIG_DECLARE(live_config, LIVE_CONFIG);
 
 /* As they are without settings. */

@@ -34,11 +34,11 @@ struct gateway_program_config {
 };
 
 static const struct config_section sections[] = {
-    {"process", &process_config_rows, offsetof(struct gateway_program_config, process)},
-    {"bus", &bus_config_rows, offsetof(struct gateway_program_config, bus)},
-    {"calls", &calls_config_rows, offsetof(struct gateway_program_config, calls)},
-    {"gateway", &gateway_config_rows, offsetof(struct gateway_program_config, gateway)},
-    {"websockets", &live_config_rows, offsetof(struct gateway_program_config, live)}};
+    {"Process", &process_config_rows, offsetof(struct gateway_program_config, process)},
+    {"Bus", &bus_config_rows, offsetof(struct gateway_program_config, bus)},
+    {"Calls to services", &calls_config_rows, offsetof(struct gateway_program_config, calls)},
+    {"Gateway", &gateway_config_rows, offsetof(struct gateway_program_config, gateway)},
+    {"WebSockets and event streams", &live_config_rows, offsetof(struct gateway_program_config, live)}};
 
 static const struct config_table table = {.program = "gateway",
                                           .summary = "speaks HTTP and WebSocket to clients",

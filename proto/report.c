@@ -2,6 +2,8 @@
 
 #include "proto/frame.h"
 
+_Static_assert((int)METRIC_MAX_COUNT <= (int)METRIC_SERIES_MAX, "a list holds every series of a registry");
+
 struct report {
     struct arena *arena;
     struct metric_list *list;
@@ -21,9 +23,6 @@ static struct text buckets_in(struct arena *arena, struct metric *metric)
 static void series_add(struct metric *metric, void *user)
 {
     struct report *report = user;
-    if (report->list->series.count == METRIC_SERIES_MAX) {
-        return;
-    }
     struct metric_series *series = &report->list->series.items[report->list->series.count++];
     *series = (struct metric_series){.name = text_of(metric->name),
                                      .labels = text_of(metric->labels),

@@ -17,45 +17,62 @@ bool config_env_name(const char *flag, char *out, size_t size)
     return length > 0 && (size_t)length < size;
 }
 
-static bool number_read(const struct config_row *row, const char *value, int64_t *out, char *message, size_t size)
+/* A value, and how whoever gave it called its row: "--port" or "ZMART_PORT". */
+struct given {
+    const char *name;
+    const char *value;
+};
+
+struct complaint {
+    char *text;
+    size_t size;
+};
+
+static bool number_read(const struct config_row *row, struct given given, int64_t *out, struct complaint complaint)
 {
     int64_t number;
-    if (!text_to_int(text_of(value), &number) || number < row->min || number > row->max) {
-        snprintf(message, size, "--%s takes a whole number from %" PRId64 " to %" PRId64 ", not \"%.100s\"",
-                 row->flag, row->min, row->max, value);
+    if (!text_to_int(text_of(given.value), &number) || number < row->min || number > row->max) {
+        snprintf(complaint.text, complaint.size,
+                 "%s takes a whole number from %" PRId64 " to %" PRId64 ", not \"%.100s\"",
+                 given.name, row->min, row->max, given.value);
         return false;
     }
     *out = number;
     return true;
 }
 
-static bool switch_read(const struct config_row *row, const char *value, bool *out, char *message, size_t size)
+static bool switch_read(struct given given, bool *out, struct complaint complaint)
 {
     static const char *const yes[] = {"1", "true", "yes", "on"};
     static const char *const no[] = {"0", "false", "no", "off", ""};
     for (size_t i = 0; i < ARRAY_COUNT(yes); i++) {
-        if (strcmp(value, yes[i]) == 0) {
+        if (strcmp(given.value, yes[i]) == 0) {
             *out = true;
             return true;
         }
     }
     for (size_t i = 0; i < ARRAY_COUNT(no); i++) {
-        if (strcmp(value, no[i]) == 0) {
+        if (strcmp(given.value, no[i]) == 0) {
             *out = false;
             return true;
         }
     }
-    snprintf(message, size, "--%s takes yes or no, not \"%.100s\"", row->flag, value);
+    snprintf(complaint.text, complaint.size, "%s takes yes or no, not \"%.100s\"", given.name, given.value);
     return false;
 }
 
-static bool value_store(const struct config_section *section, const struct config_row *row, const char *value,
-                        void *out, char *message, size_t size)
+static size_t length_max(const struct config_row *row)
+{
+    return row->max ? (size_t)row->max : CONFIG_STRING_MAX_SIZE;
+}
+
+static bool value_store(const struct config_section *section, const struct config_row *row, struct given given, void *out,
+                        struct complaint complaint)
 {
     char *at = (char *)out + section->offset + row->offset;
     if (row->kind == CONFIG_NUMBER) {
         int64_t number;
-        if (!number_read(row, value, &number, message, size)) {
+        if (!number_read(row, given, &number, complaint)) {
             return false;
         }
         memcpy(at, &number, sizeof number);
@@ -63,19 +80,19 @@ static bool value_store(const struct config_section *section, const struct confi
     }
     if (row->kind == CONFIG_SWITCH) {
         bool on;
-        if (!switch_read(row, value, &on, message, size)) {
+        if (!switch_read(given, &on, complaint)) {
             return false;
         }
         memcpy(at, &on, sizeof on);
         return true;
     }
-    size_t max = row->max ? (size_t)row->max : CONFIG_STRING_MAX_SIZE;
-    size_t length = strlen(value);
-    if (length > max || length < (size_t)row->min) {
-        snprintf(message, size, "--%s takes %" PRId64 " to %zu characters, not %zu", row->flag, row->min, max, length);
+    size_t length = strlen(given.value);
+    if (length > length_max(row) || length < (size_t)row->min) {
+        snprintf(complaint.text, complaint.size, "%s takes %" PRId64 " to %zu characters, not %zu", given.name, row->min,
+                 length_max(row), length);
         return false;
     }
-    memcpy(at, &value, sizeof value);
+    memcpy(at, &given.value, sizeof given.value);
     return true;
 }
 
@@ -86,11 +103,14 @@ static bool defaults_store(const struct config_table *table, void *out, char *me
         for (size_t r = 0; r < section->rows->row_count; r++) {
             const struct config_row *row = &section->rows->rows[r];
             char name[CONFIG_ENV_NAME_SIZE];
-            const char *value = config_env_name(row->flag, name, sizeof name) ? getenv(name) : NULL;
-            value = value ? value : row->fallback;
-            if (!value && row->kind == CONFIG_STRING) {
-                memcpy((char *)out + section->offset + row->offset, &value, sizeof value);
-            } else if (!value_store(section, row, value ? value : "0", out, message, size)) {
+            struct given given = {.name = name, .value = config_env_name(row->flag, name, sizeof name) ? getenv(name) : NULL};
+            given.value = given.value ? given.value : row->fallback;
+            if (!given.value && row->kind == CONFIG_STRING) {
+                memcpy((char *)out + section->offset + row->offset, &given.value, sizeof given.value);
+                continue;
+            }
+            given.value = given.value ? given.value : "0";
+            if (!value_store(section, row, given, out, (struct complaint){message, size})) {
                 return false;
             }
         }
@@ -119,6 +139,11 @@ const struct config_row *config_find(const struct config_table *table, const cha
     return row_find(table, text_of(flag), &section);
 }
 
+static const char *row_dashes(const struct config_row *row)
+{
+    return row->flag[1] == '\0' ? "-" : "--";
+}
+
 /* One flag, "--name value" or "--name=value" or "-j value"; *at is left on its last argument. */
 static bool flag_store(const struct config_table *table, int argc, char **argv, int *at, void *out, char *message,
                        size_t size)
@@ -133,18 +158,20 @@ static bool flag_store(const struct config_table *table, int argc, char **argv, 
         snprintf(message, size, "unknown flag %.100s (try --help)", argument);
         return false;
     }
-    const char *value = equals ? equals + 1 : NULL;
-    if (!value && row->kind == CONFIG_SWITCH) {
-        value = "yes";
+    char shown[CONFIG_ENV_NAME_SIZE];
+    snprintf(shown, sizeof shown, "%s%s", row_dashes(row), row->flag);
+    struct given given = {.name = shown, .value = equals ? equals + 1 : NULL};
+    if (!given.value && row->kind == CONFIG_SWITCH) {
+        given.value = "yes";
     }
-    if (!value) {
+    if (!given.value) {
         if (*at + 1 >= argc) {
-            snprintf(message, size, "--%s needs a value (try --help)", row->flag);
+            snprintf(message, size, "%s needs a value (try --help)", shown);
             return false;
         }
-        value = argv[++*at];
+        given.value = argv[++*at];
     }
-    return value_store(section, row, value, out, message, size);
+    return value_store(section, row, given, out, (struct complaint){message, size});
 }
 
 enum config_result config_load(const struct config_table *table, int argc, char **argv, void *out,
@@ -179,15 +206,33 @@ enum config_result config_load(const struct config_table *table, int argc, char 
     return CONFIG_OK;
 }
 
+/* Names end in their unit; a number that counts has none. */
+static const char *row_unit(const struct config_row *row)
+{
+    static const struct {
+        const char *word, *unit;
+    } units[] = {{"-ms", " milliseconds"}, {"-us", " microseconds"}, {"-s", " seconds"},     {"-hours", " hours"},
+                 {"-days", " days"},       {"-kib", " KiB"},         {"-bytes", " bytes"},   {"-size", " bytes"},
+                 {"-percent", " percent"}, {"-permille", " thousandths"}};
+    const char *last = strrchr(row->flag, '-');
+    for (size_t i = 0; last && i < ARRAY_COUNT(units); i++) {
+        if (strcmp(last, units[i].word) == 0) {
+            return units[i].unit;
+        }
+    }
+    return "";
+}
+
 static void row_print(const struct config_row *row, FILE *to)
 {
     char name[CONFIG_ENV_NAME_SIZE];
-    const char *dashes = row->flag[1] == '\0' ? "-" : "--";
-    fprintf(to, "  %s%s%s\n      %s", dashes, row->flag,
+    fprintf(to, "  %s%s%s\n      %s", row_dashes(row), row->flag,
             row->kind == CONFIG_NUMBER ? " N" : row->kind == CONFIG_STRING ? " TEXT" : "", row->prose);
     fprintf(to, "\n      [%s", config_env_name(row->flag, name, sizeof name) ? name : "");
     if (row->kind == CONFIG_NUMBER) {
-        fprintf(to, "; %" PRId64 "..%" PRId64, row->min, row->max);
+        fprintf(to, "; %" PRId64 "..%" PRId64 "%s", row->min, row->max, row_unit(row));
+    } else if (row->kind == CONFIG_STRING) {
+        fprintf(to, "; %" PRId64 "..%zu characters", row->min, length_max(row));
     }
     fprintf(to, "; default: %s]\n", row->fallback && row->fallback[0] ? row->fallback : "none");
 }

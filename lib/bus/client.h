@@ -20,16 +20,18 @@
 
 /* How a client keeps from making trouble worse. */
 #define CALLS_CONFIG(X)                                                                                                \
-    X(NUMBER, retry_percent, "retry-percent", "10", 0, 100,                                                            \
-      "what may be sent again, in percent of what is sent; 0: no limit")                                               \
-    X(NUMBER, retry_floor, "retry-floor", "20", 1, 10000, "what may be sent again in a second whatever the traffic")   \
-    X(NUMBER, breaker_percent, "breaker-percent", "50", 0, 100,                                                        \
-      "calls to a service are refused at once for a while when so many percent of them got no answer; 0: never")       \
-    X(NUMBER, breaker_window_ms, "breaker-window-ms", "10000", 100, 600000,                                            \
-      "calls that this is judged by: those within")                                                                    \
-    X(NUMBER, breaker_calls, "breaker-calls", "20", 1, 1000000, "of them there must be so many")                       \
-    X(NUMBER, breaker_patience_ms, "breaker-patience-ms", "5000", 1, 600000, "and so long it must have been so")       \
-    X(NUMBER, breaker_open_ms, "breaker-open-ms", "2000", 10, 600000, "the while; then a few calls are let through")
+    X(NUMBER, retry_percent, "retry-percent", "10", 0, 100, \
+      "requests that may be sent again, in percent of those that are sent; 0: no limit") \
+    X(NUMBER, retry_floor, "retry-floor", "20", 1, 10000, \
+      "requests that may be sent again each second, whatever the traffic") \
+    X(NUMBER, breaker_percent, "breaker-percent", "50", 0, 100, \
+      "when so many of the calls to a service get no answer, it is called no more for a while; 0: never") \
+    X(NUMBER, breaker_window_ms, "breaker-window-ms", "10000", 100, 600000, \
+      "what that is judged by: the calls within this time") \
+    X(NUMBER, breaker_calls, "breaker-calls", "20", 1, 1000000, "so many calls there must have been in it") \
+    X(NUMBER, breaker_patience_ms, "breaker-patience-ms", "5000", 1, 600000, "and so long it must have been that bad") \
+    X(NUMBER, breaker_open_ms, "breaker-open-ms", "2000", 10, 600000, \
+      "how long the service is not called then; after it a few calls are let through to see")
 CONFIG_DECLARE(calls_config, CALLS_CONFIG);
 
 struct bus_client;

@@ -123,7 +123,7 @@ def the_proxy_waits_longer_than_a_ping():
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     seconds = int(re.search(r"proxy_read_timeout (\d+)s;", text)[1])
     help_text = subprocess.run([program("gateway"), "--help"], capture_output=True, text=True, check=True).stdout
-    ping = int(re.search(r"ZMART_WS_PING_S; \d+\.\.\d+; default: (\d+)", help_text)[1])
+    ping = int(re.search(r"ZMART_WS_PING_S; [^;]+; default: (\d+)", help_text)[1])
     assert seconds > 2 * ping, (seconds, ping)
 
 

@@ -76,7 +76,7 @@ static void defaults_environment_flags(void **state)
     assert_string_equal(whole.second.keys, "/k");
     setenv("ZMART_PORT", "many", 1);
     assert_int_equal(load(&whole, message, NULL, 0, NULL), CONFIG_BAD);
-    assert_non_null(strstr(message, "--port takes a whole number from 0 to 65535, not \"many\""));
+    assert_non_null(strstr(message, "ZMART_PORT takes a whole number from 0 to 65535, not \"many\""));
     unsetenv("ZMART_PORT");
     unsetenv("ZMART_USE_CACHE");
     unsetenv("ZMART_J");
@@ -92,6 +92,7 @@ static void bad_flags_are_named(void **state)
         {{"--prot", "1"}, "unknown flag --prot"},
         {{"--", NULL}, "unknown flag --"},
         {{"--port", NULL}, "--port needs a value"},
+        {{"-j", "65"}, "-j takes a whole number from -4 to 64, not \"65\""},
         {{"--port", "65536"}, "from 0 to 65535"},
         {{"--port=-1", NULL}, "from 0 to 65535"},
         {{"--port=", NULL}, "not \"\""},
