@@ -184,10 +184,10 @@ static enum err order_list(struct call *call, const struct order_query *in, stru
         return e;
     }
     out->data.items = rows.items;
-    out->data.count = rows.count > limit ? limit : rows.count;
-    out->has_more = rows.count > limit;
+    out->data.count = records_fit(&order_record, rows.items, rows.count > limit ? limit : rows.count);
+    out->has_more = rows.count > out->data.count;
     if (out->has_more) {
-        const struct order *last = &rows.items[limit - 1];
+        const struct order *last = &rows.items[out->data.count - 1];
         struct cursor_key keys[] = {{.number = last->created_at}, {.is_text = true, .text = last->id}};
         out->next_cursor = cursor_make(&order_query_record, in, keys, ARRAY_COUNT(keys), call_arena(call));
         set_has(order_list, out, next_cursor);

@@ -203,11 +203,14 @@ static enum err page_sorted(const struct page_run *run, struct product_list *out
                                       .limit = run->limit + 1}; /* one more tells whether there is a next page */
     struct product_list list = {.data = {arena_alloc(run->act->arena, run->limit * sizeof *list.data.items), 0}};
     bool more = false;
+    size_t size = 0;
     mongo_find(product_db(run->self), &query, &rows);
     while (bad == ERR_NONE && !more && mongo_next(&rows, &document)) {
-        more = list.data.count == run->limit;
+        more = list.data.count == run->limit || size >= LIST_MAX_SIZE;
         if (!more) {
-            bad = row_read(document, run, &list.data.items[list.data.count++], last);
+            struct product *product = &list.data.items[list.data.count++];
+            bad = row_read(document, run, product, last);
+            size += bad == ERR_NONE ? record_size(&product_record, product) : 0;
         }
     }
     enum err e = mongo_rows_end(&rows, bad == ERR_NONE ? run->act->fault : NULL);
@@ -337,15 +340,17 @@ static enum err page_ranked(const struct page_run *run, struct product_list *out
     if (e != ERR_NONE) {
         return e;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        if (there[i]) {
-            list.data.items[list.data.count++] = list.data.items[i];
+    uint32_t shown = 0;
+    for (size_t size = 0; shown < count && size < LIST_MAX_SIZE; shown++) {
+        if (there[shown]) {
+            size += record_size(&product_record, &list.data.items[shown]);
+            list.data.items[list.data.count++] = list.data.items[shown];
         }
     }
-    if (count > 0) {
-        const struct ranked *end = &ranking->items[count - 1];
+    if (shown > 0) {
+        const struct ranked *end = &ranking->items[shown - 1];
         const struct cursor_key last[2] = {{.number = end->value}, {.is_text = true, .text = end->id}};
-        page_end(run, last, ranking->count > run->limit, &list);
+        page_end(run, last, ranking->count > shown, &list);
     }
     *out = list;
     return ERR_NONE;

@@ -164,6 +164,7 @@ static enum err page_read(struct product_store *self, struct product_act *act, c
                           const struct page_run *run, struct product_list *out)
 {
     bool row;
+    size_t size = 0;
     struct product_list list = {0};
     struct cursor_key last[2] = {{.is_text = run->sort->by_text}, {.is_text = true}};
     sqlite3_stmt *page = product_prepare(self, act, run->sql);
@@ -173,14 +174,15 @@ static enum err page_read(struct product_store *self, struct product_act *act, c
     bind_page(page, view, run);
     list.data.items = arena_alloc(act->arena, (size_t)run->limit * sizeof *list.data.items);
     enum err e = product_step(self, act, page, &row);
-    while (e == ERR_NONE && row && list.data.count < run->limit) {
+    while (e == ERR_NONE && row && list.data.count < run->limit && size < LIST_MAX_SIZE) {
         struct product *product = &list.data.items[list.data.count++];
         int value_at = sqlite3_column_count(page) - 1;
         e = sqlite_read_record(page, &product_record, act->arena, act->fault, product);
         if (e != ERR_NONE) {
             break;
         }
-        if (list.data.count == run->limit) { /* the page may end here */
+        size += record_size(&product_record, product);
+        if (list.data.count == run->limit || size >= LIST_MAX_SIZE) { /* the page may end here */
             last[0].text = run->sort->by_text ? sqlite_text_at(page, value_at, act->arena) : (struct text){0};
             last[0].number = run->sort->by_text ? 0 : sqlite_int_at(page, value_at);
             last[1].text = product->id;

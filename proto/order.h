@@ -82,7 +82,7 @@ RECORD_DECLARE(order_ref, ORDER_REF_FIELDS);
 RECORD_DECLARE(order_status_set, ORDER_STATUS_SET_FIELDS);
 
 #define ORDER_QUERY_FIELDS(F, R)                                                                  \
-    F(R, INT,  limit,       OPT, 1, PAGE_MAX, none, "rows a page; 20 if absent")                 \
+    F(R, INT,  limit,       OPT, 1, PAGE_MAX, none, "rows a page, fewer of large ones; 20 if absent") \
     F(R, TEXT, cursor,      OPT | LINE, 1, 1000, none, "next_cursor of the page before")         \
     F(R, ENUM, status,      OPT, 0, 0, order_status, "only orders that stand there")             \
     F(R, TIME, created_gte, OPT, 0, INT64_MAX, none, "placed at or after")                       \

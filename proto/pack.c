@@ -148,3 +148,66 @@ struct text record_pack_in(const struct record *record, const void *in, struct a
     ASSERT(record_pack(record, in, &buffer));
     return (struct text){arena_copy(arena, buffer.data, buffer.size), (uint32_t)buffer.size};
 }
+
+/* ---- sizes ---- */
+
+enum { PACKED_HEAD_MAX = 9 }; /* of any value: its type and a number */
+
+static size_t value_size(const struct field *field, const void *at)
+{
+    size_t size = PACKED_HEAD_MAX;
+    struct text text;
+    struct text_list texts;
+    const char *items;
+    uint32_t count;
+    const void *nested;
+    int value;
+    switch (field->kind) {
+    case FIELD_TEXT:
+    case FIELD_RAW: memcpy(&text, at, sizeof text); return size + text.size;
+    case FIELD_ENUM: memcpy(&value, at, sizeof value); return size + strlen(enum_name(field->names, value));
+    case FIELD_STRS:
+        memcpy(&texts, at, sizeof texts);
+        for (uint32_t i = 0; i < texts.count; i++) {
+            size += PACKED_HEAD_MAX + texts.items[i].size;
+        }
+        return size;
+    case FIELD_LIST:
+        memcpy(&items, at, sizeof items);
+        memcpy(&count, (const char *)at + sizeof items, sizeof count);
+        for (uint32_t i = 0; i < count; i++) {
+            size += record_size(field->record, items + i * field->record->size);
+        }
+        return size;
+    case FIELD_REC:
+        memcpy(&nested, at, sizeof nested);
+        return size + (nested ? record_size(field->record, nested) : 0);
+    case FIELD_INT:
+    case FIELD_TIME:
+    case FIELD_MONEY:
+    case FIELD_DECIMAL:
+    case FIELD_BOOL: break;
+    }
+    return size;
+}
+
+size_t record_size(const struct record *record, const void *in)
+{
+    size_t size = PACKED_HEAD_MAX;
+    for (uint32_t i = 0; i < record->field_count; i++) {
+        const struct field *field = &record->fields[i];
+        if ((field->flags & REQ) || record_has(in, i)) {
+            size += PACKED_HEAD_MAX + field->name_size + value_size(field, field_in(field, in));
+        }
+    }
+    return size;
+}
+
+uint32_t records_fit(const struct record *record, const void *items, uint32_t count)
+{
+    uint32_t fitting = 0;
+    for (size_t size = 0; fitting < count && size < LIST_MAX_SIZE; fitting++) {
+        size += record_size(record, (const char *)items + fitting * record->size);
+    }
+    return fitting;
+}

@@ -64,7 +64,7 @@ RECORD_DECLARE(product_ref, PRODUCT_REF_FIELDS);
 ENUM_DECLARE(product_sort, PRODUCT_SORT);
 
 #define PRODUCT_QUERY_FIELDS(F, R)                                                                        \
-    F(R, INT,     limit,     OPT, 1, PAGE_MAX,         none, "rows a page; 20 if absent")                \
+    F(R, INT,     limit,     OPT, 1, PAGE_MAX,         none, "rows a page, fewer of large ones; 20 if absent") \
     F(R, TEXT,    cursor,    OPT | LINE, 1, 1000,      none, "next_cursor of the page before")           \
     F(R, ENUM,    sort,      OPT, 0, 0, product_sort,        "-created_at if absent; relevance if there is q") \
     F(R, TEXT,    category,  OPT | LINE, 1, 64,        none, "only products of this category")           \

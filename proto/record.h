@@ -48,7 +48,11 @@ enum field_flags {
     NOT_NULL = 8 /* OPT, and a JSON null is refused: in edits it would look like a change */
 };
 
-enum { RECORD_MAX_DEPTH = 16, RECORD_MAX_FIELDS = 63 };
+enum {
+    RECORD_MAX_DEPTH = 16,
+    RECORD_MAX_FIELDS = 63,
+    LIST_MAX_SIZE = 2 * 1024 * 1024 /* packed rows of a page: with one row more it fits a reply's body */
+};
 
 struct text_list {
     struct text *items;
@@ -90,6 +94,11 @@ MUST_USE enum err record_unpack(const struct record *record, struct text bytes, 
 MUST_USE bool record_pack(const struct record *record, const void *in, struct buffer *out);
 /* As record_pack into memory of the arena. */
 struct text record_pack_in(const struct record *record, const void *in, struct arena *arena);
+/* At least the bytes that record_pack writes, and mostly not many more. */
+size_t record_size(const struct record *record, const void *in);
+/* How many of the records one list may hold, from the first on: as many as begin below LIST_MAX_SIZE, so the last one may
+ * pass it. Whoever is given fewer than there are has a next page. */
+uint32_t records_fit(const struct record *record, const void *items, uint32_t count);
 /* Checks bounds and presence of a record that was filled by other means (query strings, JSON). Adds one item a bad field
  * to the fault, with pointers below prefix ("" or "/items/0"); returns code, or NONE if all is well. */
 MUST_USE enum err record_check(const struct record *record, const void *in, enum err code, struct fault *fault);

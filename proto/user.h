@@ -61,7 +61,7 @@ RECORD_DECLARE(user_ref, USER_REF_FIELDS);
 RECORD_DECLARE(user_edit, USER_EDIT_FIELDS);
 
 #define USER_QUERY_FIELDS(F, R)                                                             \
-    F(R, INT,  limit,  OPT, 1, PAGE_MAX, none, "rows a page; 20 if absent")                \
+    F(R, INT,  limit,  OPT, 1, PAGE_MAX, none, "rows a page, fewer of large ones; 20 if absent") \
     F(R, TEXT, cursor, OPT | LINE, 1, 1000, none, "next_cursor of the page before")        \
     F(R, TEXT, email,  OPT | LINE, 1, 254, none, "the account with this address")          \
     F(R, ENUM, role,   OPT, 0, 0, role, "only accounts of this role")

@@ -296,10 +296,10 @@ static enum err user_list(struct call *call, const struct user_query *in, struct
         return answer(call, e);
     }
     out->data.items = rows.items;
-    out->data.count = rows.count;
-    out->has_more = rows.more;
-    if (rows.more) {
-        const struct user *last = &rows.items[rows.count - 1];
+    out->data.count = records_fit(&user_record, rows.items, rows.count);
+    out->has_more = rows.more || out->data.count < rows.count;
+    if (out->has_more) {
+        const struct user *last = &rows.items[out->data.count - 1];
         struct cursor_key keys[] = {{.number = last->created_at}, {.is_text = true, .text = last->id}};
         out->next_cursor = cursor_make(&user_query_record, in, keys, (int)ARRAY_COUNT(keys), call_arena(call));
         set_has(user_list, out, next_cursor);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/frame.h"
 #include "tests/contract/contract_product.h"
 
 enum { THING_COUNT = 23, SEEN_MAX = 64 };
@@ -353,6 +354,59 @@ static void pages_have_a_default_and_a_bound(void **state)
     assert_true(list.has_more);
 }
 
+/* As large as products can be: characters of four bytes, which are no words. */
+static struct product large_product(struct shop *shop, int n)
+{
+    enum { CHARACTER_SIZE = 4, DESCRIPTION = 10000, URL = 1990, IMAGES = 16 };
+    static const char character[] = "\xf0\x9f\x98\x80";
+    struct product product = shop_product(shop, n);
+    char *description = arena_alloc(&shop->arena, DESCRIPTION * CHARACTER_SIZE);
+    for (int i = 0; i < DESCRIPTION; i++) {
+        memcpy(description + i * CHARACTER_SIZE, character, CHARACTER_SIZE);
+    }
+    product.description = (struct text){description, DESCRIPTION * CHARACTER_SIZE};
+    product.images.items = arena_alloc(&shop->arena, IMAGES * sizeof *product.images.items);
+    for (product.images.count = 0; product.images.count < IMAGES; product.images.count++) {
+        product.images.items[product.images.count] = (struct text){description, URL * CHARACTER_SIZE};
+    }
+    return product;
+}
+
+/* A page that no reply could hold ends earlier, and the next one goes on there. */
+static void pages_of_large_products_are_short(void **state)
+{
+    enum { COUNT = 30 };
+    struct shop *shop = *state;
+    static const enum product_sort by[] = {PRODUCT_BY_NEWEST, PRODUCT_BY_NAME, PRODUCT_BY_RELEVANCE};
+    for (int i = 0; i < COUNT; i++) {
+        struct product product = large_product(shop, i);
+        shop_add(shop, &product);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(by); i++) {
+        struct product_query query = {.limit = PAGE_MAX, .sort = by[i], .q = TEXT("thing")};
+        struct product_list list;
+        struct seen seen = {0};
+        set_has(product_query, &query, limit);
+        set_has(product_query, &query, sort);
+        if (by[i] == PRODUCT_BY_RELEVANCE) {
+            set_has(product_query, &query, q);
+        }
+        do {
+            assert_int_equal(shop_page(shop, &query, false, &list), ERR_NONE);
+            assert_true(record_size(&product_list_record, &list) < FRAME_MAX_BODY);
+            see_page(&list, &seen);
+            query.cursor = list.next_cursor;
+            set_has(product_query, &query, cursor);
+        } while (list.has_more);
+        assert_int_equal(seen.count, COUNT);
+        for (int a = 0; a < COUNT; a++) {
+            for (int b = 0; b < a; b++) {
+                assert_string_not_equal(seen.ids[a], seen.ids[b]);
+            }
+        }
+    }
+}
+
 int contract_product_list(const struct contract_place *place)
 {
     const struct CMUnitTest lists[] = {
@@ -367,6 +421,7 @@ int contract_product_list(const struct contract_place *place)
         SHOP_TEST(cursors_belong_to_their_query),
         SHOP_TEST(the_longest_names_can_be_paged),
         SHOP_TEST(pages_have_a_default_and_a_bound),
+        SHOP_TEST(pages_of_large_products_are_short),
     };
     return cmocka_run_group_tests(lists, NULL, NULL);
 }

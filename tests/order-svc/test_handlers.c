@@ -290,6 +290,50 @@ static void test_pages(void **state)
     assert_int_equal(list_ask(shop, by_admin(), query, &list), ERR_BAD_CURSOR);
 }
 
+/* A product whose name is as long as names can be. */
+static struct text long_named(struct shop *shop)
+{
+    enum { CHARACTER_SIZE = 4, NAME = 200 };
+    static char name[NAME * CHARACTER_SIZE];
+    for (int i = 0; i < NAME; i++) {
+        memcpy(name + i * CHARACTER_SIZE, "\xf0\x9f\x98\x80", CHARACTER_SIZE);
+    }
+    struct product_new in = {.name = {name, sizeof name}, .price = 10000, .stock = 1000};
+    struct product product;
+    struct ask ask = {.op = OP_product_create, .meta = by_admin(), .in = &in};
+    assert_int_equal(shop_ask(shop, &ask, &product), ERR_NONE);
+    return product.id;
+}
+
+/* More orders with more lines than a reply could hold. */
+static void test_pages_of_large_orders_are_short(void **state)
+{
+    enum { COUNT = 50 };
+    struct shop *shop = *state;
+    struct order_item items[ORDER_MAX_LINES];
+    struct order_new in = {.items = {items, ORDER_MAX_LINES}};
+    struct order order;
+    struct order_list list;
+    for (int i = 0; i < ORDER_MAX_LINES; i++) {
+        items[i] = (struct order_item){.product_id = long_named(shop), .quantity = 1};
+    }
+    struct ask ask = {.op = OP_order_create, .meta = by_user("usr_1"), .in = &in};
+    for (int i = 0; i < COUNT; i++) {
+        assert_int_equal(shop_ask(shop, &ask, &order), ERR_NONE);
+    }
+    struct order_query query = {.limit = PAGE_MAX};
+    set_has(order_query, &query, limit);
+    uint32_t count = 0;
+    do {
+        assert_int_equal(list_ask(shop, by_user("usr_1"), query, &list), ERR_NONE);
+        assert_true(list.data.count > 0 && list.data.count < COUNT);
+        count += list.data.count;
+        query.cursor = list.next_cursor;
+        set_has(order_query, &query, cursor);
+    } while (list.has_more);
+    assert_int_equal(count, COUNT);
+}
+
 /* ---- arbitration ---- */
 
 static void test_arbitrate(void **state)
@@ -340,6 +384,7 @@ int main(void)
         TEST(test_events),
         TEST(test_list_is_ones_own),
         TEST(test_pages),
+        TEST(test_pages_of_large_orders_are_short),
         TEST(test_arbitrate),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

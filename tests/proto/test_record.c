@@ -124,6 +124,7 @@ static void all_records_go_there_and_back(void **state)
             sample_fill(record, &seed, &arena, in);
             assert_int_equal(record_check(record, in, ERR_INVALID_BODY, &fault), ERR_NONE);
             struct text bytes = record_pack_in(record, in, &arena);
+            assert_true(record_size(record, in) >= bytes.size);
             if (record_unpack(record, bytes, &arena, &fault, out) != ERR_NONE) {
                 fail_msg("%s, seed %d: %.*s %.*s", record->name, (int)(r * 1000 + round),
                          TEXT_ARG(fault.items[0].pointer), TEXT_ARG(fault.items[0].message));
@@ -378,6 +379,25 @@ static void checks_list_every_bad_field(void **state)
     assert_true(text_is(fault.items[3].code, "required"));
 }
 
+static void a_list_holds_what_fits(void **state)
+{
+    enum { WORDS = 2000, ROWS = LIST_MAX_SIZE / WORDS };
+    static char words[WORDS + 1];
+    static struct order_new rows[ROWS];
+    (void)state;
+    memset(words, 'w', WORDS);
+    for (int i = 0; i < ROWS; i++) {
+        rows[i].note = text_of(words);
+        set_has(order_new, &rows[i], note);
+    }
+    uint32_t fitting = records_fit(&order_new_record, rows, ROWS);
+    size_t size = record_size(&order_new_record, &rows[0]);
+    assert_true(size >= WORDS && size < WORDS + 100);
+    assert_true((fitting - 1) * size < LIST_MAX_SIZE && fitting * size >= LIST_MAX_SIZE);
+    assert_int_equal(records_fit(&order_new_record, rows, 3), 3);
+    assert_int_equal(records_fit(&order_new_record, rows, 0), 0);
+}
+
 static void names_and_bounds(void **state)
 {
     (void)state;
@@ -409,6 +429,7 @@ int main(void)
         cmocka_unit_test(required_fields_are_packed_without_presence_bits),
         cmocka_unit_test(a_full_buffer_stops_the_packing),
         cmocka_unit_test(checks_list_every_bad_field),
+        cmocka_unit_test(a_list_holds_what_fits),
         cmocka_unit_test(names_and_bounds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,6 +320,49 @@ static void administrators_page_through_accounts(void **state)
     assert_int_equal(list.data.count, 1);
 }
 
+/* As many accounts with as many addresses as no reply could hold. */
+static void pages_of_large_accounts_are_short(void **state)
+{
+    enum { ACCOUNTS = 70, CHARACTER_SIZE = 4, LINE = 200 };
+    static char line[LINE * CHARACTER_SIZE];
+    struct shop *shop = *state;
+    struct address addresses[USER_MAX_ADDRESSES];
+    struct who boss = {0};
+    struct user_list list;
+    struct user user;
+    for (int i = 0; i < LINE; i++) {
+        memcpy(line + i * CHARACTER_SIZE, "\xf0\x9f\x98\x80", CHARACTER_SIZE);
+    }
+    struct text words = {line, sizeof line}, half = {line, sizeof line / 2};
+    for (int i = 0; i < USER_MAX_ADDRESSES; i++) {
+        addresses[i] = (struct address){.name = words, .line1 = words, .line2 = words, .city = half, .region = half,
+                                        .postal_code = TEXT("1"), .country = TEXT("DE")};
+        set_has(address, &addresses[i], line2);
+        set_has(address, &addresses[i], region);
+    }
+    for (int i = 0; i < ACCOUNTS; i++) {
+        char email[20];
+        snprintf(email, sizeof email, "u%d@b.de", i);
+        struct user_session session = shop_register(shop, email, "password");
+        struct who who = who_of(shop, &session);
+        struct user_edit edit = {.id = who.user_id, .addresses = {addresses, USER_MAX_ADDRESSES}};
+        set_has(user_edit, &edit, addresses);
+        assert_int_equal(shop_do(shop, OP_user_update, &who, NULL, &edit, &user), ERR_NONE);
+        boss = i == 0 ? who : boss;
+    }
+    struct user_query query = {.limit = PAGE_MAX};
+    set_has(user_query, &query, limit);
+    uint32_t count = 0;
+    do {
+        assert_int_equal(shop_do(shop, OP_user_list, &boss, NULL, &query, &list), ERR_NONE);
+        assert_true(list.data.count > 0 && list.data.count < ACCOUNTS);
+        count += list.data.count;
+        query.cursor = list.next_cursor;
+        set_has(user_query, &query, cursor);
+    } while (list.has_more);
+    assert_int_equal(count, ACCOUNTS);
+}
+
 static enum err role_put(struct shop *shop, const struct who *who, struct text id, enum role role)
 {
     struct user_role_set request = {.id = id, .role = role};
@@ -435,6 +478,7 @@ int main(void)
         IN_SHOP(one_address_goes_to_one_of_a_crowd),
         IN_SHOP(accounts_are_for_themselves_and_administrators),
         IN_SHOP(administrators_page_through_accounts),
+        IN_SHOP(pages_of_large_accounts_are_short),
         IN_SHOP(roles_change_and_tokens_with_them),
         IN_SHOP(a_ticket_opens_once),
         IN_SHOP(a_ticket_does_not_outlive_its_session),
