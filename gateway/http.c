@@ -349,9 +349,8 @@ static struct mg_context *listen_start(struct http *self, const struct mg_callba
                              "access_control_allow_headers",
                              "",
                              NULL};
-    unsigned code = 0;
     struct mg_init_data init = {.callbacks = callbacks, .user_data = self, .configuration_options = options};
-    struct mg_error_data error = {.code = &code, .text = message, .text_buffer_size = message_size};
+    struct mg_error_data error = {.text = message, .text_buffer_size = message_size};
     return mg_start2(&init, &error);
 }
 
