@@ -68,6 +68,17 @@ static enum err refuse(struct fault *fault, enum err code, const char *pointer, 
     return fault_set(fault, code, NULL);
 }
 
+static enum err refuse_unknown(struct fault *fault, const char *pointer, struct text name, enum role role)
+{
+    AUTO(buffer_release) struct buffer known;
+    buffer_init(&known, 200);
+    event_types_tell(name, role == ROLE_ADMIN ? NULL : &order_record, &known);
+    struct text told = buffer_text(&known);
+    fault_add(fault, pointer, "out_of_range", -1, "%.*s is no type of events that clients get; there are %.*s", TEXT_ARG(name),
+              TEXT_ARG(told));
+    return fault_set(fault, ERR_INVALID_PARAMETER, NULL);
+}
+
 enum err event_types_add(struct text name, enum role role, const char *pointer, struct fault *fault, uint64_t *types)
 {
     bool beginning = name.size > 0 && name.data[name.size - 1] == '*';
@@ -78,10 +89,10 @@ enum err event_types_add(struct text name, enum role role, const char *pointer, 
                       "is no type such as order.placed, nor a beginning of one and *");
     }
     uint64_t matching = beginning ? types_matching(part, true) : event_types_bit(part);
-    if (!beginning && matching == 0) {
-        return refuse(fault, ERR_INVALID_PARAMETER, pointer, name, "out_of_range", "is no type of events that clients get");
+    if (matching == 0) {
+        return refuse_unknown(fault, pointer, name, role);
     }
-    if (matching && !(matching & event_types_of(role))) {
+    if (!(matching & event_types_of(role))) {
         return refuse(fault, ERR_FORBIDDEN, pointer, name, "forbidden", "is for administrators");
     }
     *types |= matching & event_types_of(role);
@@ -98,7 +109,7 @@ enum err event_types_read(struct text list, enum role role, struct fault *fault,
         e = part_e != ERR_NONE ? part_e : e;
     }
     if (e == ERR_NONE) {
-        *out = types ? types : EVENT_TYPES_NONE;
+        *out = types;
     }
     return e;
 }

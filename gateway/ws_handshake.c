@@ -6,13 +6,7 @@
 #include "lib/base/mem.h"
 #include "proto/ident.h"
 
-#define WS_QUERY_FIELDS(F, R)                                                                                          \
-    F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket")                                    \
-    F(R, TEXT, orders, OPT | LINE, 1, WS_FILTER_MAX * WS_ID_SIZE, none, "order ids, separated by commas") \
-    F(R, TEXT, types, OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest")             \
-    F(R, INT,  after, OPT, 0, INT64_MAX, none, "first what was missed since this seq")
-RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
-RECORD_DEFINE(ws_query, WS_QUERY_FIELDS)
+_Static_assert((int)WS_QUERY_ORDERS_SIZE == (int)WS_FILTER_MAX * (int)WS_ID_SIZE, "as many orders as a client follows");
 
 static bool origin_allowed(const struct ws_doorman *self, struct text origin)
 {
@@ -81,9 +75,9 @@ static enum err identify(const struct ws_doorman *self, const struct ws_handshak
 }
 
 /* Without a choice the peer's own: orders, or only the orders that are named. */
-static enum err read_types(const struct ws_query *query, struct fault *fault, struct ws_peer_settings *peer)
+static enum err read_types(const struct ws_query *query, enum role role, struct fault *fault, uint64_t *types)
 {
-    return has(ws_query, query, types) ? event_types_read(query->types, peer->identity.role, fault, &peer->types) : ERR_NONE;
+    return has(ws_query, query, types) ? event_types_read(query->types, role, fault, types) : ERR_NONE;
 }
 
 /* Customers follow their own orders only. */
@@ -120,10 +114,13 @@ static enum err check(const struct ws_doorman *self, const struct ws_handshake *
         code = read_filter(query.orders, fault, &peer->filter);
     }
     if (code == ERR_NONE) {
+        code = read_types(&query, ROLE_ADMIN, fault, &peer->types); /* a typing error spends no ticket */
+    }
+    if (code == ERR_NONE) {
         code = identify(self, handshake, &query, fault, &peer->identity);
     }
     if (code == ERR_NONE) {
-        code = read_types(&query, fault, peer);
+        code = read_types(&query, peer->identity.role, fault, &peer->types);
     }
     if (code == ERR_NONE) {
         code = check_orders(self, peer, fault);

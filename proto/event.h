@@ -9,7 +9,8 @@
 #include "proto/record.h"
 #include "proto/user.h"
 
-enum { EVENT_BATCH_MAX = 256, EVENT_PAYLOAD_MAX = 256 * 1024, EVENT_TOPIC_SIZE = 64, EVENT_WAIT_MAX_S = 30, EVENT_TYPE_MAX = 64 };
+enum { EVENT_BATCH_MAX = 256, EVENT_PAYLOAD_MAX = 256 * 1024, EVENT_TOPIC_SIZE = 64, EVENT_WAIT_MAX_S = 30, EVENT_TYPE_MAX = 64,
+       WS_QUERY_ORDERS_SIZE = 20 * 41 };
 
 #define ORDER_EVENT_LINE_FIELDS(F, R)                                             \
     F(R, TEXT,  product_id, REQ, 1, 40,        none, "the product")              \
@@ -101,6 +102,14 @@ RECORD_DECLARE(event_page, EVENT_PAGE_FIELDS);
     F(R, INT,  wait,  OPT, 0, EVENT_WAIT_MAX_S, none, "with nothing there, seconds to wait for something")
 RECORD_DECLARE(event_query, EVENT_QUERY_FIELDS);
 
+/* GET /ws. */
+#define WS_QUERY_FIELDS(F, R)                                                                          \
+    F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket, instead of the field Authorization") \
+    F(R, TEXT, types,  OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest; order.* if neither types nor orders are given") \
+    F(R, TEXT, orders, OPT | LINE, 1, WS_QUERY_ORDERS_SIZE, none, "orders to follow, at most 20 ids separated by commas; customers: their own") \
+    F(R, INT,  after,  OPT, 0, INT64_MAX, none, "first what was missed since this seq; from now on without it")
+RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
+
 /* GET /api/events/stream. */
 #define EVENT_STREAM_QUERY_FIELDS(F, R)                                                                \
     F(R, INT,  after, OPT, 0, INT64_MAX, none, "only what is newer than this seq; the field Last-Event-ID wins; from now on without both") \
@@ -169,6 +178,11 @@ const struct event_info *event_find(struct text type);
 /* What the shop's own accounts are shown of an event: its private payload, or its public one where there is no private.
  * NULL for events that are for gateways alone (without a public payload), and for NULL. */
 const struct record *event_shown(const struct event_info *info);
+/* Whether a type that is shown matches (pattern.h): no other is worth waiting for. */
+bool event_pattern_shown(struct text pattern);
+/* For messages: the types that are shown and begin as the pattern does ("order.placed, order.confirmed, ..."), or if there
+ * are none what they begin with ("order.*, user.*, product.*"). only: those that are shown as this record; NULL: all. */
+void event_types_tell(struct text pattern, const struct record *only, struct buffer *out);
 /* Which of an event's two payloads that is. */
 struct text event_shown_data(const struct event_info *info, struct text data, struct text private_data);
 

@@ -130,14 +130,31 @@ void webhook_overflow(struct webhook_kept *webhook, int64_t pending, struct aren
     webhook_stop(webhook, why, arena);
 }
 
+static bool type_check(struct text type, uint32_t place, struct fault *fault)
+{
+    char pointer[24];
+    bool valid = pattern_is_valid(type);
+    if (valid && event_pattern_shown(type)) {
+        return true;
+    }
+    AUTO(buffer_release) struct buffer known;
+    buffer_init(&known, 200);
+    event_types_tell(type, NULL, &known);
+    struct text told = buffer_text(&known);
+    snprintf(pointer, sizeof pointer, "/types/%" PRIu32, place);
+    if (valid) {
+        fault_add(fault, pointer, "out_of_range", -1, "matches no type of events; there are %.*s", TEXT_ARG(told));
+    } else {
+        fault_add(fault, pointer, "format", -1, "takes a type such as order.placed, or a beginning and *");
+    }
+    return false;
+}
+
 enum err types_check(const struct text_list *types, struct fault *fault)
 {
     enum err e = ERR_NONE;
     for (uint32_t i = 0; i < types->count; i++) {
-        if (!pattern_is_valid(types->items[i])) {
-            char pointer[24];
-            snprintf(pointer, sizeof pointer, "/types/%" PRIu32, i);
-            fault_add(fault, pointer, "format", -1, "takes a type such as order.placed, or a beginning and *");
+        if (!type_check(types->items[i], i, fault)) {
             e = fault_set(fault, ERR_INVALID_BODY, NULL);
         }
     }

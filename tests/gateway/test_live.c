@@ -251,6 +251,8 @@ static void refusals_are_problems(void **state)
         {"/ws?orders=" ORDER_A ",", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
         {"/ws?orders=" ORDER_A "," ORDER_B, "Authorization: customer usr_a s\r\n", "not_found", 404},
         {"/ws?types=order.pla", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
+        {"/ws?types=foo.*", "Authorization: customer usr_a s\r\n", "invalid_parameter", 400},
+        {"/ws?types=foo.*", "", "invalid_parameter", 400}, /* before anybody is asked who it is */
         {"/ws?ticket=%zz", "", "invalid_parameter", 400},
         {"/ws", "Authorization: customer usr_a s\r\nOrigin: https://evil.example\r\n", "forbidden", 403},
         {"/ws", "Authorization: customer usr_a s\r\nContent-Length: 3\r\n", "bad_request", 400},

@@ -51,9 +51,31 @@ static void public_payloads_name_nobody(void **state)
     no_field_names_a_person(&order_event_record);
 }
 
+static void told(const char *pattern, const struct record *only, const char *wanted)
+{
+    AUTO(buffer_release) struct buffer out;
+    buffer_init(&out, 200);
+    event_types_tell(text_of(pattern), only, &out);
+    assert_false(out.overflown);
+    assert_true(text_is(buffer_text(&out), wanted));
+}
+
+static void what_there_is_can_be_told(void **state)
+{
+    (void)state;
+    assert_true(event_pattern_shown(TEXT("*")) && event_pattern_shown(TEXT("order.*")) && event_pattern_shown(TEXT("user.created")));
+    assert_false(event_pattern_shown(TEXT("session.*")) || event_pattern_shown(TEXT("foo.*")) || event_pattern_shown(TEXT("order")));
+    told("foo.*", NULL, "order.*, user.*, product.*");
+    told("", &order_record, "order.*");
+    told("session.ended", NULL, "order.*, user.*, product.*");
+    told("user.*", NULL, "user.created, user.updated, user.role_changed");
+    told("user", &order_record, "order.*");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_event_is_found_by_its_type),
-                                       cmocka_unit_test(public_payloads_name_nobody)};
+                                       cmocka_unit_test(public_payloads_name_nobody),
+                                       cmocka_unit_test(what_there_is_can_be_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

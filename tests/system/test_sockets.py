@@ -91,6 +91,10 @@ def customers_see_their_own_orders_alone():
             problem(shop.call("GET", path + "?types=user.*", bob["token"]), 403, "forbidden", "/types")
             problem(shop.call("GET", path + "?types=order.lost", bob["token"]), 400, "invalid_parameter", "/types")
         refused(shop, bob["token"], "?types=order.placed,user.created", 403)
+        ticket = shop.call("POST", "/api/ws-ticket", bob["token"]).json()["ticket"]
+        refused(shop, None, f"?types=foo.*&ticket={ticket}", 400)
+        with opened(shop, None, f"?ticket={ticket}"):  # a typing error has not spent it
+            pass
         refused(shop, bob["token"], f"?orders={order['id']}", 404)
         shown = shop.call("GET", "/api/events?types=*&wait=10", ada["token"]).json()["data"]
         assert [(e["type"], e["data"]) for e in shown] == [("order.placed", order)], shown

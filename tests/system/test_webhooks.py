@@ -514,7 +514,7 @@ def administrators_alone_and_bad_input():
             problem(shop.call(method, where, ada, body), 403, "forbidden")
             problem(shop.call(method, where, None, body), 401, "unauthenticated")
         for body, pointer in (({}, "/url"), ({"url": receiver.url, "types": ["Order"]}, "/types/0"), ({"url": 1}, "/url"),
-                              ({"url": receiver.url, "types": ["order.*", "*x"]}, "/types/1"),
+                              ({"url": receiver.url, "types": ["order.*", "*x"]}, "/types/1"), ({"url": receiver.url, "types": ["foo.*"]}, "/types/0"),
                               ({"url": receiver.url, "secret": "whsec_x"}, "/secret"),
                               ({"url": receiver.url, "types": ["a.b"] * 33}, "/types"),
                               ({"url": "https://example.com/" + "x" * 2000}, "/url")):

@@ -197,14 +197,16 @@ static void test_types(void **state)
     (void)state;
     struct arena arena = {0};
     struct fault fault;
-    struct text items[] = {TEXT("order.*"), TEXT("Order"), TEXT("*"), TEXT("a..b")};
+    struct text items[] = {TEXT("order.*"), TEXT("Order"), TEXT("*"), TEXT("a..b"), TEXT("foo.*")};
     struct text_list list = {items, ARRAY_COUNT(items)}, good = {items, 1};
     fault_init(&fault, &arena);
     assert_int_equal(types_check(&good, &fault), ERR_NONE);
     assert_int_equal(types_check(&list, &fault), ERR_INVALID_BODY);
-    assert_int_equal(fault.item_count, 2);
+    assert_int_equal(fault.item_count, 3);
     assert_true(text_is(fault.items[0].pointer, "/types/1"));
     assert_true(text_is(fault.items[1].pointer, "/types/3"));
+    assert_true(text_is(fault.items[2].pointer, "/types/4"));
+    assert_true(text_is(fault.items[2].message, "matches no type of events; there are order.*, user.*, product.*"));
     arena_release(&arena);
 }
 
