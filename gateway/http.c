@@ -141,7 +141,8 @@ static void exchange_begin(struct worker *worker, struct mg_connection *connecti
 
 static bool is_live(const struct http_request *request)
 {
-    return request->upgrade && request->verb == VERB_GET && text_is(request->path, "/ws");
+    return request->upgrade && request->verb == VERB_GET && text_is(request->path, "/ws") &&
+           text_is(request->headers[HEADER_SEC_WEBSOCKET_VERSION], WS_VERSION);
 }
 
 /* The last field of this name; empty if there is none. */

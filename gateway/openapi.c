@@ -232,13 +232,9 @@ static json_t *own_operation(const struct route *route, json_t *schemas)
                   socket ? "101" : "200", "description", socket ? "switches to the WebSocket protocol" : "done");
     if (socket) {
         json_t *parameters = json_array();
-        parameter_named_add(parameters, "query", "ticket",
-                            "of POST /api/ws-ticket, instead of the field Authorization");
-        parameter_named_add(parameters, "query", "types",
-                            "types of events separated by commas; a closing * matches any rest; order.* if neither types nor orders are given");
-        parameter_named_add(parameters, "query", "orders", "orders to follow, at most 20 ids separated by commas; customers: their own");
-        parameter_named_add(parameters, "query", "after",
-                            "first what was missed since this seq; from now on without it");
+        for (uint32_t i = 0; i < route->request->field_count; i++) {
+            parameter_add(parameters, &route->request->fields[i], "query");
+        }
         json_object_set_new(operation, "description", json_string("signed in"));
         notes_add(operation, "x-messages", socket_messages, ARRAY_COUNT(socket_messages));
         notes_add(operation, "x-close-codes", socket_closes, ARRAY_COUNT(socket_closes));

@@ -3,6 +3,7 @@
 #include "gateway/events.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics_text.h"
+#include "gateway/query.h"
 
 enum { METRICS_BUDGET_MS = 1000, NAMES_COUNT = 3 };
 
@@ -104,21 +105,26 @@ static enum err docs_handle(struct exchange *x)
     return text_reply(x, 200, "text/html; charset=utf-8", docs_page());
 }
 
-/* A request for the WebSocket path that asks for no WebSocket. */
+/* A request for the WebSocket path that asks for no WebSocket, or not for one of RFC 6455. */
 static enum err plain_ws_handle(struct exchange *x)
 {
-    enum err e = api_authenticate(x);
+    struct ws_query query = {0};
+    enum err e = query_read(&ws_query_record, x->request.query, 0, &x->arena, &x->fault, &query);
+    if (e == ERR_NONE) {
+        e = api_authenticate(x);
+    }
     if (e != ERR_NONE) {
         return e;
     }
-    if (!x->signed_in && !text_starts_with(x->request.query, "ticket=")) {
+    if (!x->signed_in && !has(ws_query, &query, ticket)) {
         return fault_set(&x->fault, ERR_UNAUTHENTICATED, "A WebSocket needs a ticket or an access token.");
     }
     reply_add_field(&x->reply, "Upgrade", TEXT("websocket"));
+    reply_add_field(&x->reply, "Sec-WebSocket-Version", TEXT(WS_VERSION));
     return fault_set(&x->fault, ERR_UPGRADE_REQUIRED, NULL);
 }
 
-enum err own_handle(struct exchange *x)
+static enum err own_answer(struct exchange *x)
 {
     switch (x->route->own) {
     case OWN_INDEX: return index_handle(x);
@@ -139,4 +145,14 @@ enum err own_handle(struct exchange *x)
     case OWN_ROUTE_COUNT: break;
     }
     return fault_set(&x->fault, ERR_NOT_FOUND, NULL);
+}
+
+enum err own_handle(struct exchange *x)
+{
+    struct nothing none = {0};
+    enum err e = ERR_NONE;
+    if (!x->route->request) { /* the others read their parameters themselves */
+        e = query_read(&nothing_record, x->request.query, 0, &x->arena, &x->fault, &none);
+    }
+    return e == ERR_NONE ? own_answer(x) : e;
 }

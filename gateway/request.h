@@ -25,7 +25,8 @@
     X(ACCESS_CONTROL_REQUEST_METHOD, "Access-Control-Request-Method")                                                  \
     X(TRACEPARENT, "traceparent")                                                                                      \
     X(CONNECTION, "Connection")                                                                                        \
-    X(UPGRADE, "Upgrade")
+    X(UPGRADE, "Upgrade")                                                                                              \
+    X(SEC_WEBSOCKET_VERSION, "Sec-WebSocket-Version")
 
 enum request_header {
 #define REQUEST_HEADER_ENUM(name, spelling) HEADER_##name,
@@ -35,6 +36,9 @@ enum request_header {
 };
 
 enum verb { VERB_GET, VERB_HEAD, VERB_POST, VERB_PUT, VERB_DELETE, VERB_OPTIONS, VERB_OTHER };
+
+/* The only version of the WebSocket protocol. */
+#define WS_VERSION "13"
 
 struct http_request {
     enum verb verb;

@@ -72,7 +72,7 @@ static void own_add(struct router *self)
         const struct record *request, *reply;
     } more[OWN_ROUTE_COUNT] = {[OWN_EVENTS] = {OP_SIGNED_IN, &event_query_record, &event_list_record},
                                [OWN_EVENTS_STREAM] = {OP_SIGNED_IN, &event_stream_query_record, &event_view_record},
-                               [OWN_WS] = {OP_SIGNED_IN, NULL, NULL}};
+                               [OWN_WS] = {OP_SIGNED_IN, &ws_query_record, NULL}};
     for (int i = 0; i < OWN_ROUTE_COUNT; i++) {
         struct route *route = &self->routes[self->route_count++];
         *route = (struct route){.verb = VERB_GET,

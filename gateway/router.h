@@ -47,7 +47,7 @@ struct route {
     enum own_route own; /* else */
     const char *prose;  /* own routes, as the three below */
     enum op_role role;
-    const struct record *request; /* of the query; NULL: none is read by table */
+    const struct record *request; /* of the query; NULL: there are no parameters */
     const struct record *reply;   /* NULL: not by table */
     struct route_segment segments[ROUTE_MAX_SEGMENTS];
     uint32_t segment_count;

@@ -178,8 +178,8 @@ static enum err fields_check(const struct fields *fields, struct fault *fault)
     if (fields->length.data || fields->coding.data) {
         return bad(fault, "a handshake has no body");
     }
-    if (!list_has(fields->upgrade, "websocket") || !list_has(fields->connection, "upgrade") || !text_is(fields->version, "13")) {
-        return fault_set(fault, ERR_UPGRADE_REQUIRED, "takes Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: 13");
+    if (!list_has(fields->upgrade, "websocket") || !list_has(fields->connection, "upgrade") || !text_is(fields->version, WS_VERSION)) {
+        return fault_set(fault, ERR_UPGRADE_REQUIRED, "takes Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: " WS_VERSION);
     }
     return ws_key_is_good(fields->key) ? ERR_NONE : bad(fault, "Sec-WebSocket-Key is not 16 bytes in base64");
 }
@@ -259,6 +259,10 @@ void ws_upgrade_refusal(const struct fault *fault, struct buffer *out)
     field_add(out, "X-Request-Id", id_text);
     if (status == 401) {
         field_add(out, "WWW-Authenticate", "Bearer");
+    }
+    if (status == 426) {
+        field_add(out, "Upgrade", "websocket");
+        field_add(out, "Sec-WebSocket-Version", WS_VERSION);
     }
     if (fault->allowed.count > 0) {
         field_add(out, "Allow", "GET");

@@ -3,10 +3,11 @@
 #ifndef ZMART_GATEWAY_WS_UPGRADE_H
 #define ZMART_GATEWAY_WS_UPGRADE_H
 
+#include "gateway/request.h"
 #include "lib/base/buffer.h"
 #include "proto/fault.h"
 
-enum { WS_HEAD_MAX = 16 * 1024, WS_HEAD_FIELDS_MAX = 63, WS_TARGET_MAX = 8 * 1024, WS_KEY_SIZE = 24, WS_ACCEPT_SIZE = 29 };
+enum { WS_HEAD_MAX = 16 * 1024, WS_HEAD_FIELDS_MAX = 64, WS_TARGET_MAX = 8 * 1024, WS_KEY_SIZE = 24, WS_ACCEPT_SIZE = 29 };
 
 #define WS_PATH "/ws"
 

@@ -311,8 +311,18 @@ def bad_requests():
         import base64
         part = lambda text: base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
         problem(shop.call("GET", "/api/orders", part('{"a":' + "[" * 900) + "." + part("{}") + ".x"), 401)
+        for page in ("/", "/livez", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/docs", "/.well-known/jwks.json", "/ws"):
+            problem(shop.call("GET", page + "?nonsense=1", admin), 400, "invalid_parameter", "/nonsense")
         problem(shop.call("GET", "/ws"), 401, "unauthenticated")
-        problem(shop.call("GET", "/ws", admin), 426, "upgrade_required")
+        for query in ("", "?types=order.*"):
+            reply = shop.call("GET", "/ws" + query, admin)
+            problem(reply, 426, "upgrade_required")
+            assert (reply.headers["Upgrade"], reply.headers["Sec-WebSocket-Version"]) == ("websocket", "13"), reply.headers
+        problem(shop.call("GET", "/ws?types=order.*&ticket=x"), 426, "upgrade_required")
+        old = shop.call("GET", "/ws", admin, headers={"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "8",
+                                                      "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+        problem(old, 426, "upgrade_required")
+        assert old.headers["Sec-WebSocket-Version"] == "13", old.headers
         head = shop.call("HEAD", f"/api/products/{product}")
         assert head.status_code == 200 and head.content == b"" and head.headers["ETag"]
         reply = shop.call("GET", "/livez")

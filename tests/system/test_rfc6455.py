@@ -468,6 +468,7 @@ def handshake(name, head, status, *fields):
 handshake("12.1 the sample of RFC 6455", good_head(), 101, b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
 handshake("12.2 spellings and lists", b"GET /ws?x=1 HTTP/1.1\r\nhost:shop\r\nUPGRADE: WebSocket\r\nconnection: keep-alive,\tupgrade\r\n"
           b"sec-websocket-key:  dGhlIHNhbXBsZSBub25jZQ==  \r\nsec-websocket-version: 13\r\n\r\n", 101)
+handshake("12.2 as many fields as a head takes", good_head("".join(f"x{i}: y\r\n" for i in range(59))), 101)
 handshake("12.3 offers are passed over", good_head("Sec-WebSocket-Protocol: chat\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"), 101)
 for number, (head, status) in enumerate((
         (good_head(line="POST /ws HTTP/1.1"), 405), (good_head(target="/other"), 404), (good_head(line="GET /ws HTTP/1.0"), 505),
