@@ -33,81 +33,38 @@ static struct sqlite_db *db_of(struct mail_store *self)
     return ((struct sqlite_mail_store *)self)->db;
 }
 
-static enum err rows_read(struct sqlite_db *db, sqlite3_stmt *statement, uint32_t max, struct arena *arena,
-                          struct fault *fault, struct mail_rows *out)
-{
-    enum sqlite_step_result step = SQLITE_STEP_ROW;
-    struct mail_rows rows = {.items = arena_alloc(arena, max * sizeof *rows.items)};
-    while (rows.count < max && (step = sqlite_step(db, statement, fault)) == SQLITE_STEP_ROW) {
-        enum err e = sqlite_read_record(statement, &mail_record, arena, fault, &rows.items[rows.count]);
-        if (e != ERR_NONE) {
-            (void)sqlite3_reset(statement);
-            return e;
-        }
-        rows.count++;
-    }
-    if (step != SQLITE_STEP_ROW && step != SQLITE_STEP_DONE) {
-        return fault->code;
-    }
-    (void)sqlite3_reset(statement);
-    *out = rows;
-    return ERR_NONE;
-}
-
-static enum err mail_run(struct mail_store *self, const char *sql, const struct mail *mail, struct fault *fault)
-{
-    AUTO(arena_release) struct arena arena = {0};
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql, fault);
-    if (!statement) {
-        return fault->code;
-    }
-    sqlite_bind_record(statement, &mail_record, mail, &arena);
-    return sqlite_run(db_of(self), statement, fault);
-}
-
 static enum err store_position(struct mail_store *self, struct fault *fault, int64_t *out, int64_t *out_since_ms)
 {
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_position, fault);
-    if (!statement || sqlite_step(db_of(self), statement, fault) != SQLITE_STEP_ROW) {
-        return fault->code == ERR_NONE ? fault_set(fault, ERR_INTERNAL, NULL) : fault->code;
+    int64_t numbers[2];
+    enum err e = sqlite_read_numbers(db_of(self), sql_position, ARRAY_COUNT(numbers), fault, numbers);
+    if (e == ERR_NONE) {
+        *out = numbers[0];
+        *out_since_ms = numbers[1];
     }
-    *out = sqlite_int_at(statement, 0);
-    *out_since_ms = sqlite_int_at(statement, 1);
-    (void)sqlite3_reset(statement);
-    return ERR_NONE;
-}
-
-static enum err number_run(struct mail_store *self, const char *sql, int64_t number, struct fault *fault)
-{
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql, fault);
-    if (!statement) {
-        return fault->code;
-    }
-    sqlite_bind_int_at(statement, 1, number);
-    return sqlite_run(db_of(self), statement, fault);
+    return e;
 }
 
 static enum err store_position_set(struct mail_store *self, int64_t position, struct fault *fault)
 {
-    return number_run(self, sql_position_set, position, fault);
+    return sqlite_run_numbers(db_of(self), sql_position_set, &position, 1, fault);
 }
 
 static enum err store_add(struct mail_store *self, const struct mail *mail, struct fault *fault)
 {
-    return mail_run(self, sql_add, mail, fault);
+    return sqlite_run_record(db_of(self), sql_add, &mail_record, mail, fault);
 }
 
 static enum err store_claim(struct mail_store *self, const struct mail_claim *claim, struct arena *arena,
                             struct fault *fault, struct mail_rows *out)
 {
     sqlite3_stmt *due = sqlite_prepare(db_of(self), sql_due, fault);
-    struct mail_rows rows = {0};
+    struct mail_rows rows = {.items = arena_alloc(arena, claim->limit * sizeof *rows.items)};
     if (!due) {
         return fault->code;
     }
     sqlite_bind_int_at(due, 1, claim->now_ms);
     sqlite_bind_int_at(due, 2, claim->limit);
-    enum err e = rows_read(db_of(self), due, claim->limit, arena, fault, &rows);
+    enum err e = sqlite_read_records(db_of(self), due, &mail_record, claim->limit, arena, fault, rows.items, &rows.count);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_claim, fault);
         if (!statement) {
@@ -127,35 +84,19 @@ static enum err store_claim(struct mail_store *self, const struct mail_claim *cl
 static enum err store_get(struct mail_store *self, struct text id, struct arena *arena, struct fault *fault,
                           struct mail *out)
 {
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_get, fault);
-    struct mail_rows rows = {0};
-    if (!statement) {
-        return fault->code;
-    }
-    sqlite_bind_text_at(statement, 1, id);
-    enum err e = rows_read(db_of(self), statement, 1, arena, fault, &rows);
-    if (e == ERR_NONE && rows.count == 1) {
-        *out = rows.items[0];
-    }
-    return e == ERR_NONE && rows.count == 0 ? ERR_NOT_FOUND : e;
+    return sqlite_find_record(db_of(self), sql_get, id, &mail_record, arena, fault, out);
 }
 
 static enum err store_put(struct mail_store *self, const struct mail *mail, struct fault *fault)
 {
-    enum err e = mail_run(self, sql_put, mail, fault);
+    enum err e = sqlite_run_record(db_of(self), sql_put, &mail_record, mail, fault);
     return e == ERR_NONE && sqlite_changes_of(db_of(self)) == 0 ? ERR_NOT_FOUND : e;
 }
 
 static enum err store_purge(struct mail_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
                             uint32_t *out_count)
 {
-    sqlite3_stmt *purge = sqlite_prepare(db_of(self), sql_purge, fault);
-    if (!purge) {
-        return fault->code;
-    }
-    sqlite_bind_int_at(purge, 1, before_ms);
-    sqlite_bind_int_at(purge, 2, limit);
-    enum err e = sqlite_run(db_of(self), purge, fault);
+    enum err e = sqlite_run_numbers(db_of(self), sql_purge, (const int64_t[]){before_ms, limit}, 2, fault);
     if (e == ERR_NONE) {
         *out_count = (uint32_t)sqlite_changes_of(db_of(self));
     }
@@ -190,7 +131,7 @@ enum err mail_store_sqlite_open(const struct store_config *config, bool writer, 
     }
     struct sqlite_mail_store *store = mem_alloc(sizeof *store);
     *store = (struct sqlite_mail_store){{&store_ops, &sqlite_unit, db}, db};
-    e = writer ? number_run(&store->base, sql_begin, now_ms, fault) : ERR_NONE;
+    e = writer ? sqlite_run_numbers(db, sql_begin, &now_ms, 1, fault) : ERR_NONE;
     if (e != ERR_NONE) {
         store_destroy(&store->base);
         return e;

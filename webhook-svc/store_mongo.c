@@ -6,17 +6,15 @@
  *
  * Each verb is one act on one document, or can be repeated. Deliveries are named after event and webhook, so that a
  * page of the log that is taken twice makes none twice; the position is stored after what follows from the page. */
-#include <string.h>
-
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
-#include "lib/store/mongo.h"
+#include "lib/store/due_mongo.h"
 #include "webhook-svc/store.h"
 
 static const char webhooks[] = "webhooks";
 static const char deliveries[] = "deliveries";
-static const char log_readers[] = "log_readers";
-static const char reader_id[] = "webhook";
+static const char reader[] = "webhook";
+static const struct due_kind delivery_kind = {deliveries, "delivery", &delivery_kept_record};
 
 static const struct mongo_index indexes[] = {
     {deliveries, "due", {"delivery.webhook_id", "due_at", "delivery.seq"}, false, false},
@@ -35,85 +33,14 @@ static struct mongo_db *db_of(struct webhook_store *self)
     return ((struct mongo_webhook_store *)self)->db;
 }
 
-/* ---- reading ---- */
-
-/* What the query finds, as records under key. */
-static enum err rows_read(struct webhook_store *self, const struct mongo_query *query, const char *key,
-                          const struct record *record, struct arena *arena, struct fault *fault, void *items,
-                          uint32_t *out_count)
-{
-    struct mongo_rows rows;
-    const bson_t *document;
-    uint32_t count = 0;
-    enum err bad = ERR_NONE;
-    mongo_find(db_of(self), query, &rows);
-    while (bad == ERR_NONE && count < query->limit && mongo_next(&rows, &document)) {
-        bad = bson_read_record_at(document, key, record, arena, fault, (char *)items + count * record->size);
-        count++;
-    }
-    enum err e = mongo_rows_end(&rows, bad == ERR_NONE ? fault : NULL);
-    if (bad == ERR_NONE && e == ERR_NONE) {
-        *out_count = count;
-    }
-    return bad == ERR_NONE ? e : bad;
-}
-
-static enum err one_read(struct webhook_store *self, const char *collection, const char *key, struct text id,
-                         const struct record *record, struct arena *arena, struct fault *fault, void *out)
-{
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    uint32_t count = 0;
-    bson_put_text(&filter, "_id", id);
-    const struct mongo_query query = {.collection = collection, .filter = &filter, .limit = 1};
-    enum err e = rows_read(self, &query, key, record, arena, fault, out, &count);
-    return e == ERR_NONE && count == 0 ? ERR_NOT_FOUND : e;
-}
-
-/* {$set: {key: record}} */
-static void put_set(bson_t *update, const char *key, const struct record *record, const void *in, int64_t due_at)
-{
-    bson_t set;
-    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(update, "$set", &set));
-    bson_put_record(&set, key, record, in);
-    if (due_at >= 0) {
-        bson_put_int(&set, "due_at", due_at);
-    }
-    ASSERT(bson_append_document_end(update, &set));
-}
-
-/* ---- the log ---- */
-
 static enum err store_position(struct webhook_store *self, struct fault *fault, int64_t *out)
 {
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    AUTO(arena_release) struct arena arena = {0};
-    bson_t document;
-    bool found = false;
-    int64_t position = 0;
-    bson_put_text(&filter, "_id", text_of(reader_id));
-    const struct mongo_query query = {.collection = log_readers, .filter = &filter};
-    enum err e = mongo_find_one(db_of(self), &query, &arena, fault, &document, &found);
-    if (e == ERR_NONE && found && !bson_get_int(&document, "position", &position)) {
-        fault_cause(fault, "the position in the log cannot be read");
-        return fault_set(fault, ERR_INTERNAL, NULL);
-    }
-    if (e == ERR_NONE) {
-        *out = position;
-    }
-    return e;
+    return log_reader_position(db_of(self), reader, fault, out, NULL);
 }
 
 static enum err store_position_set(struct webhook_store *self, int64_t position, struct fault *fault)
 {
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
-    bson_t set;
-    bool found;
-    bson_put_text(&filter, "_id", text_of(reader_id));
-    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
-    bson_put_int(&set, "position", position);
-    ASSERT(bson_append_document_end(&update, &set));
-    return mongo_upsert(db_of(self), log_readers, &filter, &update, fault, &found);
+    return log_reader_position_set(db_of(self), reader, position, fault);
 }
 
 /* ---- webhooks ---- */
@@ -128,7 +55,8 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
     bson_put_int(&sort, "_id", -1);
     const struct mongo_query query = {
         .collection = webhooks, .filter = &filter, .sort = &sort, .limit = WEBHOOK_MAX};
-    enum err e = rows_read(self, &query, "webhook", &webhook_kept_record, arena, fault, rows.items, &rows.count);
+    enum err e = mongo_find_records(db_of(self), &query, "webhook", &webhook_kept_record, arena, fault, rows.items,
+                                    &rows.count);
     if (e == ERR_NONE) {
         *out = rows;
     }
@@ -138,7 +66,7 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
 static enum err store_webhook(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
                               struct webhook_kept *out)
 {
-    return one_read(self, webhooks, "webhook", id, &webhook_kept_record, arena, fault, out);
+    return mongo_find_record(db_of(self), webhooks, id, "webhook", &webhook_kept_record, arena, fault, out);
 }
 
 static enum err webhook_insert(struct webhook_store *self, const struct webhook_kept *webhook, struct fault *fault)
@@ -153,13 +81,16 @@ static enum err store_webhook_put(struct webhook_store *self, const struct webho
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
+    bson_t set;
     bool found = false;
     if (webhook->version == 1) {
         return webhook_insert(self, webhook, fault);
     }
     bson_put_text(&filter, "_id", webhook->id);
     bson_put_int(&filter, "webhook.version", webhook->version - 1);
-    put_set(&update, "webhook", &webhook_kept_record, webhook, -1);
+    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
+    bson_put_record(&set, "webhook", &webhook_kept_record, webhook);
+    ASSERT(bson_append_document_end(&update, &set));
     enum err e = mongo_update(db_of(self), webhooks, &filter, &update, fault, &found);
     return e == ERR_NONE && !found ? ERR_CONFLICT : e;
 }
@@ -181,18 +112,7 @@ static enum err store_webhook_remove(struct webhook_store *self, struct text id,
 static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
                                    bool *out_new)
 {
-    AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
-    bson_put_text(&document, "_id", delivery->id);
-    if (has(delivery_kept, delivery, next_at)) {
-        bson_put_int(&document, "due_at", delivery->next_at);
-    }
-    bson_put_record(&document, "delivery", &delivery_kept_record, delivery);
-    enum err e = mongo_insert(db_of(self), deliveries, &document, fault);
-    if (e == ERR_NONE || e == ERR_CONFLICT) {
-        *out_new = e == ERR_NONE;
-        return ERR_NONE;
-    }
-    return e;
+    return due_add(db_of(self), &delivery_kind, delivery, fault, out_new);
 }
 
 static enum err store_deliveries_pending(struct webhook_store *self, struct text webhook_id, uint32_t max,
@@ -219,46 +139,20 @@ static enum err store_deliveries_pending(struct webhook_store *self, struct text
     return e;
 }
 
-/* Whoever moves due_at first has it. */
-static enum err claim_one(struct webhook_store *self, struct delivery_kept *delivery, int64_t until_ms,
-                          struct fault *fault, bool *out_claimed)
-{
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
-    bson_t set;
-    bson_put_text(&filter, "_id", delivery->id);
-    bson_put_int(&filter, "due_at", delivery->next_at);
-    ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$set", &set));
-    bson_put_int(&set, "due_at", until_ms);
-    bson_put_int(&set, "delivery.next_at", until_ms);
-    ASSERT(bson_append_document_end(&update, &set));
-    delivery->next_at = until_ms;
-    return mongo_update(db_of(self), deliveries, &filter, &update, fault, out_claimed);
-}
-
 static enum err store_deliveries_claim(struct webhook_store *self, const struct delivery_claim *claim,
                                        struct arena *arena, struct fault *fault, struct delivery_rows *out)
 {
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    struct delivery_rows due = {.items = arena_alloc(arena, claim->limit * sizeof *due.items)};
-    struct delivery_rows claimed = {.items = arena_alloc(arena, claim->limit * sizeof *due.items)};
-    bson_put_text(&filter, "delivery.webhook_id", claim->webhook_id);
-    mongo_put_compare(&filter, "due_at", "$lt", claim->now_ms + 1); /* $lte is read as $lt by a server whose index goes on */
-    bson_put_int(&sort, "due_at", 1);
-    bson_put_int(&sort, "delivery.seq", 1);
-    const struct mongo_query query = {
-        .collection = deliveries, .filter = &filter, .sort = &sort, .limit = claim->limit};
-    enum err e = rows_read(self, &query, "delivery", &delivery_kept_record, arena, fault, due.items, &due.count);
-    for (uint32_t i = 0; e == ERR_NONE && i < due.count; i++) {
-        bool got = false;
-        e = claim_one(self, &due.items[i], claim->until_ms, fault, &got);
-        if (got) {
-            claimed.items[claimed.count++] = due.items[i];
-        }
-    }
+    AUTO(bson_destroy) bson_t of = BSON_INITIALIZER;
+    struct delivery_rows rows = {.items = arena_alloc(arena, claim->limit * sizeof *rows.items)};
+    bson_put_text(&of, "delivery.webhook_id", claim->webhook_id);
+    const struct due_claim due = {.of = &of,
+                                  .then_by = "delivery.seq",
+                                  .now_ms = claim->now_ms,
+                                  .until_ms = claim->until_ms,
+                                  .limit = claim->limit};
+    enum err e = due_claim(db_of(self), &delivery_kind, &due, arena, fault, rows.items, &rows.count);
     if (e == ERR_NONE) {
-        *out = claimed;
+        *out = rows;
     }
     return e;
 }
@@ -266,22 +160,12 @@ static enum err store_deliveries_claim(struct webhook_store *self, const struct 
 static enum err store_delivery(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
                                struct delivery_kept *out)
 {
-    return one_read(self, deliveries, "delivery", id, &delivery_kept_record, arena, fault, out);
+    return mongo_find_record(db_of(self), deliveries, id, "delivery", &delivery_kept_record, arena, fault, out);
 }
 
 static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault)
 {
-    static const char *const due_only[] = {"due_at", NULL};
-    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
-    bool pending = has(delivery_kept, delivery, next_at), found = false;
-    bson_put_text(&filter, "_id", delivery->id);
-    put_set(&update, "delivery", &delivery_kept_record, delivery, pending ? delivery->next_at : -1);
-    if (!pending) {
-        mongo_put_unset(&update, due_only);
-    }
-    enum err e = mongo_update(db_of(self), deliveries, &filter, &update, fault, &found);
-    return e == ERR_NONE && !found ? ERR_NOT_FOUND : e;
+    return due_put(db_of(self), &delivery_kind, delivery, fault);
 }
 
 /* (created_at, _id) < (before_at, before_id), with a range that an index can walk around it. */
@@ -319,7 +203,8 @@ static enum err store_deliveries(struct webhook_store *self, const struct delive
     bson_put_int(&sort, "_id", -1);
     const struct mongo_query of_page = {
         .collection = deliveries, .filter = &filter, .sort = &sort, .limit = query->limit};
-    enum err e = rows_read(self, &of_page, "delivery", &delivery_kept_record, arena, fault, rows.items, &rows.count);
+    enum err e = mongo_find_records(db_of(self), &of_page, "delivery", &delivery_kept_record, arena, fault, rows.items,
+                                    &rows.count);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         rows.items[i].body = (struct text){0};
     }
@@ -334,26 +219,10 @@ static enum err store_deliveries_purge(struct webhook_store *self, int64_t befor
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    AUTO(bson_destroy) bson_t these = BSON_INITIALIZER;
-    AUTO(arena_release) struct arena arena = {0};
-    struct delivery_rows rows = {.items = arena_alloc(&arena, limit * sizeof *rows.items)};
-    struct text *ids = arena_alloc(&arena, limit * sizeof *ids);
-    int64_t count = 0;
     mongo_put_compare(&filter, "delivery.created_at", "$lt", before_ms);
     bson_put_int(&sort, "delivery.created_at", 1);
     const struct mongo_query query = {.collection = deliveries, .filter = &filter, .sort = &sort, .limit = limit};
-    enum err e = rows_read(self, &query, "delivery", &delivery_kept_record, &arena, fault, rows.items, &rows.count);
-    for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
-        ids[i] = rows.items[i].id;
-    }
-    if (e == ERR_NONE && rows.count > 0) {
-        mongo_put_in(&these, "_id", ids, rows.count);
-        e = mongo_delete_all(db_of(self), deliveries, &these, fault, &count);
-    }
-    if (e == ERR_NONE) {
-        *out_count = (uint32_t)count;
-    }
-    return e;
+    return mongo_delete_found(db_of(self), &query, fault, out_count);
 }
 
 /* ---- the store ---- */

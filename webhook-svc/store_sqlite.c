@@ -66,78 +66,14 @@ static struct sqlite_db *db_of(struct webhook_store *self)
     return ((struct sqlite_webhook_store *)self)->db;
 }
 
-/* ---- reading ---- */
-
-/* The rows of a statement as records of one kind; at most max. */
-static enum err rows_read(struct sqlite_db *db, sqlite3_stmt *statement, const struct record *record, uint32_t max,
-                          struct arena *arena, struct fault *fault, void *items, uint32_t *out_count)
-{
-    uint32_t count = 0;
-    enum sqlite_step_result step = SQLITE_STEP_ROW;
-    while (count < max && (step = sqlite_step(db, statement, fault)) == SQLITE_STEP_ROW) {
-        enum err e = sqlite_read_record(statement, record, arena, fault, (char *)items + count * record->size);
-        if (e != ERR_NONE) {
-            (void)sqlite3_reset(statement);
-            return e;
-        }
-        count++;
-    }
-    if (step != SQLITE_STEP_ROW && step != SQLITE_STEP_DONE) {
-        return fault->code;
-    }
-    (void)sqlite3_reset(statement);
-    *out_count = count;
-    return ERR_NONE;
-}
-
-/* The only row of an id. */
-static enum err row_read(struct webhook_store *self, const char *sql, struct text id, const struct record *record,
-                         struct arena *arena, struct fault *fault, void *out)
-{
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql, fault);
-    uint32_t count = 0;
-    if (!statement) {
-        return fault->code;
-    }
-    sqlite_bind_text_at(statement, 1, id);
-    enum err e = rows_read(db_of(self), statement, record, 1, arena, fault, out, &count);
-    return e == ERR_NONE && count == 0 ? ERR_NOT_FOUND : e;
-}
-
-/* A change by a record's fields. */
-static enum err record_run(struct webhook_store *self, const char *sql, const struct record *record, const void *in,
-                           struct fault *fault)
-{
-    AUTO(arena_release) struct arena arena = {0};
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql, fault);
-    if (!statement) {
-        return fault->code;
-    }
-    sqlite_bind_record(statement, record, in, &arena);
-    return sqlite_run(db_of(self), statement, fault);
-}
-
-/* ---- the log ---- */
-
 static enum err store_position(struct webhook_store *self, struct fault *fault, int64_t *out)
 {
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_position, fault);
-    if (!statement || sqlite_step(db_of(self), statement, fault) != SQLITE_STEP_ROW) {
-        return fault->code == ERR_NONE ? fault_set(fault, ERR_INTERNAL, NULL) : fault->code;
-    }
-    *out = sqlite_int_at(statement, 0);
-    (void)sqlite3_reset(statement);
-    return ERR_NONE;
+    return sqlite_read_numbers(db_of(self), sql_position, 1, fault, out);
 }
 
 static enum err store_position_set(struct webhook_store *self, int64_t position, struct fault *fault)
 {
-    sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_position_set, fault);
-    if (!statement) {
-        return fault->code;
-    }
-    sqlite_bind_int_at(statement, 1, position);
-    return sqlite_run(db_of(self), statement, fault);
+    return sqlite_run_numbers(db_of(self), sql_position_set, &position, 1, fault);
 }
 
 /* ---- webhooks ---- */
@@ -150,8 +86,8 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
     if (!statement) {
         return fault->code;
     }
-    enum err e =
-        rows_read(db_of(self), statement, &webhook_kept_record, WEBHOOK_MAX, arena, fault, rows.items, &rows.count);
+    enum err e = sqlite_read_records(db_of(self), statement, &webhook_kept_record, WEBHOOK_MAX, arena, fault, rows.items,
+                                     &rows.count);
     if (e == ERR_NONE) {
         *out = rows;
     }
@@ -161,13 +97,13 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
 static enum err store_webhook(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
                               struct webhook_kept *out)
 {
-    return row_read(self, sql_webhook, id, &webhook_kept_record, arena, fault, out);
+    return sqlite_find_record(db_of(self), sql_webhook, id, &webhook_kept_record, arena, fault, out);
 }
 
 static enum err store_webhook_put(struct webhook_store *self, const struct webhook_kept *webhook, struct fault *fault)
 {
     const char *sql = webhook->version == 1 ? sql_webhook_insert : sql_webhook_update;
-    enum err e = record_run(self, sql, &webhook_kept_record, webhook, fault);
+    enum err e = sqlite_run_record(db_of(self), sql, &webhook_kept_record, webhook, fault);
     return e == ERR_NONE && sqlite_changes_of(db_of(self)) == 0 ? ERR_CONFLICT : e;
 }
 
@@ -190,7 +126,7 @@ static enum err store_webhook_remove(struct webhook_store *self, struct text id,
 static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
                                    bool *out_new)
 {
-    enum err e = record_run(self, sql_delivery_add, &delivery_kept_record, delivery, fault);
+    enum err e = sqlite_run_record(db_of(self), sql_delivery_add, &delivery_kept_record, delivery, fault);
     if (e == ERR_NONE) {
         *out_new = sqlite_changes_of(db_of(self)) > 0;
     }
@@ -238,8 +174,8 @@ static enum err store_deliveries_claim(struct webhook_store *self, const struct 
     sqlite_bind_text_at(due, 1, claim->webhook_id);
     sqlite_bind_int_at(due, 2, claim->now_ms);
     sqlite_bind_int_at(due, 3, claim->limit);
-    enum err e =
-        rows_read(db_of(self), due, &delivery_kept_record, claim->limit, arena, fault, rows.items, &rows.count);
+    enum err e = sqlite_read_records(db_of(self), due, &delivery_kept_record, claim->limit, arena, fault, rows.items,
+                                     &rows.count);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         e = claim_one(self, &rows.items[i], claim->until_ms, fault);
     }
@@ -252,12 +188,12 @@ static enum err store_deliveries_claim(struct webhook_store *self, const struct 
 static enum err store_delivery(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
                                struct delivery_kept *out)
 {
-    return row_read(self, sql_delivery, id, &delivery_kept_record, arena, fault, out);
+    return sqlite_find_record(db_of(self), sql_delivery, id, &delivery_kept_record, arena, fault, out);
 }
 
 static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault)
 {
-    enum err e = record_run(self, sql_delivery_put, &delivery_kept_record, delivery, fault);
+    enum err e = sqlite_run_record(db_of(self), sql_delivery_put, &delivery_kept_record, delivery, fault);
     return e == ERR_NONE && sqlite_changes_of(db_of(self)) == 0 ? ERR_NOT_FOUND : e;
 }
 
@@ -278,8 +214,8 @@ static enum err store_deliveries(struct webhook_store *self, const struct delive
     } else {
         sqlite_bind_null_at(page, 5);
     }
-    enum err e =
-        rows_read(db_of(self), page, &delivery_kept_record, query->limit, arena, fault, rows.items, &rows.count);
+    enum err e = sqlite_read_records(db_of(self), page, &delivery_kept_record, query->limit, arena, fault, rows.items,
+                                     &rows.count);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         rows.items[i].body = (struct text){0};
     }
@@ -292,13 +228,7 @@ static enum err store_deliveries(struct webhook_store *self, const struct delive
 static enum err store_deliveries_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
                                        struct fault *fault, uint32_t *out_count)
 {
-    sqlite3_stmt *purge = sqlite_prepare(db_of(self), sql_purge, fault);
-    if (!purge) {
-        return fault->code;
-    }
-    sqlite_bind_int_at(purge, 1, before_ms);
-    sqlite_bind_int_at(purge, 2, limit);
-    enum err e = sqlite_run(db_of(self), purge, fault);
+    enum err e = sqlite_run_numbers(db_of(self), sql_purge, (const int64_t[]){before_ms, limit}, 2, fault);
     if (e == ERR_NONE) {
         *out_count = (uint32_t)sqlite_changes_of(db_of(self));
     }

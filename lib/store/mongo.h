@@ -116,6 +116,18 @@ MUST_USE enum err mongo_rows_end(struct mongo_rows *rows, struct fault *fault);
 MUST_USE enum err mongo_find_one(struct mongo_db *db, const struct mongo_query *query, struct arena *arena,
                                  struct fault *fault, bson_t *out, bool *out_found);
 
+/* The documents' records under this key; at most query->limit, for which items has room. Texts are in the arena. */
+MUST_USE enum err mongo_find_records(struct mongo_db *db, const struct mongo_query *query, const char *key,
+                                     const struct record *record, struct arena *arena, struct fault *fault, void *items,
+                                     uint32_t *out_count);
+/* The one of this id. NOT_FOUND (the fault is left alone). */
+MUST_USE enum err mongo_find_record(struct mongo_db *db, const char *collection, struct text id, const char *key,
+                                    const struct record *record, struct arena *arena, struct fault *fault, void *out);
+
+/* Deletes the first documents that the query finds, query->limit at most, wherever they have come meanwhile: 2 commands, or 1 if there is nothing. Their ids are texts. */
+MUST_USE enum err mongo_delete_found(struct mongo_db *db, const struct mongo_query *query, struct fault *fault,
+                                     uint32_t *out_count);
+
 /* ---- parts of filters ---- */
 
 /* key: {$in: [...]} */

@@ -343,6 +343,66 @@ enum err mongo_find_one(struct mongo_db *db, const struct mongo_query *query, st
     return e;
 }
 
+enum err mongo_find_records(struct mongo_db *db, const struct mongo_query *query, const char *key,
+                            const struct record *record, struct arena *arena, struct fault *fault, void *items,
+                            uint32_t *out_count)
+{
+    struct mongo_rows rows;
+    const bson_t *document;
+    uint32_t count = 0;
+    enum err bad = ERR_NONE;
+    mongo_find(db, query, &rows);
+    while (bad == ERR_NONE && count < query->limit && mongo_next(&rows, &document)) {
+        bad = bson_read_record_at(document, key, record, arena, fault, (char *)items + count * record->size);
+        count++;
+    }
+    enum err e = mongo_rows_end(&rows, bad == ERR_NONE ? fault : NULL);
+    if (bad == ERR_NONE && e == ERR_NONE) {
+        *out_count = count;
+    }
+    return bad == ERR_NONE ? e : bad;
+}
+
+enum err mongo_find_record(struct mongo_db *db, const char *collection, struct text id, const char *key,
+                           const struct record *record, struct arena *arena, struct fault *fault, void *out)
+{
+    AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
+    uint32_t count = 0;
+    bson_put_text(&filter, "_id", id);
+    const struct mongo_query query = {.collection = collection, .filter = &filter, .limit = 1};
+    enum err e = mongo_find_records(db, &query, key, record, arena, fault, out, &count);
+    return e == ERR_NONE && count == 0 ? ERR_NOT_FOUND : e;
+}
+
+enum err mongo_delete_found(struct mongo_db *db, const struct mongo_query *query, struct fault *fault,
+                            uint32_t *out_count)
+{
+    AUTO(bson_destroy) bson_t ids_alone = BSON_INITIALIZER;
+    AUTO(bson_destroy) bson_t these = BSON_INITIALIZER;
+    AUTO(arena_release) struct arena arena = {0};
+    struct text *ids = arena_alloc(&arena, (size_t)query->limit * sizeof *ids);
+    struct mongo_query of_ids = *query;
+    struct mongo_rows rows;
+    const bson_t *document;
+    uint32_t found = 0;
+    int64_t deleted = 0;
+    bson_put_int(&ids_alone, "_id", 1);
+    of_ids.projection = &ids_alone;
+    mongo_find(db, &of_ids, &rows);
+    while (found < query->limit && mongo_next(&rows, &document)) {
+        found += bson_get_text(document, "_id", &arena, &ids[found]);
+    }
+    enum err e = mongo_rows_end(&rows, fault);
+    if (e == ERR_NONE && found > 0) {
+        mongo_put_in(&these, "_id", ids, found);
+        e = mongo_delete_all(db, query->collection, &these, fault, &deleted);
+    }
+    if (e == ERR_NONE) {
+        *out_count = (uint32_t)deleted;
+    }
+    return e;
+}
+
 /* ---- parts of filters ---- */
 
 void mongo_put_in(bson_t *to, const char *key, const struct text *values, uint32_t count)

@@ -168,3 +168,77 @@ enum err sqlite_read_record(sqlite3_stmt *statement, const struct record *record
     memcpy(out, row, record->size);
     return ERR_NONE;
 }
+
+/* ---- statements over records ---- */
+
+enum err sqlite_read_records(struct sqlite_db *db, sqlite3_stmt *statement, const struct record *record, uint32_t max,
+                             struct arena *arena, struct fault *fault, void *items, uint32_t *out_count)
+{
+    uint32_t count = 0;
+    enum sqlite_step_result step = SQLITE_STEP_ROW;
+    while (count < max && (step = sqlite_step(db, statement, fault)) == SQLITE_STEP_ROW) {
+        enum err e = sqlite_read_record(statement, record, arena, fault, (char *)items + count * record->size);
+        if (e != ERR_NONE) {
+            (void)sqlite3_reset(statement);
+            return e;
+        }
+        count++;
+    }
+    if (step != SQLITE_STEP_ROW && step != SQLITE_STEP_DONE) {
+        return fault->code;
+    }
+    (void)sqlite3_reset(statement);
+    *out_count = count;
+    return ERR_NONE;
+}
+
+enum err sqlite_find_record(struct sqlite_db *db, const char *sql, struct text id, const struct record *record,
+                            struct arena *arena, struct fault *fault, void *out)
+{
+    sqlite3_stmt *statement = sqlite_prepare(db, sql, fault);
+    uint32_t count = 0;
+    if (!statement) {
+        return fault->code;
+    }
+    sqlite_bind_text_at(statement, 1, id);
+    enum err e = sqlite_read_records(db, statement, record, 1, arena, fault, out, &count);
+    return e == ERR_NONE && count == 0 ? ERR_NOT_FOUND : e;
+}
+
+enum err sqlite_run_record(struct sqlite_db *db, const char *sql, const struct record *record, const void *in,
+                           struct fault *fault)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    sqlite3_stmt *statement = sqlite_prepare(db, sql, fault);
+    if (!statement) {
+        return fault->code;
+    }
+    sqlite_bind_record(statement, record, in, &arena);
+    return sqlite_run(db, statement, fault);
+}
+
+enum err sqlite_run_numbers(struct sqlite_db *db, const char *sql, const int64_t *numbers, int count,
+                            struct fault *fault)
+{
+    sqlite3_stmt *statement = sqlite_prepare(db, sql, fault);
+    if (!statement) {
+        return fault->code;
+    }
+    for (int i = 0; i < count; i++) {
+        sqlite_bind_int_at(statement, i + 1, numbers[i]);
+    }
+    return sqlite_run(db, statement, fault);
+}
+
+enum err sqlite_read_numbers(struct sqlite_db *db, const char *sql, int count, struct fault *fault, int64_t *out)
+{
+    sqlite3_stmt *statement = sqlite_prepare(db, sql, fault);
+    if (!statement || sqlite_step(db, statement, fault) != SQLITE_STEP_ROW) {
+        return fault->code == ERR_NONE ? fault_set(fault, ERR_INTERNAL, NULL) : fault->code;
+    }
+    for (int i = 0; i < count; i++) {
+        out[i] = sqlite_int_at(statement, i);
+    }
+    (void)sqlite3_reset(statement);
+    return ERR_NONE;
+}

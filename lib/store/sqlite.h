@@ -68,5 +68,20 @@ void sqlite_bind_record(sqlite3_stmt *statement, const struct record *record, co
 /* Everything is copied to the arena. INTERNAL (with a cause) if a row cannot be the record. */
 MUST_USE enum err sqlite_read_record(sqlite3_stmt *statement, const struct record *record, struct arena *arena,
                                      struct fault *fault, void *out);
+/* The statement's rows, at most max of them, for which items has room. */
+MUST_USE enum err sqlite_read_records(struct sqlite_db *db, sqlite3_stmt *statement, const struct record *record,
+                                      uint32_t max, struct arena *arena, struct fault *fault, void *items,
+                                      uint32_t *out_count);
+/* The row that this query finds for ?1. NOT_FOUND (the fault is left alone). */
+MUST_USE enum err sqlite_find_record(struct sqlite_db *db, const char *sql, struct text id, const struct record *record,
+                                     struct arena *arena, struct fault *fault, void *out);
+/* Runs a change with the record's fields as parameters, and one with numbers as ?1, ?2 ... */
+MUST_USE enum err sqlite_run_record(struct sqlite_db *db, const char *sql, const struct record *record, const void *in,
+                                    struct fault *fault);
+MUST_USE enum err sqlite_run_numbers(struct sqlite_db *db, const char *sql, const int64_t *numbers, int count,
+                                     struct fault *fault);
+/* The numbers of a query that always has a row; INTERNAL if it has none. */
+MUST_USE enum err sqlite_read_numbers(struct sqlite_db *db, const char *sql, int count, struct fault *fault,
+                                      int64_t *out);
 
 #endif

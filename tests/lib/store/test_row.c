@@ -144,6 +144,54 @@ static void test_spoilt_rows_are_refused(void **state)
     }
 }
 
+static void test_statements_over_records(void **state)
+{
+    struct place *place = *state;
+    struct order in = sample(), out[3];
+    uint32_t count = 9;
+    static const char insert[] =
+        "INSERT INTO orders VALUES(:id, :number, :user_id, :status, :payment_status, :fulfillment_status, :lines, "
+        ":subtotal, :total, :currency, :shipping_address, :note, :history, :version, :created_at, :updated_at, 'x')";
+    static const char all[] = "SELECT * FROM orders ORDER BY version";
+    static const char one[] = "SELECT * FROM orders WHERE id = ?1";
+    static const char raise[] = "UPDATE orders SET version = ?1, total = ?2 WHERE version < ?1";
+    static const char sums[] = "SELECT COUNT(*), SUM(total) FROM orders";
+    static const char none[] = "SELECT version FROM orders WHERE id = 'none'";
+    assert_int_equal(sqlite_find_record(place->db, one, in.id, &order_record, &place->arena, &place->fault, out),
+                     ERR_NOT_FOUND);
+    assert_int_equal(place->fault.code, ERR_NONE);
+    assert_int_equal(sqlite_run_record(place->db, insert, &order_record, &in, &place->fault), ERR_NONE);
+    assert_int_equal(sqlite_run_record(place->db, insert, &order_record, &in, &place->fault), ERR_CONFLICT);
+    fault_init(&place->fault, &place->arena);
+    in.id = TEXT("ord_2");
+    in.version = 2;
+    assert_int_equal(sqlite_run_record(place->db, insert, &order_record, &in, &place->fault), ERR_NONE);
+    assert_int_equal(sqlite_find_record(place->db, one, in.id, &order_record, &place->arena, &place->fault, out), ERR_NONE);
+    assert_int_equal(out[0].version, 2);
+    for (uint32_t max = 1; max <= 3; max++) {
+        sqlite3_stmt *select = sqlite_prepare(place->db, all, &place->fault);
+        assert_int_equal(sqlite_read_records(place->db, select, &order_record, max, &place->arena, &place->fault, out, &count),
+                         ERR_NONE);
+        assert_int_equal(count, max < 2 ? max : 2);
+        assert_true(text_is(out[0].id, "ord_2"));
+    }
+    assert_int_equal(sqlite_run_numbers(place->db, raise, (const int64_t[]){3, 10}, 2, &place->fault), ERR_NONE);
+    assert_int_equal(sqlite_changes_of(place->db), 1);
+    int64_t numbers[2];
+    assert_int_equal(sqlite_read_numbers(place->db, sums, 2, &place->fault, numbers), ERR_NONE);
+    assert_int_equal(numbers[0], 2);
+    assert_int_equal(numbers[1], 513);
+    assert_int_equal(sqlite_read_numbers(place->db, none, 1, &place->fault, numbers), ERR_INTERNAL);
+    assert_int_equal(numbers[0], 2);
+    fault_init(&place->fault, &place->arena);
+    assert_int_equal(sqlite_run_numbers(place->db, "UPDATE orders SET status = 'melted' WHERE version >= ?1",
+                                        (const int64_t[]){0}, 1, &place->fault), ERR_NONE);
+    sqlite3_stmt *select = sqlite_prepare(place->db, all, &place->fault);
+    assert_int_equal(sqlite_read_records(place->db, select, &order_record, 3, &place->arena, &place->fault, out, &count),
+                     ERR_INTERNAL);
+    assert_int_equal(count, 2); /* untouched */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +199,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_columns_in_any_order, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_missing_columns_are_refused, place_make, place_drop),
         cmocka_unit_test_setup_teardown(test_spoilt_rows_are_refused, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(test_statements_over_records, place_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
