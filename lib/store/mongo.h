@@ -124,7 +124,8 @@ MUST_USE enum err mongo_find_records(struct mongo_db *db, const struct mongo_que
 MUST_USE enum err mongo_find_record(struct mongo_db *db, const char *collection, struct text id, const char *key,
                                     const struct record *record, struct arena *arena, struct fault *fault, void *out);
 
-/* Deletes the first documents that the query finds, query->limit at most, wherever they have come meanwhile: 2 commands, or 1 if there is nothing. Their ids are texts. */
+/* Deletes the first documents that the query finds, query->limit at most, whatever has become of them meanwhile: 2 commands,
+ * or 1 if there is nothing. Their ids are texts. */
 MUST_USE enum err mongo_delete_found(struct mongo_db *db, const struct mongo_query *query, struct fault *fault,
                                      uint32_t *out_count);
 
