@@ -105,7 +105,7 @@ RECORD_DECLARE(event_query, EVENT_QUERY_FIELDS);
 /* GET /ws. */
 #define WS_QUERY_FIELDS(F, R)                                                                          \
     F(R, TEXT, ticket, OPT | SECRET | LINE, 1, 100, none, "of POST /api/ws-ticket, instead of the field Authorization") \
-    F(R, TEXT, types,  OPT | LINE, 1, 400, none, "types separated by commas; a closing * matches any rest; order.* if neither types nor orders are given") \
+    F(R, TEXT, types,  OPT | LINE, 1, 400, none, "types separated by commas; order.* if neither types nor orders are given") \
     F(R, TEXT, orders, OPT | LINE, 1, WS_QUERY_ORDERS_SIZE, none, "orders to follow, at most 20 ids separated by commas; customers: their own") \
     F(R, INT,  after,  OPT, 0, INT64_MAX, none, "first what was missed since this seq; from now on without it")
 RECORD_DECLARE(ws_query, WS_QUERY_FIELDS);
