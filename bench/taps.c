@@ -1,15 +1,19 @@
 /* Events through a PUB socket, as fast as they go, to many subscribers.
  *     taps send bind|connect ADDRESS COUNT FRAMES    sends "warm." until a line comes on stdin, then COUNT events; ends with stdin
  *     taps hear ADDRESS SUBSCRIBERS COUNT            prints "ready" when every subscriber hears, then what all of them got
- *                                                    together, and in how many microseconds from the first to the last */
+ *                                                    together, and in how many microseconds from the first to the last
+ *     taps tell ADDRESS                              a line for each message: when it came (CLOCK_MONOTONIC, ns), and its subject */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
+#include "proto/event.h"
 
 enum { META_SIZE = 300, PAYLOAD_SIZE = 256, FRAMES_MAX = 4, SUBSCRIBERS_MAX = 256, PASS_MAX = 64, WARM_MS = 2, QUIET_MS = 3000 };
 
@@ -129,6 +133,45 @@ static int hear_all(const char *address, int subscribers, int count)
     return 0;
 }
 
+/* ---- telling ---- */
+
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* as the one who asks tells time */
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static void message_tell(void *socket)
+{
+    AUTO(arena_release) struct arena arena = {0};
+    struct event_meta meta = {0};
+    zmq_msg_t frame;
+    int more = 1;
+    int64_t at_ns = 0;
+    for (int i = 0; more; i++) {
+        zmq_msg_init(&frame);
+        (void)zmq_msg_recv(&frame, socket, 0);
+        at_ns = at_ns ? at_ns : monotonic_ns();
+        struct text bytes = {zmq_msg_data(&frame), (uint32_t)zmq_msg_size(&frame)};
+        if (i == 1 && record_unpack(&event_meta_record, bytes, &arena, NULL, &meta) == ERR_NONE) {
+            printf("%lld %.*s\n", (long long)at_ns, TEXT_ARG(meta.subject));
+        }
+        more = zmq_msg_more(&frame);
+        zmq_msg_close(&frame);
+    }
+}
+
+static int tell_all(const char *address)
+{
+    void *socket = socket_open(ZMQ_SUB, "connect", address, PASS_MAX);
+    zmq_setsockopt(socket, ZMQ_SUBSCRIBE, "", 0);
+    while (fflush(stdout) == 0) {
+        message_tell(socket);
+    }
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     if (argc == 6 && strcmp(argv[1], "send") == 0) {
@@ -137,6 +180,10 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "hear") == 0 && atoi(argv[3]) <= SUBSCRIBERS_MAX) {
         return hear_all(argv[2], atoi(argv[3]), atoi(argv[4]));
     }
-    fprintf(stderr, "usage: taps send bind|connect ADDRESS COUNT FRAMES | taps hear ADDRESS SUBSCRIBERS COUNT\n");
+    if (argc == 3 && strcmp(argv[1], "tell") == 0) {
+        return tell_all(argv[2]);
+    }
+    fprintf(stderr, "usage: taps send bind|connect ADDRESS COUNT FRAMES | taps hear ADDRESS SUBSCRIBERS COUNT |"
+                    " taps tell ADDRESS\n");
     return 2;
 }
