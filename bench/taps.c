@@ -2,6 +2,7 @@
  *     taps send bind|connect ADDRESS COUNT FRAMES    sends "warm." until a line comes on stdin, then COUNT events; ends with stdin
  *     taps hear ADDRESS SUBSCRIBERS COUNT            prints "ready" when every subscriber hears, then what all of them got
  *                                                    together, and in how many microseconds from the first to the last
+ *     taps pass IN OUT                               libzmq's own proxy between the two: the least that a relay costs
  *     taps tell ADDRESS                              a line for each message: when it came (CLOCK_MONOTONIC, ns), and its subject */
 #include <poll.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@
 #include "lib/base/mem.h"
 #include "proto/event.h"
 
-enum { META_SIZE = 300, PAYLOAD_SIZE = 256, FRAMES_MAX = 4, SUBSCRIBERS_MAX = 256, PASS_MAX = 64, WARM_MS = 2, QUIET_MS = 3000 };
+enum { META_SIZE = 300, PAYLOAD_SIZE = 256, FRAMES_MAX = 4, SUBSCRIBERS_MAX = 256, PASS_MAX = 64 };
+enum { PASS_HIGH_WATER = 1000000, WARM_MS = 2, QUIET_MS = 3000 };
 
 static const char topic[] = "order.placed.";
 
@@ -133,6 +135,17 @@ static int hear_all(const char *address, int subscribers, int count)
     return 0;
 }
 
+/* ---- passing on ---- */
+
+static int pass_all(const char *in, const char *out)
+{
+    void *publish = socket_open(ZMQ_XSUB, "bind", in, PASS_HIGH_WATER);
+    void *events = socket_open(ZMQ_XPUB, "bind", out, PASS_HIGH_WATER);
+    printf("ready\n");
+    fflush(stdout);
+    return zmq_proxy(publish, events, NULL);
+}
+
 /* ---- telling ---- */
 
 static int64_t monotonic_ns(void)
@@ -180,10 +193,14 @@ int main(int argc, char **argv)
     if (argc == 5 && strcmp(argv[1], "hear") == 0 && atoi(argv[3]) <= SUBSCRIBERS_MAX) {
         return hear_all(argv[2], atoi(argv[3]), atoi(argv[4]));
     }
+    if (argc == 4 && strcmp(argv[1], "pass") == 0) {
+        return pass_all(argv[2], argv[3]);
+    }
     if (argc == 3 && strcmp(argv[1], "tell") == 0) {
         return tell_all(argv[2]);
     }
     fprintf(stderr, "usage: taps send bind|connect ADDRESS COUNT FRAMES | taps hear ADDRESS SUBSCRIBERS COUNT |"
+                    " taps pass IN OUT |"
                     " taps tell ADDRESS\n");
     return 2;
 }
