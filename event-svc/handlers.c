@@ -9,7 +9,7 @@
 #define BIND_OPS "proto/ops/event.def"
 #include "lib/bus/bind_ops.h"
 
-enum { PUBLISH_HOLD_MS = 500, BEACON_EVERY_MS = 1000 };
+enum { PUBLISH_HOLD_MS = 500, BEACON_EVERY_MS = 1000, MARK_STEP = 64 };
 enum { MARK_EVERY_MS = 10 * 1000, LOOK_EVERY_MS = 50, PURGE_EVERY_MS = 60 * 1000, TIMER_BUDGET_MS = 5000, MONGO_LOOPS = 4 };
 
 /* Of one loop. */
@@ -67,7 +67,8 @@ static enum err event_append(struct call *call, const struct event_append *in, s
     struct event_state *state = call_state(call);
     struct event_added added;
     enum err e = events_check(in, call_fault(call));
-    if (e == ERR_NONE && !state->store->many) { /* with the append, so that it costs no commit of its own */
+    /* with an append, so that it costs no commit of its own, but not with each: the mark is a page of its own */
+    if (e == ERR_NONE && !state->store->many && state->published - state->marked >= MARK_STEP) {
         e = published_mark(state, call_fault(call));
     }
     if (e == ERR_NONE) {
@@ -223,6 +224,20 @@ static void entry_publish(struct event_state *state, const struct event_entry *e
     metric_add(state->sent, 1);
 }
 
+/* What this process has stored itself is published without reading it back, if it comes next. */
+static bool fresh_publish(struct event_state *state)
+{
+    struct event_rows rows;
+    state->store->ops->fresh(state->store, &rows);
+    for (uint32_t i = 0; i < rows.count; i++) {
+        if (rows.items[i].seq != state->published + 1) {
+            return false; /* something of others is between, or was not published when it came */
+        }
+        entry_publish(state, &rows.items[i]);
+    }
+    return rows.count > 0;
+}
+
 /* Everything that the log has and that was not published yet, in order. */
 static enum err log_publish(struct event_state *state, struct fault *fault)
 {
@@ -239,7 +254,6 @@ static enum err log_publish(struct event_state *state, struct fault *fault)
         }
         more = rows.has_more;
     }
-    metric_set(state->head, state->published);
     return e;
 }
 
@@ -268,9 +282,10 @@ static enum err news_publish(struct event_state *state, struct fault *fault)
     struct topic_rows topics = {0};
     bool beacon_due = state->beacon_due;
     enum err e = beacon_due ? state->store->ops->topics(state->store, &arena, fault, &topics) : ERR_NONE;
-    if (e == ERR_NONE) {
+    if (e == ERR_NONE && !fresh_publish(state)) {
         e = log_publish(state, fault);
     }
+    metric_set(state->head, state->published);
     if (e == ERR_NONE && beacon_due && is_ours(state)) {
         state->beacon_due = false;
         beacon_publish(state, &topics, &arena);

@@ -70,6 +70,9 @@ struct event_store_ops {
     /* Gives the lease back, so that another one need not wait. */
     enum err (*leave)(struct event_store *self, struct fault *fault);
     void (*destroy)(struct event_store *self);
+    /* After a unit of work: the entries that this handle has stored since it was asked last, oldest first, as they are to
+     * be found in the log; none if it does not have all of them in memory. Good until the next append. */
+    void (*fresh)(struct event_store *self, struct event_rows *out);
 };
 
 struct event_store {

@@ -181,6 +181,7 @@ static struct mongo_bulk *insert_make(struct log_mongo *log, const struct event_
         bson_put_int(&entry, "tseq", ++topic->tseq);
         bson_put_fields(&entry, &event_new_record, events[i]);
         mongo_bulk_insert(bulk, &entry);
+        tail_add(&log->tail, events[i], log->known.head + i + 1, topic->tseq);
     }
     return bulk;
 }
@@ -232,6 +233,7 @@ static enum err pending_store(struct log_mongo *log, struct fault *fault)
             continue;
         }
         log->known = before;
+        tail_tear(&log->tail);
         if (e != ERR_CONFLICT) {
             log->known.valid = false; /* what it did is not known */
             return e;
@@ -305,12 +307,19 @@ static bool unit_broken(void *handle)
 static const struct unit_of_work log_unit = {unit_begin,   unit_commit, unit_rollback, unit_savepoint,
                                              unit_release, unit_undo,   unit_broken};
 
+static void mongo_log_fresh(struct event_store *self, struct event_rows *out)
+{
+    struct event_tail *tail = &log_of(self)->tail;
+    *out = (struct event_rows){.items = tail->items, .count = tail_take(tail)};
+}
+
 /* ---- opening ---- */
 
 static void mongo_log_destroy(struct event_store *self)
 {
     struct log_mongo *log = log_of(self);
     mongo_db_destroy(&log->db);
+    tail_release(&log->tail);
     mem_free(log->pending);
     mem_free(log);
 }
@@ -325,6 +334,7 @@ static const struct event_store_ops log_ops = {
     .lease = mongo_log_lease,
     .leave = mongo_log_leave,
     .destroy = mongo_log_destroy,
+    .fresh = mongo_log_fresh,
 };
 
 enum err stream_make(struct mongo_db *db, int64_t epoch, struct fault *fault)

@@ -4,6 +4,7 @@
 
 #include "event-svc/rules.h"
 #include "event-svc/store.h"
+#include "event-svc/tail.h"
 
 /* ---- opening: as event_store_open ---- */
 
@@ -36,6 +37,7 @@ struct log_mongo {
     uint32_t pending_count;
     uint32_t pending_max;
     uint32_t saved_count; /* at the savepoint */
+    struct event_tail tail;
     /* the lease */
     char holder[ID_HEX_SIZE]; /* our name */
     int64_t fence;            /* of our last lease */

@@ -44,6 +44,8 @@ static const char sql_purge[] = "DELETE FROM entry WHERE seq <= ?1";
 struct log_store {
     struct event_store base; /* first: the two are cast into each other */
     struct sqlite_db *db;
+    struct event_tail tail;
+    uint64_t tail_undone; /* sqlite_undone when the tail began */
 };
 
 static struct sqlite_db *db_of(struct event_store *self)
@@ -147,8 +149,29 @@ static enum err topic_next(struct sqlite_db *db, struct text type, struct fault 
     return e;
 }
 
-static enum err entry_insert(struct sqlite_db *db, const struct event_new *event, int64_t seq, struct fault *fault)
+static void stored_note(struct log_store *log, const struct event_new *event, int64_t seq, int64_t tseq)
 {
+    uint64_t undone = sqlite_undone(log->db);
+    if (log->tail.taken || log->tail.count == 0) {
+        log->tail_undone = undone;
+    } else if (log->tail_undone != undone) {
+        tail_tear(&log->tail);
+    }
+    tail_add(&log->tail, event, seq, tseq);
+}
+
+static void log_fresh(struct event_store *self, struct event_rows *out)
+{
+    struct log_store *log = (struct log_store *)self;
+    if (log->tail_undone != sqlite_undone(log->db)) {
+        tail_tear(&log->tail);
+    }
+    *out = (struct event_rows){.items = log->tail.items, .count = tail_take(&log->tail)};
+}
+
+static enum err entry_insert(struct log_store *log, const struct event_new *event, int64_t seq, struct fault *fault)
+{
+    struct sqlite_db *db = log->db;
     int64_t tseq = 0;
     enum err e = topic_next(db, event->type, fault, &tseq);
     if (e != ERR_NONE) {
@@ -162,7 +185,11 @@ static enum err entry_insert(struct sqlite_db *db, const struct event_new *event
     sqlite_bind_record(insert, &event_new_record, event, &arena);
     sqlite_bind_int_at(insert, 1, seq);
     sqlite_bind_int_at(insert, 2, tseq);
-    return sqlite_run(db, insert, fault);
+    e = sqlite_run(db, insert, fault);
+    if (e == ERR_NONE) {
+        stored_note(log, event, seq, tseq);
+    }
+    return e;
 }
 
 static enum err log_append(struct event_store *self, const struct event_append *batch, struct fault *fault,
@@ -183,7 +210,7 @@ static enum err log_append(struct event_store *self, const struct event_append *
         sqlite_bind_text_at(statement, 1, event->id);
         e = number_read(db, statement, fault, &known, &known_seq);
         if (e == ERR_NONE && !known) {
-            e = entry_insert(db, event, stream.head + ++new_count, fault);
+            e = entry_insert((struct log_store *)self, event, stream.head + ++new_count, fault);
         }
     }
     if (e == ERR_NONE) {
@@ -371,6 +398,7 @@ static void log_destroy(struct event_store *self)
 {
     struct log_store *store = (struct log_store *)self;
     sqlite_db_destroy(&store->db);
+    tail_release(&store->tail);
     mem_free(store);
 }
 
@@ -384,6 +412,7 @@ static const struct event_store_ops log_ops = {
     .lease = log_lease,
     .leave = log_leave,
     .destroy = log_destroy,
+    .fresh = log_fresh,
 };
 
 enum err event_store_open_sqlite(const struct store_config *config, bool writer, int64_t epoch,
@@ -407,7 +436,8 @@ enum err event_store_open_sqlite(const struct store_config *config, bool writer,
         return e;
     }
     struct log_store *store = mem_alloc(sizeof *store);
-    *store = (struct log_store){{&log_ops, &sqlite_unit, db, &letters_sqlite, false}, db};
+    store->base = (struct event_store){&log_ops, &sqlite_unit, db, &letters_sqlite, false};
+    store->db = db;
     *out = &store->base;
     return ERR_NONE;
 }

@@ -371,15 +371,15 @@ static bool call_writes(const struct call *call)
 /* wrote: what they did is durable, and there may be something to do about it. */
 static void calls_end(struct service_loop *loop, struct call **calls, size_t count, bool wrote)
 {
+    if (wrote && loop->host->service->committed) {
+        loop->host->service->committed(loop, loop->store.state);
+    }
     batch_release(loop, calls, count);
     /* those that still wait belong to the loop's list; the rest have ended */
     for (size_t i = 0; i < count; i++) {
         if (calls[i]->status != ERR_LATER) {
             call_destroy(&calls[i]);
         }
-    }
-    if (wrote && loop->host->service->committed) {
-        loop->host->service->committed(loop, loop->store.state);
     }
 }
 

@@ -168,7 +168,7 @@ struct service {
     enum err (*open)(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out);
     /* On the same thread, when no call is left; may be NULL. */
     void (*close)(struct service_loop *loop, void *state);
-    /* On each loop that wrote, after a commit and after everything was released; may be NULL. */
+    /* On each loop that wrote, after a commit and before its replies leave; may be NULL. */
     void (*committed)(struct service_loop *loop, void *state);
     /* Soon after service_wake, between two batches, unless the service is being stopped; may be NULL. */
     void (*woken)(struct service_loop *loop, void *state);

@@ -18,6 +18,7 @@ struct sqlite_db {
     int lock_fd;      /* of the file's lock; -1 for a reader */
     bool unit_writes; /* the running unit of work may write */
     int64_t changes_before;
+    uint64_t undone_count;
     struct metric *commits;
     struct metric *rows;
     int statement_count;
@@ -299,6 +300,7 @@ static enum err unit_begin(void *store, bool writes, struct fault *fault)
 static void unit_rollback(void *store)
 {
     struct sqlite_db *db = store;
+    db->undone_count++;
     if (!sqlite3_get_autocommit(db->handle)) {
         (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
     }
@@ -343,6 +345,7 @@ static enum err unit_release(void *store, struct fault *fault)
 
 static void unit_undo(void *store)
 {
+    ((struct sqlite_db *)store)->undone_count++;
     (void)unit_mark(store, "ROLLBACK TO one", NULL);
     (void)unit_mark(store, "RELEASE one", NULL);
 }
@@ -351,6 +354,11 @@ static bool unit_broken(void *store)
 {
     struct sqlite_db *db = store;
     return sqlite3_get_autocommit(db->handle) != 0;
+}
+
+uint64_t sqlite_undone(const struct sqlite_db *db)
+{
+    return db->undone_count;
 }
 
 const struct unit_of_work sqlite_unit = {unit_begin,   unit_commit, unit_rollback, unit_savepoint,

@@ -39,6 +39,8 @@ void sqlite_pause_end(struct sqlite_pause **self);
 MUST_USE enum err sqlite_snapshot_take(struct sqlite_db *db, struct fault *fault);
 /* For struct loop_store: store is the struct sqlite_db *. */
 extern const struct unit_of_work sqlite_unit;
+/* How often something done in a unit of work was taken back: whoever remembers what it wrote looks whether that holds. */
+uint64_t sqlite_undone(const struct sqlite_db *db);
 
 /* A prepared statement for this SQL, reset and without bindings; kept by the handle and found again by the pointer, so
  * sql must be a string literal (or live as long as the handle). NULL on an error. */

@@ -86,8 +86,15 @@ static void failing_destroy(struct event_store *self)
     mem_free(self);
 }
 
-static const struct event_store_ops failing_ops = {failing_stream, failing_append, failing_page,   failing_topics,
-                                                   failing_mark,   failing_purge,  failing_lease, failing_leave,  failing_destroy};
+static void failing_fresh(struct event_store *self, struct event_rows *out)
+{
+    inner_of(self)->ops->fresh(inner_of(self), out);
+}
+
+static const struct event_store_ops failing_ops = {failing_stream, failing_append, failing_page,
+                                                   failing_topics, failing_mark,   failing_purge,
+                                                   failing_lease,  failing_leave,  failing_destroy,
+                                                   failing_fresh};
 
 /* ---- set-up ---- */
 
@@ -251,6 +258,45 @@ static void what_is_undone_leaves_nothing(void **state)
     assert_int_equal(rows.items[0].seq, 1);
     assert_int_equal(rows.items[0].tseq, 1);
     assert_true(text_is(rows.items[0].id, "evt_2"));
+    event_store_destroy(&store);
+}
+
+/* Entry by entry as the log has them. */
+static void fresh_is_what_the_log_has(void **state)
+{
+    struct place *place = *state;
+    struct event_store *store = place_store(place, true, 1);
+    struct event_new events[] = {event_of("evt_1", "order.placed", "usr_1", 10), event_of("evt_2", "order.placed", NULL, 11),
+                                 event_of("evt_3", "order.shipped", "usr_1", 12)};
+    struct event_append undone = {.events = {&events[1], 1}}, kept = {.events = {&events[2], 1}};
+    struct event_added added;
+    struct event_rows fresh;
+    uint32_t count = 0;
+    store->ops->fresh(store, &fresh);
+    assert_int_equal(fresh.count, 0);
+    assert_int_equal(appended(store, events, 1, &count), ERR_NONE);
+    assert_int_equal(appended(store, events, 3, &count), ERR_NONE); /* one is a repeat */
+    store->ops->fresh(store, &fresh);
+    struct event_rows rows = paged(place, store, (struct event_filter){.every_type = true});
+    assert_true(fresh.count == 3 && rows.count == 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(text_equal(record_pack_in(&event_entry_record, &fresh.items[i], &place->arena),
+                               record_pack_in(&event_entry_record, &rows.items[i], &place->arena)));
+    }
+    store->ops->fresh(store, &fresh); /* asked before */
+    assert_int_equal(fresh.count, 0);
+    events[1].id = TEXT("evt_4");
+    events[2].id = TEXT("evt_5");
+    assert_int_equal(store->unit->begin(store->handle, true, &place->fault), ERR_NONE);
+    assert_int_equal(store->unit->savepoint(store->handle, &place->fault), ERR_NONE);
+    assert_int_equal(store->ops->append(store, &undone, &place->fault, &added), ERR_NONE);
+    store->unit->undo(store->handle);
+    assert_int_equal(store->unit->savepoint(store->handle, &place->fault), ERR_NONE);
+    assert_int_equal(store->ops->append(store, &kept, &place->fault, &added), ERR_NONE);
+    assert_int_equal(store->unit->release(store->handle, &place->fault), ERR_NONE);
+    assert_int_equal(store->unit->commit(store->handle, &place->fault), ERR_NONE);
+    store->ops->fresh(store, &fresh); /* what was undone is not there, though the rest need not be */
+    assert_true(fresh.count == 0 || (fresh.count == 1 && text_is(fresh.items[0].id, "evt_5") && fresh.items[0].seq == 4));
     event_store_destroy(&store);
 }
 
@@ -451,6 +497,7 @@ int contract_event_run(void)
         cmocka_unit_test_setup_teardown(positions_follow_without_gaps, place_make, place_drop),
         cmocka_unit_test_setup_teardown(one_id_twice_in_a_batch_counts_once, place_make, place_drop),
         cmocka_unit_test_setup_teardown(what_is_undone_leaves_nothing, place_make, place_drop),
+        cmocka_unit_test_setup_teardown(fresh_is_what_the_log_has, place_make, place_drop),
         cmocka_unit_test_setup_teardown(types_are_bounded, place_make, place_drop),
         cmocka_unit_test_setup_teardown(pages_filter_and_go_on, place_make, place_drop),
         cmocka_unit_test_setup_teardown(pages_are_bounded_in_bytes, place_make, place_drop),

@@ -191,8 +191,15 @@ static void test_savepoints_undo_one(void **state)
         }
     }
     assert_false(sqlite_unit.broken(db));
+    assert_int_equal(sqlite_undone(db), 1);
     assert_int_equal(thing_count(reader), 0);
     assert_int_equal(sqlite_unit.commit(db, NULL), ERR_NONE);
+    assert_int_equal(thing_count(reader), 2);
+    assert_int_equal(sqlite_undone(db), 1);
+    assert_int_equal(sqlite_unit.begin(db, true, NULL), ERR_NONE);
+    assert_int_equal(thing_insert(db, "d", 4), ERR_NONE);
+    sqlite_unit.rollback(db);
+    assert_int_equal(sqlite_undone(db), 2);
     assert_int_equal(thing_count(reader), 2);
     assert_true(sqlite_unit.broken(db)); /* outside a unit there is no transaction */
     sqlite_db_destroy(&reader);
