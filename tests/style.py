@@ -51,6 +51,7 @@ TESTED_ELSEWHERE = {
     "tests/lib/bus/test_client.c": ["lib/bus/courier.c"],
     "tests/lib/bus/test_keys.c": ["lib/bus/credentials.c", "lib/bus/key_files.c"],
     "tests/lib/bus/test_stream.c": ["lib/bus/publisher.c", "lib/bus/subscriber.c"],
+    "tests/webhook-svc/test_handlers.c": ["webhook-svc/answers.c", "webhook-svc/shown.c"],
     "tests/contract/test_contract_mail_mongo.c": ["mail-svc/store_mongo.c"],
     "tests/contract/test_contract_webhook_mongo.c": ["webhook-svc/store_mongo.c"],
     "tests/contract/test_contract_order_mongo.c": ["order-svc/store_mongo.c"],

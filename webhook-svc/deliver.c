@@ -337,8 +337,12 @@ enum err deliveries_work(struct call *call, void *argument)
 enum err deliveries_purge(struct call *call, void *argument)
 {
     struct webhook_desk *desk = call_state(call);
-    int64_t before_ms = clock_wall_ms() - desk->settings->webhook.keep_days * 24 * 3600 * 1000;
+    const struct webhook_store_ops *ops = desk->store->ops;
+    int64_t now_ms = clock_wall_ms(), before_ms = now_ms - desk->settings->webhook.keep_days * 24 * 3600 * 1000;
     uint32_t count = 0;
     (void)argument;
-    return desk->store->ops->deliveries_purge(desk->store, before_ms, PURGE_MAX, call_fault(call), &count);
+    enum err e = ops->deliveries_purge(desk->store, before_ms, PURGE_MAX, call_fault(call), &count);
+    return e == ERR_NONE
+               ? ops->answers_purge(desk->store, now_ms - ANSWER_KEEP_MS, PURGE_MAX, call_fault(call), &count)
+               : e;
 }

@@ -3,9 +3,11 @@
 #include "lib/store/cursor.h"
 #include "proto/ident.h"
 #include "proto/tag.h"
+#include "webhook-svc/answers.h"
 #include "webhook-svc/desk.h"
 #include "webhook-svc/reach.h"
 #include "webhook-svc/rules.h"
+#include "webhook-svc/shown.h"
 
 #define BIND_OPS "proto/ops/webhook.def"
 #include "lib/bus/bind_ops.h"
@@ -14,70 +16,6 @@ const struct op_handler *const webhook_handlers = bound_ops;
 const size_t webhook_handler_count = ARRAY_COUNT(bound_ops);
 
 enum { PAGE_DEFAULT = 20 };
-
-/* ---- what clients see of what is kept ---- */
-
-static void webhook_show(const struct webhook_kept *kept, struct webhook *out)
-{
-    *out = (struct webhook){.id = kept->id,
-                            .url = kept->url,
-                            .types = kept->types,
-                            .description = kept->description,
-                            .active = kept->active,
-                            .stopped = kept->stopped,
-                            .failures = kept->failures,
-                            .quiet_until = kept->quiet_until,
-                            .created_at = kept->created_at,
-                            .updated_at = kept->updated_at,
-                            .version = kept->version};
-    if (has(webhook_kept, kept, description)) {
-        set_has(webhook, out, description);
-    }
-    if (has(webhook_kept, kept, stopped)) {
-        set_has(webhook, out, stopped);
-    }
-    if (has(webhook_kept, kept, quiet_until)) {
-        set_has(webhook, out, quiet_until);
-    }
-}
-
-static void webhook_open(const struct webhook_kept *kept, struct text secret, struct webhook_opened *out)
-{
-    struct webhook shown;
-    webhook_show(kept, &shown);
-    *out = (struct webhook_opened){.id = shown.id,
-                                   .url = shown.url,
-                                   .types = shown.types,
-                                   .description = shown.description,
-                                   .active = shown.active,
-                                   .stopped = shown.stopped,
-                                   .failures = shown.failures,
-                                   .quiet_until = shown.quiet_until,
-                                   .created_at = shown.created_at,
-                                   .updated_at = shown.updated_at,
-                                   .version = shown.version,
-                                   .secret = secret};
-    out->present = shown.present; /* the fields begin with the same ones */
-}
-
-_Static_assert((int)webhook_opened_at_version == (int)webhook_at_version, "webhook_opened begins like webhook");
-
-static void delivery_show(const struct delivery_kept *kept, struct webhook_delivery *out)
-{
-    *out = (struct webhook_delivery){.id = kept->id,
-                                     .webhook_id = kept->webhook_id,
-                                     .event_id = kept->event_id,
-                                     .type = kept->type,
-                                     .state = kept->state,
-                                     .tries = kept->tries,
-                                     .next_at = kept->next_at,
-                                     .created_at = kept->created_at};
-    out->attempts.items = kept->attempts.items;
-    out->attempts.count = kept->attempts.count;
-    if (has(delivery_kept, kept, next_at)) {
-        set_has(webhook_delivery, out, next_at);
-    }
-}
 
 /* ---- helpers ---- */
 
@@ -104,13 +42,6 @@ static enum err webhook_find(struct call *call, struct text id, struct webhook_k
     return answer(call, store_of(call)->ops->webhook(store_of(call), id, call_arena(call), call_fault(call), out));
 }
 
-static struct text request_hex(struct call *call)
-{
-    char *hex = arena_alloc(call_arena(call), ID_HEX_SIZE);
-    id_to_hex(call_request_id(call), hex);
-    return text_of(hex);
-}
-
 static struct webhook_key key_new(struct call *call)
 {
     uint8_t bytes[SECRET_BYTES];
@@ -132,6 +63,38 @@ static const struct webhook_key *key_of_request(struct call *call, const struct 
     return NULL;
 }
 
+/* The first answer to what makes a secret, which is kept without it: it is found where it signs. */
+static enum err opened_again(struct call *call, struct webhook_opened *out, bool *out_again)
+{
+    struct webhook shown;
+    struct webhook_kept kept;
+    enum err e = answer_again(call, &webhook_record, &shown, out_again);
+    if (e != ERR_NONE || !*out_again) {
+        return e;
+    }
+    e = store_of(call)->ops->webhook(store_of(call), shown.id, call_arena(call), call_fault(call), &kept);
+    const struct webhook_key *key = e == ERR_NONE ? key_of_request(call, &kept) : NULL;
+    if (e == ERR_NOT_FOUND || (e == ERR_NONE && !key)) {
+        return fault_set(call_fault(call), ERR_CONFLICT, "This was done, and the secret that it made signs no more.");
+    }
+    if (e == ERR_NONE) {
+        webhook_open(&shown, key->secret, out);
+    }
+    return e;
+}
+
+static enum err opened_keep(struct call *call, const struct webhook_kept *kept, struct text secret,
+                            struct webhook_opened *out)
+{
+    struct webhook shown;
+    webhook_show(kept, &shown);
+    enum err e = answer_keep(call, &webhook_record, &shown);
+    if (e == ERR_NONE) {
+        webhook_open(&shown, secret, out);
+    }
+    return e;
+}
+
 /* ---- webhooks ---- */
 
 static enum err create_check(struct call *call, const struct webhook_new *in)
@@ -144,7 +107,8 @@ static enum err create_check(struct call *call, const struct webhook_new *in)
     }
     enum err e = store_of(call)->ops->webhooks(store_of(call), call_arena(call), call_fault(call), &rows);
     if (e == ERR_NONE && rows.count >= WEBHOOK_MAX) {
-        return fault_set(call_fault(call), ERR_CONFLICT, "There are %d webhooks; more are not kept.", WEBHOOK_MAX);
+        (void)fault_set(call_fault(call), ERR_CONFLICT, "There are %d webhooks; more are not kept.", WEBHOOK_MAX);
+        return answer_refuse(call);
     }
     return e;
 }
@@ -176,23 +140,33 @@ static enum err create_store(struct call *call, const struct webhook_new *in, co
         set_has(webhook_kept, &kept, description);
     }
     enum err e = store_of(call)->ops->webhook_put(store_of(call), &kept, call_fault(call));
-    if (e == ERR_NONE) {
-        webhook_open(&kept, key->secret, out);
-    }
-    return answer(call, e);
+    return e == ERR_NONE ? opened_keep(call, &kept, key->secret, out) : answer(call, e);
 }
 
 static enum err webhook_create(struct call *call, const struct webhook_new *in, struct webhook_opened *out)
 {
     struct webhook_kept kept;
+    bool again;
     char *id = arena_alloc(call_arena(call), IDENT_SIZE);
     char *fingerprint = arena_alloc(call_arena(call), FINGERPRINT_SIZE);
+    enum err e = opened_again(call, out, &again);
+    if (e != ERR_NONE || again) {
+        return e;
+    }
     ident_make("whk", call_request_id(call), 0, id);
     fingerprint_make(call_body(call), fingerprint);
-    enum err e = store_of(call)->ops->webhook(store_of(call), text_of(id), call_arena(call), call_fault(call), &kept);
+    e = store_of(call)->ops->webhook(store_of(call), text_of(id), call_arena(call), call_fault(call), &kept);
     if (e == ERR_NOT_FOUND) {
         e = create_check(call, in);
-        return e == ERR_NONE ? create_store(call, in, id, fingerprint, out) : e;
+        if (e != ERR_NONE) {
+            return e;
+        }
+        e = create_store(call, in, id, fingerprint, out);
+        if (e != ERR_CONFLICT) {
+            return e;
+        }
+        fault_init(call_fault(call), call_arena(call)); /* another loop has just made it, for the same request */
+        e = store_of(call)->ops->webhook(store_of(call), text_of(id), call_arena(call), call_fault(call), &kept);
     }
     if (e != ERR_NONE) {
         return e;
@@ -204,9 +178,8 @@ static enum err webhook_create(struct call *call, const struct webhook_new *in, 
     if (!key) { /* the secret that the first answer showed signs no more */
         return fault_set(call_fault(call), ERR_CONFLICT, "The webhook was made, and its secret has been rotated since.");
     }
-    webhook_open(&kept, key->secret, out);
     call_mark_replayed(call);
-    return ERR_NONE;
+    return opened_keep(call, &kept, key->secret, out);
 }
 
 static enum err webhook_list(struct call *call, const struct nothing *in, struct webhook_list *out)
@@ -321,32 +294,45 @@ static enum err webhook_rotate(struct call *call, const struct webhook_ref *in, 
 {
     struct webhook_kept kept;
     int64_t now_ms = clock_wall_ms();
-    enum err e = webhook_find(call, in->id, &kept);
+    bool again;
+    enum err e = opened_again(call, out, &again);
+    if (e != ERR_NONE || again) {
+        return e;
+    }
+    e = webhook_find(call, in->id, &kept);
     if (e != ERR_NONE) {
         return e;
     }
     const struct webhook_key *made = key_of_request(call, &kept);
     if (made) {
-        webhook_open(&kept, made->secret, out);
         call_mark_replayed(call);
-        return ERR_NONE;
+        return opened_keep(call, &kept, made->secret, out);
     }
     struct webhook_key key = key_new(call);
     keys_rotate(&kept, &key, now_ms, config_of(call)->overlap_s * 1000, call_arena(call));
     kept.version++;
     kept.updated_at = now_ms;
     e = answer(call, store_of(call)->ops->webhook_put(store_of(call), &kept, call_fault(call)));
-    if (e == ERR_NONE) {
-        webhook_open(&kept, key.secret, out);
-    }
-    return e;
+    return e == ERR_NONE ? opened_keep(call, &kept, key.secret, out) : e;
 }
 
 /* ---- deliveries ---- */
 
 static enum err active_check(struct call *call, const struct webhook_kept *webhook)
 {
-    return webhook->active ? ERR_NONE : fault_set(call_fault(call), ERR_CONFLICT, "The webhook is not active.");
+    if (webhook->active) {
+        return ERR_NONE;
+    }
+    (void)fault_set(call_fault(call), ERR_CONFLICT, "The webhook is not active.");
+    return answer_refuse(call);
+}
+
+/* What is to be posted has been stored: claims it, if it is its turn, and answers. */
+static enum err delivery_answer(struct call *call, const struct delivery_kept *delivery, struct webhook_delivery *out)
+{
+    delivery_show(delivery, out);
+    enum err e = answer_keep(call, &webhook_delivery_record, out);
+    return e == ERR_NONE ? deliveries_claim(call) : e;
 }
 
 static struct text ping_body(struct call *call, const struct webhook_kept *webhook, int64_t now_ms)
@@ -364,9 +350,13 @@ static enum err webhook_test(struct call *call, const struct webhook_ref *in, st
     struct webhook_kept webhook;
     struct delivery_kept delivery;
     int64_t now_ms = clock_wall_ms();
-    bool is_new = false;
+    bool is_new = false, again;
     char *event_id = arena_alloc(call_arena(call), IDENT_SIZE);
-    enum err e = webhook_find(call, in->id, &webhook);
+    enum err e = answer_again(call, &webhook_delivery_record, out, &again);
+    if (e != ERR_NONE || again) {
+        return e;
+    }
+    e = webhook_find(call, in->id, &webhook);
     e = e == ERR_NONE ? active_check(call, &webhook) : e;
     if (e != ERR_NONE) {
         return e;
@@ -383,11 +373,7 @@ static enum err webhook_test(struct call *call, const struct webhook_ref *in, st
                           &delivery);
         }
     }
-    e = e == ERR_NONE ? deliveries_claim(call) : e;
-    if (e == ERR_NONE) {
-        delivery_show(&delivery, out);
-    }
-    return answer(call, e);
+    return e == ERR_NONE ? delivery_answer(call, &delivery, out) : answer(call, e);
 }
 
 static enum err webhook_redeliver(struct call *call, const struct delivery_ref *in, struct webhook_delivery *out)
@@ -396,7 +382,12 @@ static enum err webhook_redeliver(struct call *call, const struct delivery_ref *
     struct delivery_kept delivery;
     struct webhook_store *store = store_of(call);
     struct text request = request_hex(call);
-    enum err e = webhook_find(call, in->id, &webhook);
+    bool again;
+    enum err e = answer_again(call, &webhook_delivery_record, out, &again);
+    if (e != ERR_NONE || again) {
+        return e;
+    }
+    e = webhook_find(call, in->id, &webhook);
     e = e == ERR_NONE
             ? answer(call, store->ops->delivery(store, in->delivery_id, call_arena(call), call_fault(call), &delivery))
             : e;
@@ -409,8 +400,7 @@ static enum err webhook_redeliver(struct call *call, const struct delivery_ref *
     }
     if (has(delivery_kept, &delivery, request) && text_equal(delivery.request, request)) {
         call_mark_replayed(call);
-        delivery_show(&delivery, out);
-        return ERR_NONE;
+        return delivery_answer(call, &delivery, out);
     }
     delivery.state = DELIVERY_PENDING;
     delivery.tries = 0;
@@ -419,11 +409,7 @@ static enum err webhook_redeliver(struct call *call, const struct delivery_ref *
     set_has(delivery_kept, &delivery, next_at);
     set_has(delivery_kept, &delivery, request);
     e = answer(call, store->ops->delivery_put(store, &delivery, call_fault(call)));
-    e = e == ERR_NONE ? deliveries_claim(call) : e;
-    if (e == ERR_NONE) {
-        delivery_show(&delivery, out);
-    }
-    return e;
+    return e == ERR_NONE ? delivery_answer(call, &delivery, out) : e;
 }
 
 static enum err page_query(struct call *call, const struct delivery_query *in, struct delivery_page_query *out)

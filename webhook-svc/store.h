@@ -30,6 +30,16 @@ RECORD_DECLARE(webhook_kept, WEBHOOK_KEPT_FIELDS);
     F(R, TEXT, request, OPT, 1, 32, none, "the request that asked for it last, in hex")
 RECORD_DECLARE(delivery_kept, DELIVERY_KEPT_FIELDS);
 
+enum { ANSWER_MAX_SIZE = 256 * 1024, ANSWER_KEEP_MS = 48 * 3600 * 1000 /* longer than the day that clients were promised */ };
+
+#define ANSWER_KEPT_FIELDS(F, R)                                                                    \
+    F(R, TEXT, id,          REQ, 1, 32, none, "the request, in hex")                               \
+    F(R, TEXT, fingerprint, REQ, 1, 40, none, "of the request")                                    \
+    F(R, TIME, at,          REQ, 0, INT64_MAX, none, "when it was answered")                       \
+    F(R, RAW,  reply,       OPT, 1, ANSWER_MAX_SIZE, none, "what was answered first")              \
+    F(R, RAW,  refusal,     OPT, 1, ANSWER_MAX_SIZE, none, "the problem that was answered instead")
+RECORD_DECLARE(answer_kept, ANSWER_KEPT_FIELDS);
+
 struct webhook_rows {
     struct webhook_kept *items; /* newest first */
     uint32_t count;
@@ -89,6 +99,14 @@ struct webhook_store_ops {
     /* Deletes what was made before, at most limit of them: also what waits for a webhook that is not active. */
     enum err (*deliveries_purge)(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
                                  uint32_t *out_count);
+    /* NOT_FOUND. */
+    enum err (*answer)(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
+                       struct answer_kept *out);
+    /* CONFLICT if there is one of this id. */
+    enum err (*answer_add)(struct webhook_store *self, const struct answer_kept *answer, struct fault *fault);
+    /* Deletes what was answered before, at most limit of it. */
+    enum err (*answers_purge)(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
+                              uint32_t *out_count);
     void (*destroy)(struct webhook_store *self);
 };
 

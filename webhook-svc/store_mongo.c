@@ -2,6 +2,7 @@
  *
  *     webhooks    {_id, webhook: {...}}
  *     deliveries  {_id, due_at, delivery: {...}}     due_at only while it is pending, so its index stays small
+ *     webhook_answers {_id, answer: {...}}
  *     log_readers {_id: "webhook", position}
  *
  * Each verb is one act on one document, or can be repeated. Deliveries are named after event and webhook, so that a
@@ -13,6 +14,7 @@
 
 static const char webhooks[] = "webhooks";
 static const char deliveries[] = "deliveries";
+static const char answers[] = "webhook_answers";
 static const char reader[] = "webhook";
 static const struct due_kind delivery_kind = {deliveries, "delivery", &delivery_kept_record};
 
@@ -20,6 +22,7 @@ static const struct mongo_index indexes[] = {
     {deliveries, "due", {"delivery.webhook_id", "due_at", "delivery.seq"}, false, false},
     {deliveries, "newest", {"delivery.webhook_id", "-delivery.created_at", "-_id"}, false, false},
     {deliveries, "age", {"delivery.created_at"}, false, false},
+    {answers, "age", {"answer.at"}, false, false},
 };
 const struct mongo_schema webhook_mongo_schema = {"webhook", 1, indexes, ARRAY_COUNT(indexes)};
 
@@ -214,15 +217,52 @@ static enum err store_deliveries(struct webhook_store *self, const struct delive
     return e;
 }
 
-static enum err store_deliveries_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
-                                       struct fault *fault, uint32_t *out_count)
+/* What is older than that by the time at this path. */
+struct old {
+    const char *collection, *path;
+    int64_t before_ms;
+    uint32_t limit;
+};
+
+static enum err old_purge(struct webhook_store *self, const struct old *old, struct fault *fault, uint32_t *out_count)
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    mongo_put_compare(&filter, "delivery.created_at", "$lt", before_ms);
-    bson_put_int(&sort, "delivery.created_at", 1);
-    const struct mongo_query query = {.collection = deliveries, .filter = &filter, .sort = &sort, .limit = limit};
+    mongo_put_compare(&filter, old->path, "$lt", old->before_ms);
+    bson_put_int(&sort, old->path, 1);
+    const struct mongo_query query = {
+        .collection = old->collection, .filter = &filter, .sort = &sort, .limit = old->limit};
     return mongo_delete_found(db_of(self), &query, fault, out_count);
+}
+
+static enum err store_deliveries_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
+                                       struct fault *fault, uint32_t *out_count)
+{
+    const struct old old = {deliveries, "delivery.created_at", before_ms, limit};
+    return old_purge(self, &old, fault, out_count);
+}
+
+/* ---- answers ---- */
+
+static enum err store_answer(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
+                             struct answer_kept *out)
+{
+    return mongo_find_record(db_of(self), answers, id, "answer", &answer_kept_record, arena, fault, out);
+}
+
+static enum err store_answer_add(struct webhook_store *self, const struct answer_kept *answer, struct fault *fault)
+{
+    AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
+    bson_put_text(&document, "_id", answer->id);
+    bson_put_record(&document, "answer", &answer_kept_record, answer);
+    return mongo_insert(db_of(self), answers, &document, fault);
+}
+
+static enum err store_answers_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
+                                    uint32_t *out_count)
+{
+    const struct old old = {answers, "answer.at", before_ms, limit};
+    return old_purge(self, &old, fault, out_count);
 }
 
 /* ---- the store ---- */
@@ -248,6 +288,9 @@ static const struct webhook_store_ops store_ops = {
     .delivery_put = store_delivery_put,
     .deliveries = store_deliveries,
     .deliveries_purge = store_deliveries_purge,
+    .answer = store_answer,
+    .answer_add = store_answer_add,
+    .answers_purge = store_answers_purge,
     .destroy = store_destroy,
 };
 

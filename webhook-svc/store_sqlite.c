@@ -18,6 +18,9 @@ static const char *const migrations[] = {
     "CREATE INDEX delivery_newest ON delivery(webhook_id, created_at, id);"
     "CREATE INDEX delivery_by_age ON delivery(created_at);",
     "ALTER TABLE webhook ADD COLUMN quiet_until INTEGER;",
+    "CREATE TABLE answer(id TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, at INTEGER NOT NULL, reply BLOB, refusal BLOB,"
+    " CHECK((reply IS NULL) <> (refusal IS NULL))) STRICT;"
+    "CREATE INDEX answer_by_age ON answer(at);",
 };
 const struct sqlite_schema webhook_sqlite_schema = {"webhook.db", migrations, ARRAY_COUNT(migrations)};
 
@@ -52,6 +55,11 @@ static const char sql_page[] =
     " ORDER BY created_at DESC, id DESC LIMIT ?4";
 static const char sql_purge[] =
     "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)";
+static const char sql_answer[] = "SELECT * FROM answer WHERE id = ?1";
+static const char sql_answer_add[] =
+    "INSERT INTO answer VALUES(:id, :fingerprint, :at, :reply, :refusal) ON CONFLICT(id) DO NOTHING";
+static const char sql_answers_purge[] =
+    "DELETE FROM answer WHERE id IN (SELECT id FROM answer WHERE at < ?1 ORDER BY at LIMIT ?2)";
 
 /* Above every id: what sorts after (INT64_MAX, this) is everything. */
 static const char last_id[] = "~";
@@ -225,14 +233,40 @@ static enum err store_deliveries(struct webhook_store *self, const struct delive
     return e;
 }
 
-static enum err store_deliveries_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
-                                       struct fault *fault, uint32_t *out_count)
+static enum err old_purge(struct webhook_store *self, const char *sql, int64_t before_ms, uint32_t limit,
+                          struct fault *fault, uint32_t *out_count)
 {
-    enum err e = sqlite_run_numbers(db_of(self), sql_purge, (const int64_t[]){before_ms, limit}, 2, fault);
+    enum err e = sqlite_run_numbers(db_of(self), sql, (const int64_t[]){before_ms, limit}, 2, fault);
     if (e == ERR_NONE) {
         *out_count = (uint32_t)sqlite_changes_of(db_of(self));
     }
     return e;
+}
+
+static enum err store_deliveries_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
+                                       struct fault *fault, uint32_t *out_count)
+{
+    return old_purge(self, sql_purge, before_ms, limit, fault, out_count);
+}
+
+/* ---- answers ---- */
+
+static enum err store_answer(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
+                             struct answer_kept *out)
+{
+    return sqlite_find_record(db_of(self), sql_answer, id, &answer_kept_record, arena, fault, out);
+}
+
+static enum err store_answer_add(struct webhook_store *self, const struct answer_kept *answer, struct fault *fault)
+{
+    enum err e = sqlite_run_record(db_of(self), sql_answer_add, &answer_kept_record, answer, fault);
+    return e == ERR_NONE && sqlite_changes_of(db_of(self)) == 0 ? ERR_CONFLICT : e;
+}
+
+static enum err store_answers_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
+                                    uint32_t *out_count)
+{
+    return old_purge(self, sql_answers_purge, before_ms, limit, fault, out_count);
 }
 
 /* ---- the store ---- */
@@ -258,6 +292,9 @@ static const struct webhook_store_ops store_ops = {
     .delivery_put = store_delivery_put,
     .deliveries = store_deliveries,
     .deliveries_purge = store_deliveries_purge,
+    .answer = store_answer,
+    .answer_add = store_answer_add,
+    .answers_purge = store_answers_purge,
     .destroy = store_destroy,
 };
 

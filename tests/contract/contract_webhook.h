@@ -350,6 +350,48 @@ static void test_what_is_old_goes(void **state)
     VERB(desk, ERR_NONE, delivery, TEXT("whd_0006"), &desk->arena, &desk->fault, &read);
 }
 
+static struct answer_kept answer_made(struct desk *desk, int n)
+{
+    struct answer_kept answer = {
+        .id = number_text(desk, "req", n), .fingerprint = TEXT("f"), .at = 1000 + n, .reply = TEXT("\x81\xa1" "a\x01")};
+    set_has(answer_kept, &answer, reply);
+    return answer;
+}
+
+static void test_the_first_answer_stays(void **state)
+{
+    struct desk *desk = *state;
+    struct answer_kept answer = answer_made(desk, 1), refused = answer_made(desk, 2), read;
+    uint32_t count = 9;
+    VERB(desk, ERR_NOT_FOUND, answer, answer.id, &desk->arena, &desk->fault, &read);
+    VERB(desk, ERR_NONE, answer_add, &answer, &desk->fault);
+    VERB(desk, ERR_NONE, answer, answer.id, &desk->arena, &desk->fault, &read);
+    struct text put = record_pack_in(&answer_kept_record, &answer, &desk->arena);
+    assert_true(text_equal(put, record_pack_in(&answer_kept_record, &read, &desk->arena)));
+    answer.reply = TEXT("\x80");
+    VERB(desk, ERR_CONFLICT, answer_add, &answer, &desk->fault);
+    VERB(desk, ERR_NONE, answer, answer.id, &desk->arena, &desk->fault, &read);
+    assert_int_equal(read.reply.size, 4);
+    refused.present = 0;
+    refused.refusal = TEXT("\x80");
+    set_has(answer_kept, &refused, refusal);
+    VERB(desk, ERR_NONE, answer_add, &refused, &desk->fault);
+    VERB(desk, ERR_NONE, answer, refused.id, &desk->arena, &desk->fault, &read);
+    assert_true(has(answer_kept, &read, refusal) && !has(answer_kept, &read, reply));
+    for (int i = 3; i < 6; i++) {
+        answer = answer_made(desk, i);
+        VERB(desk, ERR_NONE, answer_add, &answer, &desk->fault);
+    }
+    VERB(desk, ERR_NONE, answers_purge, 1001, 100, &desk->fault, &count);
+    assert_int_equal(count, 0);
+    VERB(desk, ERR_NONE, answers_purge, 1005, 3, &desk->fault, &count);
+    assert_int_equal(count, 3);
+    VERB(desk, ERR_NONE, answers_purge, 1005, 3, &desk->fault, &count);
+    assert_int_equal(count, 1);
+    VERB(desk, ERR_NOT_FOUND, answer, refused.id, &desk->arena, &desk->fault, &read);
+    VERB(desk, ERR_NONE, answer, answer.id, &desk->arena, &desk->fault, &read); /* of that very moment */
+}
+
 /* ---- the N-th call fails ---- */
 
 struct failing {
@@ -475,7 +517,7 @@ static void test_every_call_fails_once(void **state)
         CONTRACT_TEST(test_versions_follow_one_another), CONTRACT_TEST(test_webhooks_are_listed_and_removed),           \
         CONTRACT_TEST(test_a_delivery_is_added_once), CONTRACT_TEST(test_what_is_due_is_claimed_in_order),              \
         CONTRACT_TEST(test_what_waits_is_counted), CONTRACT_TEST(test_an_end_is_kept), CONTRACT_TEST(test_pages),       \
-        CONTRACT_TEST(test_what_is_old_goes),                                                                           \
+        CONTRACT_TEST(test_what_is_old_goes), CONTRACT_TEST(test_the_first_answer_stays),                               \
         cmocka_unit_test(test_every_call_fails_once)
 
 #endif

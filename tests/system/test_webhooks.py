@@ -244,6 +244,9 @@ def failures_are_tried_again_until_given_up():
         assert [reply.status_code for reply in asked] == [202, 202], asked[0].text
         done = delivery_when(shop, admin, webhook, "the redelivery", lambda d: d["id"] == lost["id"] and d["state"] == "delivered")
         assert done["tries"] == 1 and receiver.got[-1]["headers"]["webhook-id"] == lost["event_id"], done
+        asked.append(shop.call("POST", f"/api/webhooks/{webhook['id']}/deliveries/{lost['id']}/redeliver", admin, key="k"))
+        assert asked[0].json() == asked[1].json() == asked[2].json() and asked[0].json()["state"] == "pending", [a.text for a in asked]
+        assert [a.headers.get("Idempotent-Replayed") for a in asked] == [None, "true", "true"]
         assert len(receiver.got) == before + 1  # the key was used twice
 
 
