@@ -19,8 +19,18 @@ struct user_place {
                      struct user_store **out);
 };
 
-/* Returns what main returns. */
-int contract_user_run(const struct user_place *place);
+/* The parts of the contract; each returns how many of its tests failed. */
+int contract_user_accounts(const struct user_place *place);
+int contract_user_sessions(const struct user_place *place);
+int contract_user_rest(const struct user_place *place);
+int contract_user_failing(const struct user_place *place);
+
+/* All of them. Returns what main returns. */
+static inline int contract_user_run(const struct user_place *place)
+{
+    return contract_user_accounts(place) + contract_user_sessions(place) + contract_user_rest(place) +
+           contract_user_failing(place);
+}
 
 /* What spoils the n-th command of a store behind a place; n < 0: none. */
 struct user_spoiler {
