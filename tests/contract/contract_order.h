@@ -1,5 +1,4 @@
-/* What every store of orders must do, whatever it stands on. A program includes this once and sets
- * contract_host: how to open a fresh, empty store, and what runs a unit of work in it. */
+/* What every store of orders must do, whatever it stands on: a program says how a fresh, empty store is opened. */
 #ifndef ZMART_TESTS_CONTRACT_ORDER_H
 #define ZMART_TESTS_CONTRACT_ORDER_H
 
@@ -10,18 +9,18 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "lib/bus/service.h"
 #include "order-svc/store.h"
 #include "proto/ident.h"
+
+struct contract_host;
 
 struct contract_shop {
     struct order_store *store; /* what is under test */
     const struct unit_of_work *unit; /* NULL: each verb is durable when it returns */
     void *handle; /* unit's first argument */
     void *host;   /* the host's own */
+    const struct contract_host *from;
     struct arena arena;
     struct fault fault;
 };
@@ -32,486 +31,49 @@ struct contract_host {
     void (*recover)(struct contract_shop *shop); /* waits until a store that failed can be asked again; may be NULL */
 };
 
-static const struct contract_host *contract_host;
+/* The suites; each returns how many of its tests failed. */
+int contract_order_run(const struct contract_host *host);
+/* Of a store with units of work. */
+int contract_order_units_run(const struct contract_host *host);
+/* A scenario on a store whose N-th call fails, for N = 0, 1, 2 ... until it passes without a failure: before the call
+ * does anything, and after it has done all (an answer that was lost). */
+int contract_order_failing_run(const struct contract_host *host);
 
-static struct contract_shop *shop_open(void)
-{
-    struct contract_shop *shop = calloc(1, sizeof *shop);
-    contract_host->open(shop);
-    fault_init(&shop->fault, &shop->arena);
-    return shop;
-}
+/* The scenario: each request is sent again until it is answered, as a broker would. store: the shop's, or one before it. */
+void scenario_run(struct contract_shop *shop, struct order_store *store);
+/* All of it has happened once. */
+void scenario_check(struct contract_shop *shop);
 
-static void shop_close(struct contract_shop *shop)
-{
-    contract_host->close(shop);
-    arena_release(&shop->arena);
-    free(shop);
-}
-
-static int shop_setup(void **state)
-{
-    *state = shop_open();
-    return 0;
-}
-
-static int shop_teardown(void **state)
-{
-    shop_close(*state);
-    return 0;
-}
-
-static void shop_begin(struct contract_shop *shop)
-{
-    fault_init(&shop->fault, &shop->arena);
-    if (shop->unit) {
-        assert_int_equal(shop->unit->begin(shop->handle, true, &shop->fault), ERR_NONE);
+struct contract_shop *shop_open(const struct contract_host *host);
+void shop_close(struct contract_shop *shop);
+/* A test's: *state is the host before and the shop in between. */
+int shop_setup(void **state);
+int shop_teardown(void **state);
+#define ORDER_TEST(name, host)                                                            \
+    {                                                                                     \
+        #name, name, shop_setup, shop_teardown, (void *)(uintptr_t)(host)                 \
     }
-}
 
-static void shop_commit(struct contract_shop *shop)
-{
-    if (shop->unit) {
-        assert_int_equal(shop->unit->commit(shop->handle, &shop->fault), ERR_NONE);
-    }
-}
+/* A unit of work, where the store has such. */
+void shop_begin(struct contract_shop *shop);
+void shop_commit(struct contract_shop *shop);
 
-/* ---- what is stored ---- */
+/* Whether a store that was out of reach can be asked again now: one that waits only a moment for answers may find a busy
+ * machine so. */
+bool asked_again(struct contract_shop *shop, enum err e);
 
 /* An order with all that an order can have; number n decides its id. Texts live in the arena. */
-static struct order order_made(struct contract_shop *shop, int n, const char *user_id, int64_t created_at)
-{
-    char id[40];
-    snprintf(id, sizeof id, "ord_%05d", n);
-    struct order_line *lines = arena_alloc(&shop->arena, 2 * sizeof *lines);
-    struct address *address = arena_alloc(&shop->arena, sizeof *address);
-    lines[0] = (struct order_line){.product_id = TEXT("prd_1"),
-                                   .sku = TEXT("A-1"),
-                                   .name = TEXT("\xc3\x84pfel"),
-                                   .price = 299,
-                                   .quantity = 3,
-                                   .total = 897};
-    lines[1] = (struct order_line){
-        .product_id = TEXT("prd_2"), .sku = TEXT("B-1"), .name = TEXT("Birnen"), .price = 0, .quantity = 1};
-    *address = (struct address){.name = TEXT("A"),
-                                .line1 = TEXT("Way 1"),
-                                .city = TEXT("Town"),
-                                .postal_code = TEXT("1"),
-                                .country = TEXT("DE")};
-    struct order order = {.id = text_of(arena_copy(&shop->arena, id, strlen(id))),
-                          .number = TEXT("AAAAA-BBBBB"),
-                          .user_id = text_of(user_id),
-                          .lines = {lines, 2},
-                          .subtotal = 897,
-                          .total = 897,
-                          .currency = TEXT("EUR"),
-                          .shipping_address = address,
-                          .note = TEXT("ring \"twice\""),
-                          .version = 1,
-                          .created_at = created_at,
-                          .updated_at = created_at};
-    set_has(order, &order, shipping_address);
-    set_has(order, &order, note);
-    order.history.items = arena_alloc(&shop->arena, 4 * sizeof *order.history.items);
-    order.history.items[0] = (struct order_move){.status = ORDER_PENDING, .at = created_at, .by = order.user_id};
-    order.history.count = 1;
-    return order;
-}
-
-static struct order order_moved(const struct order *order, enum order_status to)
-{
-    struct order moved = *order;
-    moved.history.items[moved.history.count++] =
-        (struct order_move){.status = to, .at = order->updated_at + 1, .by = TEXT("usr_admin")};
-    moved.status = to;
-    moved.version++;
-    moved.updated_at++;
-    return moved;
-}
-
-static void assert_same_order(struct contract_shop *shop, const struct order *a, const struct order *b)
-{
-    assert_true(
-        text_equal(record_pack_in(&order_record, a, &shop->arena), record_pack_in(&order_record, b, &shop->arena)));
-}
-
-static struct order_entry entry_found(struct contract_shop *shop, struct text id)
-{
-    struct order_entry entry = {.kind = ORDER_VOID, .due = HOLDS_COMMIT_DUE};
-    assert_int_equal(order_store_find(shop->store, id, &shop->arena, &shop->fault, &entry), ERR_NONE);
-    return entry;
-}
-
-static bool taken_by_order(struct contract_shop *shop, const struct order *order, const char *fingerprint)
-{
-    bool taken;
-    assert_int_equal(order_store_place(shop->store, order, text_of(fingerprint), NULL, &shop->fault, &taken), ERR_NONE);
-    return taken;
-}
-
-static bool taken_by_tombstone(struct contract_shop *shop, struct text id, enum order_kind kind, enum holds_due due,
-                               int64_t now_ms)
-{
-    struct order_entry tombstone = {.kind = kind, .due = due};
-    bool taken;
-    if (kind == ORDER_REFUSED) {
-        tombstone.fingerprint = TEXT("f-refused");
-        tombstone.answer = TEXT("\x81\xa1"
-                                "a\x01");
-    }
-    assert_int_equal(order_store_refuse(shop->store, id, &tombstone, now_ms, &shop->fault, &taken), ERR_NONE);
-    return taken;
-}
-
-static uint32_t due_count(struct contract_shop *shop)
-{
-    struct due_list list;
-    assert_int_equal(order_store_due(shop->store, SETTLE_MAX, &shop->arena, &shop->fault, &list), ERR_NONE);
-    return list.count;
-}
-
-/* ---- the suite ---- */
-
-static void test_absent(void **state)
-{
-    struct contract_shop *shop = *state;
-    shop_begin(shop);
-    struct order_entry entry = entry_found(shop, TEXT("ord_none"));
-    assert_int_equal(entry.kind, ORDER_ABSENT);
-    assert_int_equal(entry.due, HOLDS_NOTHING_DUE);
-    assert_int_equal(due_count(shop), 0);
-    shop_commit(shop);
-}
-
-static void test_placed_is_found_whole(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 1000);
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &order, "f-1"));
-    shop_commit(shop);
-    shop_begin(shop);
-    struct order_entry entry = entry_found(shop, order.id);
-    assert_int_equal(entry.kind, ORDER_PLACED);
-    assert_int_equal(entry.due, HOLDS_CONFIRM_DUE);
-    assert_true(text_is(entry.fingerprint, "f-1"));
-    assert_same_order(shop, &entry.order, &order);
-    shop_commit(shop);
-}
-
-static void test_tombstones_are_found(void **state)
-{
-    struct contract_shop *shop = *state;
-    shop_begin(shop);
-    assert_false(taken_by_tombstone(shop, TEXT("ord_r"), ORDER_REFUSED, HOLDS_RELEASE_DUE, 5));
-    assert_false(taken_by_tombstone(shop, TEXT("ord_v"), ORDER_VOID, HOLDS_NOTHING_DUE, 5));
-    shop_commit(shop);
-    shop_begin(shop);
-    struct order_entry entry = entry_found(shop, TEXT("ord_r"));
-    assert_int_equal(entry.kind, ORDER_REFUSED);
-    assert_int_equal(entry.due, HOLDS_RELEASE_DUE);
-    assert_true(text_is(entry.fingerprint, "f-refused"));
-    assert_int_equal(entry.answer.size, 4);
-    entry = entry_found(shop, TEXT("ord_v"));
-    assert_int_equal(entry.kind, ORDER_VOID);
-    assert_int_equal(entry.due, HOLDS_NOTHING_DUE);
-    assert_int_equal(entry.fingerprint.size, 0);
-    shop_commit(shop);
-}
-
-/* The first document under an id decides, whatever comes later. */
-static void test_first_insert_decides(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 1000);
-    static const enum order_kind tombs[] = {ORDER_REFUSED, ORDER_VOID};
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &order, "f-1"));
-    assert_true(taken_by_order(shop, &order, "f-2"));
-    for (size_t i = 0; i < ARRAY_COUNT(tombs); i++) {
-        assert_true(taken_by_tombstone(shop, order.id, tombs[i], HOLDS_RELEASE_DUE, 7));
-    }
-    struct order_entry entry = entry_found(shop, order.id);
-    assert_int_equal(entry.kind, ORDER_PLACED);
-    assert_true(text_is(entry.fingerprint, "f-1"));
-    for (size_t i = 0; i < ARRAY_COUNT(tombs); i++) {
-        struct order later = order_made(shop, 10 + (int)i, "usr_1", 1000);
-        assert_false(taken_by_tombstone(shop, later.id, tombs[i], HOLDS_NOTHING_DUE, 7));
-        assert_true(taken_by_order(shop, &later, "f-3"));
-        assert_int_equal(entry_found(shop, later.id).kind, tombs[i]);
-    }
-    shop_commit(shop);
-}
-
-static void test_change_is_compare_and_set(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 1000);
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &order, "f-1"));
-    struct order confirmed = order_moved(&order, ORDER_CONFIRMED);
-    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, NULL, &shop->fault), ERR_NONE);
-    assert_int_equal(entry_found(shop, order.id).due, HOLDS_CONFIRM_DUE); /* still */
-    struct order_entry entry = entry_found(shop, order.id);
-    assert_same_order(shop, &entry.order, &confirmed);
-    /* the same version again, one that is too new, and what is not there */
-    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
-    struct order later = order_moved(&confirmed, ORDER_SHIPPED);
-    later.version++;
-    assert_int_equal(order_store_change(shop->store, &later, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
-    struct order absent = order_made(shop, 2, "usr_1", 1000);
-    absent.version = 2;
-    assert_int_equal(order_store_change(shop->store, &absent, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
-    assert_false(taken_by_tombstone(shop, absent.id, ORDER_REFUSED, HOLDS_NOTHING_DUE, 7));
-    assert_int_equal(order_store_change(shop->store, &absent, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_CONFLICT);
-    later.version--;
-    assert_int_equal(order_store_change(shop->store, &later, HOLDS_COMMIT_DUE, NULL, &shop->fault), ERR_NONE);
-    assert_int_equal(entry_found(shop, order.id).due, HOLDS_COMMIT_DUE);
-    assert_int_equal(entry_found(shop, order.id).order.version, 3);
-    assert_true(text_is(entry_found(shop, order.id).fingerprint, "f-1"));
-    shop_commit(shop);
-}
-
-static struct event_new event_made(const struct order *order, const char *id)
-{
-    return (struct event_new){.id = text_of(id),
-                              .type = TEXT("order.placed"),
-                              .subject = order->id,
-                              .source = TEXT("order-svc"),
-                              .time = order->updated_at};
-}
-
+struct order order_made(struct contract_shop *shop, int n, const char *user_id, int64_t created_at);
+struct order order_moved(const struct order *order, enum order_status to);
+void assert_same_order(struct contract_shop *shop, const struct order *a, const struct order *b);
+struct order_entry entry_found(struct contract_shop *shop, struct text id);
+/* Whether the id was taken before. */
+bool taken_by_order(struct contract_shop *shop, const struct order *order, const char *fingerprint);
+bool taken_by_tombstone(struct contract_shop *shop, struct text id, enum order_kind kind, enum holds_due due,
+                        int64_t now_ms);
+uint32_t due_count(struct contract_shop *shop);
+struct event_new event_made(const struct order *order, const char *id);
 /* Hands over what waits; it must be these events of the order, in this order. */
-static void assert_events(struct contract_shop *shop, const struct order *order, const char *const *ids, uint32_t count)
-{
-    struct outbox_source *outbox = shop->store->outbox;
-    struct outbox_page page = {0};
-    shop_begin(shop);
-    assert_int_equal(outbox->ops->look(outbox, &shop->arena, &shop->fault, &page), ERR_NONE);
-    assert_int_equal(page.append.events.count, count);
-    assert_false(page.more);
-    for (uint32_t i = 0; i < count; i++) {
-        assert_true(text_is(page.append.events.items[i].id, ids[i]));
-        assert_true(text_equal(page.append.events.items[i].subject, order->id));
-    }
-    if (count > 0) {
-        assert_int_equal(outbox->ops->clear(outbox, &page, &shop->fault), ERR_NONE);
-    }
-    shop_commit(shop);
-}
-
-/* An event is there if and only if its cause is. */
-static void test_events_lie_with_their_cause(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 1000), confirmed = order_moved(&order, ORDER_CONFIRMED);
-    struct event_new placed = event_made(&order, "evt_1"), again = event_made(&order, "evt_x");
-    struct event_new moved = event_made(&confirmed, "evt_2"), shipped = event_made(&confirmed, "evt_3");
-    bool taken;
-    assert_events(shop, &order, NULL, 0);
-    shop_begin(shop);
-    assert_int_equal(order_store_place(shop->store, &order, TEXT("f-1"), &placed, &shop->fault, &taken), ERR_NONE);
-    assert_int_equal(order_store_place(shop->store, &order, TEXT("f-1"), &again, &shop->fault, &taken), ERR_NONE);
-    assert_true(taken);
-    shop_commit(shop);
-    shop_begin(shop);
-    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, &moved, &shop->fault), ERR_NONE);
-    assert_int_equal(order_store_change(shop->store, &confirmed, HOLDS_NOTHING_DUE, &again, &shop->fault),
-                     ERR_CONFLICT);
-    shop_commit(shop);
-    assert_true(shop->store->outbox->waiting);
-    assert_events(shop, &order, (const char *const[]){"evt_1", "evt_2"}, 2);
-    assert_events(shop, &order, NULL, 0);
-    struct order last = order_moved(&confirmed, ORDER_SHIPPED);
-    shop_begin(shop);
-    assert_int_equal(order_store_change(shop->store, &last, HOLDS_COMMIT_DUE, &shipped, &shop->fault), ERR_NONE);
-    shop_commit(shop);
-    assert_events(shop, &order, (const char *const[]){"evt_3"}, 1);
-    shop_begin(shop);
-    struct order_entry entry = entry_found(shop, order.id);
-    assert_same_order(shop, &entry.order, &last);
-    shop_commit(shop);
-}
-
-static void test_release_is_for_tombstones(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 1000);
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &order, "f-1"));
-    assert_false(taken_by_tombstone(shop, TEXT("ord_v"), ORDER_VOID, HOLDS_NOTHING_DUE, 7));
-    assert_int_equal(order_store_release(shop->store, order.id, &shop->fault), ERR_NONE);
-    assert_int_equal(order_store_release(shop->store, TEXT("ord_v"), &shop->fault), ERR_NONE);
-    assert_int_equal(order_store_release(shop->store, TEXT("ord_none"), &shop->fault), ERR_NONE);
-    assert_int_equal(entry_found(shop, order.id).due, HOLDS_CONFIRM_DUE);
-    assert_int_equal(entry_found(shop, TEXT("ord_v")).due, HOLDS_RELEASE_DUE);
-    shop_commit(shop);
-}
-
-static void test_due_until_settled(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order younger = order_made(shop, 1, "usr_1", 2000), older = order_made(shop, 2, "usr_1", 1000);
-    struct due_list list;
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &younger, "f-1"));
-    assert_false(taken_by_order(shop, &older, "f-2"));
-    assert_false(taken_by_tombstone(shop, TEXT("ord_r"), ORDER_REFUSED, HOLDS_RELEASE_DUE, 3000));
-    assert_false(taken_by_tombstone(shop, TEXT("ord_v"), ORDER_VOID, HOLDS_NOTHING_DUE, 1));
-    assert_int_equal(order_store_due(shop->store, 2, &shop->arena, &shop->fault, &list), ERR_NONE);
-    assert_int_equal(list.count, 2); /* bounded */
-    assert_int_equal(order_store_due(shop->store, 9, &shop->arena, &shop->fault, &list), ERR_NONE);
-    assert_int_equal(list.count, 3);
-    assert_true(text_equal(list.items[0].order_id, older.id));
-    assert_int_equal(list.items[0].step, HOLD_CONFIRM);
-    assert_true(has(hold_order, &list.items[0], fingerprint));
-    assert_true(text_is(list.items[0].fingerprint, "f-2"));
-    assert_true(text_is(list.items[2].order_id, "ord_r"));
-    assert_int_equal(list.items[2].step, HOLD_RELEASE);
-    /* cancelled while product-svc was being told of the confirmation: that remains to be told */
-    struct order cancelled = order_moved(&older, ORDER_CANCELLED);
-    assert_int_equal(order_store_change(shop->store, &cancelled, HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_NONE);
-    assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
-    assert_int_equal(entry_found(shop, older.id).due, HOLDS_RELEASE_DUE);
-    assert_int_equal(entry_found(shop, younger.id).due, HOLDS_NOTHING_DUE);
-    assert_int_equal(order_store_due(shop->store, 9, &shop->arena, &shop->fault, &list), ERR_NONE);
-    assert_int_equal(list.count, 1);
-    assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
-    assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
-    assert_int_equal(due_count(shop), 0);
-    shop_commit(shop);
-}
-
-/* ---- pages ---- */
-
-enum { PAGED_COUNT = 60 };
-
-static int newest_first(const void *a, const void *b)
-{
-    const struct order *left = a, *right = b;
-    if (left->created_at != right->created_at) {
-        return left->created_at < right->created_at ? 1 : -1;
-    }
-    return -text_compare(left->id, right->id);
-}
-
-static bool is_on_page(const struct order *order, const struct order_page_query *query)
-{
-    return (!query->user_id.size || text_equal(order->user_id, query->user_id)) &&
-           (query->status < 0 || (int)order->status == query->status) && order->created_at >= query->created_gte &&
-           order->created_at < query->before_at;
-}
-
-/* Walks all pages of a query; each order exactly once, in order. */
-static void walk(struct contract_shop *shop, struct order_page_query query, const struct order *all)
-{
-    struct order_row_list page;
-    int at = 0;
-    const struct order_page_query first = query;
-    do {
-        assert_int_equal(order_store_page(shop->store, &query, &shop->arena, &shop->fault, &page), ERR_NONE);
-        assert_true((int)page.count <= query.limit);
-        for (uint32_t i = 0; i < page.count; i++, at++) {
-            while (at < PAGED_COUNT && !is_on_page(&all[at], &first)) {
-                at++;
-            }
-            assert_true(at < PAGED_COUNT);
-            assert_same_order(shop, &page.items[i], &all[at]);
-            query.before_at = page.items[i].created_at;
-            query.before_id = page.items[i].id;
-        }
-    } while (page.count);
-    for (; at < PAGED_COUNT; at++) {
-        assert_false(is_on_page(&all[at], &first));
-    }
-}
-
-static void test_pages(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order all[PAGED_COUNT];
-    static const char *const users[] = {"usr_1", "usr_2", "usr_3"};
-    shop_begin(shop);
-    for (int i = 0; i < PAGED_COUNT; i++) { /* many at one time; ids do not follow the times */
-        all[i] = order_made(shop, (i * 37) % 101, users[i % 3], 1000 + i / 7);
-        assert_false(taken_by_order(shop, &all[i], "f-1"));
-        if (i % 4 == 1) {
-            all[i] = order_moved(&all[i], ORDER_CANCELLED);
-            assert_int_equal(order_store_change(shop->store, &all[i], HOLDS_RELEASE_DUE, NULL, &shop->fault), ERR_NONE);
-        }
-    }
-    assert_false(taken_by_tombstone(shop, TEXT("ord_r"), ORDER_REFUSED, HOLDS_NOTHING_DUE, 1001));
-    assert_false(taken_by_tombstone(shop, TEXT("ord_v"), ORDER_VOID, HOLDS_NOTHING_DUE, 1001));
-    qsort(all, PAGED_COUNT, sizeof all[0], newest_first);
-    for (int i = 0; i < 2 * 3 * 2 * 2 * 3; i++) {
-        struct order_page_query query = {.user_id = i % 2 ? TEXT("usr_2") : TEXT(""),
-                                         .status = i / 2 % 3 == 0   ? -1
-                                                   : i / 2 % 3 == 1 ? ORDER_CANCELLED
-                                                                    : ORDER_PENDING,
-                                         .created_gte = i / 6 % 2 ? 1003 : 0,
-                                         .before_at = i / 12 % 2 ? 1007 : INT64_MAX,
-                                         .limit = i / 24 == 0   ? 1
-                                                  : i / 24 == 1 ? 7
-                                                                : 101};
-        walk(shop, query, all);
-    }
-    shop_commit(shop);
-}
-
-/* ---- purging ---- */
-
-static void test_purge_is_bounded_and_careful(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 10);
-    int count;
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &order, "f-1"));
-    for (int i = 0; i < 6; i++) {
-        char id[16];
-        snprintf(id, sizeof id, "ord_t%d", i);
-        assert_false(
-            taken_by_tombstone(shop, text_of(id), i % 2 ? ORDER_VOID : ORDER_REFUSED, HOLDS_NOTHING_DUE, 100 + i));
-    }
-    assert_false(taken_by_tombstone(shop, TEXT("ord_due"), ORDER_REFUSED, HOLDS_RELEASE_DUE, 50));
-    assert_int_equal(order_store_purge(shop->store, 104, 3, &shop->fault, &count), ERR_NONE);
-    assert_int_equal(count, 3);
-    assert_int_equal(order_store_purge(shop->store, 104, 3, &shop->fault, &count), ERR_NONE);
-    assert_int_equal(count, 1);
-    assert_int_equal(order_store_purge(shop->store, 104, 3, &shop->fault, &count), ERR_NONE);
-    assert_int_equal(count, 0);
-    assert_int_equal(entry_found(shop, order.id).kind, ORDER_PLACED);
-    assert_int_equal(entry_found(shop, TEXT("ord_due")).kind, ORDER_REFUSED);
-    assert_int_equal(entry_found(shop, TEXT("ord_t3")).kind, ORDER_ABSENT);
-    assert_int_equal(entry_found(shop, TEXT("ord_t4")).kind, ORDER_REFUSED);
-    shop_commit(shop);
-}
-
-/* Of a store with units of work. */
-__attribute__((unused)) static void test_rolled_back_is_gone(void **state)
-{
-    struct contract_shop *shop = *state;
-    struct order order = order_made(shop, 1, "usr_1", 1000);
-    shop_begin(shop);
-    assert_false(taken_by_order(shop, &order, "f-1"));
-    shop->unit->rollback(shop->handle);
-    shop_begin(shop);
-    assert_int_equal(shop->unit->savepoint(shop->handle, &shop->fault), ERR_NONE);
-    assert_false(taken_by_tombstone(shop, order.id, ORDER_VOID, HOLDS_NOTHING_DUE, 7));
-    shop->unit->undo(shop->handle);
-    assert_int_equal(entry_found(shop, order.id).kind, ORDER_ABSENT);
-    assert_int_equal(due_count(shop), 0);
-    shop_commit(shop);
-}
-
-#define CONTRACT_TEST(name) cmocka_unit_test_setup_teardown(name, shop_setup, shop_teardown)
-
-/* For the list of a program's tests. */
-#define CONTRACT_TESTS                                                                                                 \
-    CONTRACT_TEST(test_absent), CONTRACT_TEST(test_placed_is_found_whole), CONTRACT_TEST(test_tombstones_are_found),   \
-        CONTRACT_TEST(test_first_insert_decides), CONTRACT_TEST(test_change_is_compare_and_set),                       \
-        CONTRACT_TEST(test_events_lie_with_their_cause),                                                               \
-        CONTRACT_TEST(test_release_is_for_tombstones), CONTRACT_TEST(test_due_until_settled),                          \
-        CONTRACT_TEST(test_pages), CONTRACT_TEST(test_purge_is_bounded_and_careful)
+void assert_events(struct contract_shop *shop, const struct order *order, const char *const *ids, uint32_t count);
 
 #endif

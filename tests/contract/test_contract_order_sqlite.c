@@ -1,7 +1,9 @@
 /* The store of orders on SQLite. */
-#include "tests/contract/contract_order_failing.h"
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "lib/store/sqlite.h"
+#include "tests/contract/contract_order.h"
 
 static void sqlite_open(struct contract_shop *shop)
 {
@@ -63,9 +65,7 @@ static void test_idle_writes_nothing(void **state)
 int main(void)
 {
     static const struct contract_host host = {sqlite_open, sqlite_close, NULL};
-    const struct CMUnitTest tests[] = {CONTRACT_TESTS, CONTRACT_TEST(test_idle_writes_nothing),
-                                       CONTRACT_TEST(test_rolled_back_is_gone),
-                                       cmocka_unit_test(test_every_call_fails_once)};
-    contract_host = &host;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {ORDER_TEST(test_idle_writes_nothing, &host)};
+    return contract_order_run(&host) + contract_order_units_run(&host) + contract_order_failing_run(&host) +
+           cmocka_run_group_tests(tests, NULL, NULL);
 }

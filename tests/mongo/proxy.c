@@ -23,7 +23,7 @@ struct mongo_proxy {
     int left;     /* commands until the one that is spoilt; < 0: none */
     enum spoil how;
     bool spoilt;
-    int late;     /* commands held back */
+    int awaited;  /* commands that the server has, or is to have, and has not answered */
     int open;     /* links that run */
     int fds[LINKS_MAX][2];
     int link_count;
@@ -32,6 +32,7 @@ struct mongo_proxy {
 struct link {
     struct mongo_proxy *proxy;
     int client, server;
+    bool awaited; /* the command that this link carries is one of those */
 };
 
 static void check(bool good, const char *what)
@@ -106,19 +107,35 @@ static bool is_command(const uint8_t *message, size_t size)
 
 /* ---- a connection ---- */
 
-/* True when this command is the one. */
-static bool is_spoilt(struct mongo_proxy *proxy, const uint8_t *message, size_t size, enum spoil *out)
+/* Counts a command; true when it is the one. */
+static bool is_spoilt(struct link *link, const uint8_t *message, size_t size, enum spoil *out)
 {
+    struct mongo_proxy *proxy = link->proxy;
     bool hit = false;
-    pthread_mutex_lock(&proxy->lock);
-    if (proxy->left >= 0 && is_command(message, size)) {
-        hit = proxy->left-- == 0;
-        *out = proxy->how;
-        proxy->spoilt = proxy->spoilt || hit;
-        proxy->late += hit && *out == SPOIL_LATE;
+    if (!is_command(message, size)) {
+        return false;
     }
+    pthread_mutex_lock(&proxy->lock);
+    if (proxy->left >= 0) {
+        hit = proxy->left-- == 0;
+        proxy->spoilt = proxy->spoilt || hit;
+    }
+    *out = proxy->how;
+    link->awaited = !hit || proxy->how == SPOIL_LATE;
+    proxy->awaited += link->awaited;
     pthread_mutex_unlock(&proxy->lock);
     return hit;
+}
+
+static void answered(struct link *link)
+{
+    if (link->awaited) {
+        link->awaited = false;
+        pthread_mutex_lock(&link->proxy->lock);
+        link->proxy->awaited--;
+        pthread_cond_broadcast(&link->proxy->changed);
+        pthread_mutex_unlock(&link->proxy->lock);
+    }
 }
 
 static void until_client_leaves(const struct link *link)
@@ -129,7 +146,7 @@ static void until_client_leaves(const struct link *link)
 }
 
 /* The one command is spoilt; the link ends. */
-static void spoil(const struct link *link, enum spoil how, const uint8_t *message, size_t size)
+static void spoil(struct link *link, enum spoil how, const uint8_t *message, size_t size)
 {
     uint8_t byte;
     if (how == SPOIL_REQUEST) {
@@ -143,29 +160,25 @@ static void spoil(const struct link *link, enum spoil how, const uint8_t *messag
     if (how == SPOIL_SILENCE) {
         until_client_leaves(link);
     }
-    if (how == SPOIL_LATE) {
-        pthread_mutex_lock(&link->proxy->lock);
-        link->proxy->late--;
-        pthread_cond_broadcast(&link->proxy->changed);
-        pthread_mutex_unlock(&link->proxy->lock);
-    }
+    answered(link);
 }
 
-static bool answers_pass(const struct link *link)
+static bool answers_pass(struct link *link)
 {
     uint8_t bytes[16384];
     ssize_t size = read(link->server, bytes, sizeof bytes);
+    answered(link);
     return size > 0 && write_whole(link->client, bytes, (size_t)size);
 }
 
-static bool request_pass(const struct link *link, uint8_t *message)
+static bool request_pass(struct link *link, uint8_t *message)
 {
     enum spoil how;
     size_t size = message_read(link->client, message);
     if (size == 0) {
         return false;
     }
-    if (is_spoilt(link->proxy, message, size, &how)) {
+    if (is_spoilt(link, message, size, &how)) {
         spoil(link, how, message, size);
         return false;
     }
@@ -183,6 +196,10 @@ static void *link_run(void *argument)
         goes_on = (!fds[1].revents || answers_pass(link)) && (!fds[0].revents || request_pass(link, message));
     }
     shutdown(link->client, SHUT_RDWR);
+    if (link->awaited) { /* the driver has given up, the server has not */
+        (void)!read(link->server, message, 1);
+        answered(link);
+    }
     shutdown(link->server, SHUT_RDWR);
     free(message);
     free(link);
@@ -197,7 +214,7 @@ static void link_start(struct mongo_proxy *proxy, int client)
 {
     pthread_t thread;
     struct link *link = calloc(1, sizeof *link);
-    *link = (struct link){proxy, client, socket(proxy->server.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    *link = (struct link){proxy, client, socket(proxy->server.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0), false};
     check(connect(link->server, (struct sockaddr *)&proxy->server, proxy->server_size) == 0, "connect to the server");
     pthread_mutex_lock(&proxy->lock);
     check(proxy->link_count < LINKS_MAX, "too many connections");
@@ -308,7 +325,7 @@ bool mongo_proxy_spoilt(struct mongo_proxy *self)
 void mongo_proxy_settle(struct mongo_proxy *self)
 {
     pthread_mutex_lock(&self->lock);
-    while (self->late > 0) {
+    while (self->awaited > 0) {
         pthread_cond_wait(&self->changed, &self->lock);
     }
     pthread_mutex_unlock(&self->lock);

@@ -15,6 +15,14 @@ enum spoil {
     SPOIL_COUNT
 };
 
+/* How long drivers wait for answers while commands are spoilt like that: a moment only where no answer comes. A
+ * machine that is busy then makes nothing fail that was not to fail. */
+enum { SPOIL_SOON_MS = 400, SPOIL_PATIENT_MS = 20000 };
+static inline int spoil_answer_ms(enum spoil how)
+{
+    return how == SPOIL_SILENCE || how == SPOIL_LATE ? SPOIL_SOON_MS : SPOIL_PATIENT_MS;
+}
+
 struct mongo_proxy;
 
 /* Listens on a free port of the loopback interface; *out_url is server_url over it. */
@@ -24,7 +32,7 @@ void mongo_proxy_stop(struct mongo_proxy **self);
 void mongo_proxy_spoil(struct mongo_proxy *self, int n, enum spoil how);
 /* Whether that has happened. */
 bool mongo_proxy_spoilt(struct mongo_proxy *self);
-/* Waits until a late command has been done. */
+/* Waits until everything that drivers have sent has been done, also what was late, and what they no longer wait for. */
 void mongo_proxy_settle(struct mongo_proxy *self);
 
 #endif

@@ -1,9 +1,4 @@
-/* The suite's scenario on a store of orders whose N-th call fails, for N = 0, 1, 2 ... until it passes without a
- * failure: before the call does anything, and after it has done all (an answer that was lost). Each request is sent
- * again. */
-#ifndef ZMART_TESTS_CONTRACT_ORDER_FAILING_H
-#define ZMART_TESTS_CONTRACT_ORDER_FAILING_H
-
+/* The scenario on a store of orders whose calls fail. */
 #include "tests/contract/contract_order.h"
 
 struct failing_store {
@@ -94,10 +89,9 @@ static const struct order_store_ops failing_ops = {failing_find,    failing_plac
                                                    failing_release, failing_page,   failing_due,    failing_settled,
                                                    failing_purge,   failing_destroy};
 
-enum { TRIES_MAX = 10 };
+enum { TRIES_MAX = 50 };
 
-/* One request against the store: what it returns is committed or rolled back, and it is sent again after a failure,
- * as a broker would. */
+/* One request against the store: what it returns is committed or rolled back, and it is sent again after a failure. */
 typedef enum err scenario_step(struct contract_shop *shop, struct order_store *store);
 
 static enum err step_place(struct contract_shop *shop, struct order_store *store)
@@ -175,7 +169,7 @@ static enum err step_purge(struct contract_shop *shop, struct order_store *store
     return order_store_purge(store, 1002, 10, &shop->fault, &count);
 }
 
-static void scenario_run(struct contract_shop *shop, struct order_store *store)
+void scenario_run(struct contract_shop *shop, struct order_store *store)
 {
     static scenario_step *const steps[] = {step_place,  step_refuse, step_void, step_settle,
                                            step_cancel, step_page,   step_purge};
@@ -193,15 +187,15 @@ static void scenario_run(struct contract_shop *shop, struct order_store *store)
                     shop->unit->rollback(shop->handle);
                 }
             }
-            if (e != ERR_NONE && contract_host->recover) {
-                contract_host->recover(shop);
+            if (e != ERR_NONE && shop->from->recover) {
+                shop->from->recover(shop);
             }
         } while (e != ERR_NONE && ++tries < TRIES_MAX);
         assert_int_equal(e, ERR_NONE);
     }
 }
 
-static void scenario_check(struct contract_shop *shop)
+void scenario_check(struct contract_shop *shop)
 {
     struct order order = {.id = TEXT("ord_00001")};
     assert_events(shop, &order, (const char *const[]){"evt_placed", "evt_moved"}, 2); /* once each */
@@ -217,10 +211,10 @@ static void scenario_check(struct contract_shop *shop)
     shop_commit(shop);
 }
 
-static void failing_from_first_to_last(bool afterwards)
+static void failing_from_first_to_last(const struct contract_host *host, bool afterwards)
 {
     for (int n = 0;; n++) {
-        struct contract_shop *shop = shop_open();
+        struct contract_shop *shop = shop_open(host);
         struct failing_store failing = {
             .base.ops = &failing_ops, .inner = shop->store, .calls_left = n, .afterwards = afterwards};
         scenario_run(shop, &failing.base);
@@ -235,9 +229,14 @@ static void failing_from_first_to_last(bool afterwards)
 
 static void test_every_call_fails_once(void **state)
 {
-    (void)state;
-    failing_from_first_to_last(false);
-    failing_from_first_to_last(true);
+    failing_from_first_to_last(*state, false);
+    failing_from_first_to_last(*state, true);
 }
 
-#endif
+int contract_order_failing_run(const struct contract_host *host)
+{
+    const struct CMUnitTest tests[] = {
+        {"test_every_call_fails_once", test_every_call_fails_once, NULL, NULL, (void *)(uintptr_t)host},
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
