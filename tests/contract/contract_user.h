@@ -34,9 +34,11 @@ static inline int contract_user_run(const struct user_place *place)
 
 /* What spoils the n-th command of a store behind a place; n < 0: none. */
 struct user_spoiler {
-    void (*arm)(int n, int how);
+    void (*choose)(int how); /* before the place is made: each way has its own patience with answers */
+    void (*arm)(int n);
     bool (*happened)(void);
-    void (*settle)(void); /* waits until what was late has been done */
+    void (*settle)(void); /* waits until all that was sent has been done */
+    void (*empty)(void);  /* leaves the store as it was made */
     int how_count;
 };
 /* The scenario with each command spoilt in each way, and then again until it is through: all of it has happened once. */

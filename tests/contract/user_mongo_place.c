@@ -3,12 +3,13 @@
 #include "tests/mongo/patient.h"
 #include "tests/mongo/proxy.h"
 
-enum { ANSWER_MS = 20000, SOON_MS = 400 };
+enum { ANSWER_MS = 20000 };
 
 /* One place at a time: the tests of a program run one after the other. */
 static struct mongo_pool *pool;
 static struct mongo_proxy *proxy;
 static char direct_url[TEST_URL_SIZE];
+static enum spoil spoil_how;
 
 static void url_give(const char *from, char *url, size_t size)
 {
@@ -63,7 +64,7 @@ static enum err proxied_open(const struct store_config *config, bool writer, str
                              struct fault *fault, struct user_store **out)
 {
     (void)writer;
-    return open_with(config->store, SOON_MS, metrics, fault, out);
+    return open_with(config->store, spoil_answer_ms(spoil_how), metrics, fault, out);
 }
 
 struct user_store *user_mongo_place_another(void)
@@ -71,9 +72,14 @@ struct user_store *user_mongo_place_another(void)
     return user_store_new_mongo(pool);
 }
 
-static void arm(int n, int how)
+static void choose(int how)
 {
-    mongo_proxy_spoil(proxy, n, (enum spoil)how);
+    spoil_how = (enum spoil)how;
+}
+
+static void arm(int n)
+{
+    mongo_proxy_spoil(proxy, n, spoil_how);
 }
 
 static bool happened(void)
@@ -86,6 +92,12 @@ static void settle(void)
     mongo_proxy_settle(proxy);
 }
 
+static void empty(void)
+{
+    mongo_proxy_settle(proxy);
+    test_database_empty(direct_url);
+}
+
 const struct user_place user_mongo_place = {place_make, place_drop, place_open};
 const struct user_place user_mongo_proxied_place = {proxied_make, place_drop, proxied_open};
-const struct user_spoiler user_mongo_spoiler = {arm, happened, settle, SPOIL_COUNT};
+const struct user_spoiler user_mongo_spoiler = {choose, arm, happened, settle, empty, SPOIL_COUNT};

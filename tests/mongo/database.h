@@ -39,4 +39,32 @@ static inline void test_database_drop(const char *url)
     mongoc_client_destroy(client);
 }
 
+/* Takes the documents out and leaves the collections, with their indexes, and whose they are. */
+static inline void test_database_empty(const char *url)
+{
+    bson_error_t error;
+    bson_t all = BSON_INITIALIZER;
+    mongoc_client_t *client = mongoc_client_new(url);
+    mongoc_uri_t *uri = mongoc_uri_new(url);
+    mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
+    char **names = mongoc_database_get_collection_names_with_opts(database, NULL, &error);
+    if (!names) {
+        printf("%s cannot be listed: %s\n", url, error.message);
+        abort();
+    }
+    for (char **name = names; *name; name++) {
+        mongoc_collection_t *collection = mongoc_database_get_collection(database, *name);
+        if (strcmp(*name, "zmart_schema") != 0 && !mongoc_collection_delete_many(collection, &all, NULL, NULL, &error)) {
+            printf("%s cannot be emptied: %s\n", *name, error.message);
+            abort();
+        }
+        mongoc_collection_destroy(collection);
+    }
+    bson_strfreev(names);
+    mongoc_database_destroy(database);
+    mongoc_uri_destroy(uri);
+    mongoc_client_destroy(client);
+    bson_destroy(&all);
+}
+
 #endif
