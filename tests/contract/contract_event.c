@@ -98,7 +98,7 @@ static const struct event_store_ops failing_ops = {failing_stream, failing_appen
 
 /* ---- set-up ---- */
 
-enum { OPEN_TRIES_MAX = 100 };
+enum { OPEN_TRIES_MAX = 3000, OPEN_PAUSE_US = 20000 };
 
 struct event_store *place_store(struct place *place, bool writer, int64_t epoch)
 {
@@ -107,7 +107,7 @@ struct event_store *place_store(struct place *place, bool writer, int64_t epoch)
     int tries = 0;
     do { /* a pool that gives up soon may do so here */
         e = event_store_open(&place->config, place->pool, writer, epoch, NULL, &place->fault, &store);
-    } while (e == ERR_SERVICE_UNAVAILABLE && ++tries < OPEN_TRIES_MAX);
+    } while (e == ERR_SERVICE_UNAVAILABLE && ++tries < OPEN_TRIES_MAX && usleep(OPEN_PAUSE_US) == 0);
     if (e != ERR_NONE) {
         fail_msg("open: %s (%s)", place->fault.detail, place->fault.cause);
     }

@@ -45,6 +45,8 @@ class Program:
 def programs(shop, name, *flags):
     two = [Program(shop, name, *flags) for _ in range(2)]
     try:
+        # what happened before their first start is not theirs
+        wait_for(f"both {name} to be there", lambda: all(program.is_ready() for program in two), 60)
         yield two
         for program in two:
             program.stop()
