@@ -344,3 +344,13 @@ enum err guard_request(const struct mg_request_info *info, struct fault *fault, 
     }
     return e;
 }
+
+struct text guard_field_last(const struct mg_request_info *info, struct text name)
+{
+    for (int i = info->num_headers; i-- > 0;) {
+        if (text_equal_ignoring_case(text_of(info->http_headers[i].name), name)) {
+            return text_of(info->http_headers[i].value);
+        }
+    }
+    return (struct text){0};
+}

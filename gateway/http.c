@@ -145,15 +145,10 @@ static bool is_live(const struct http_request *request)
            text_is(request->headers[HEADER_SEC_WEBSOCKET_VERSION], WS_VERSION);
 }
 
-/* The last field of this name; empty if there is none. */
-static struct text field_last(const struct mg_request_info *info, struct text name)
+static void client_find(struct exchange *x, const struct mg_request_info *info)
 {
-    for (int i = info->num_headers; i-- > 0;) {
-        if (text_equal_ignoring_case(text_of(info->http_headers[i].name), name)) {
-            return text_of(info->http_headers[i].value);
-        }
-    }
-    return (struct text){0};
+    x->request.client =
+        forwarded_client(&x->gateway->forwarded, text_of(info->remote_addr), guard_field_last(info, TEXT("X-Forwarded-For")));
 }
 
 static void request_handle(struct worker *worker, const struct mg_request_info *info, bool *out_passed_on)
@@ -172,8 +167,7 @@ static void request_handle(struct worker *worker, const struct mg_request_info *
         x->reply.close = true;
         reply_problem(x);
     } else {
-        x->request.client =
-            forwarded_client(&x->gateway->forwarded, x->request.client, field_last(info, TEXT("X-Forwarded-For")));
+        client_find(x, info);
         x->has_body = x->request.chunked || x->request.content_length > 0;
         gateway_handle(x);
     }
@@ -290,6 +284,7 @@ void http_refuse(void *user, struct mg_connection *connection, const struct faul
     (void)user;
     exchange_begin(worker, connection);
     (void)!guard_request(info, &x->fault, &x->request); /* it has passed before */
+    client_find(x, info);
     x->fault = *fault;
     x->fault.arena = &x->arena;
     x->reply.close = true;

@@ -5,8 +5,7 @@
 #include "gateway/gateway.h"
 #include "gateway/live.h"
 
-static enum err stream_add(struct exchange *x, struct live *live, const char *client, int fd,
-                           struct ws_peer_settings *out)
+static enum err stream_add(struct exchange *x, struct live *live, int fd, struct ws_peer_settings *out)
 {
     const struct reply_stream *stream = &x->reply.stream;
     *out = (struct ws_peer_settings){.fd = -1,
@@ -22,14 +21,17 @@ static enum err stream_add(struct exchange *x, struct live *live, const char *cl
         !text_to_string(x->who.session_id, out->identity.session_id, WS_ID_SIZE)) {
         return fault_set(&x->fault, ERR_UNAUTHENTICATED, NULL);
     }
-    return live_stream_add(live, fd, client, out, &x->fault);
+    if (!text_to_string(x->request.client, out->client, sizeof(out->client))) {
+        out->client[0] = '\0';
+    }
+    return live_stream_add(live, fd, out, &x->fault);
 }
 
 bool http_stream_begin(struct exchange *x, struct mg_connection *connection, int fd, struct buffer *head)
 {
     struct live *live = atomic_load(&x->gateway->live);
     struct ws_peer_settings peer;
-    enum err e = stream_add(x, live, mg_get_request_info(connection)->remote_addr, fd, &peer);
+    enum err e = stream_add(x, live, fd, &peer);
     if (e != ERR_NONE) {
         x->fault.code = e;
         reply_problem(x);

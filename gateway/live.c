@@ -107,6 +107,7 @@ struct live *live_new(struct env *env, const struct live_settings *settings)
     self->doorman = (struct ws_doorman){.access = settings->access,
                                         .replay = self->replay,
                                         .limits = &self->limits,
+                                        .forwarded = settings->forwarded,
                                         .origins = settings->config->origins};
     struct ws_gate_settings gate = {
         .entry = &self->entry,
@@ -212,11 +213,10 @@ enum err live_position_check(struct live *self, bool resume, int64_t after, stru
     return resume ? ws_replay_check(self->replay, after, fault) : ws_replay_hear(self->replay, fault);
 }
 
-enum err live_stream_add(struct live *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
-                         struct fault *fault)
+enum err live_stream_add(struct live *self, int civetweb_fd, struct ws_peer_settings *peer, struct fault *fault)
 {
     peer->limits = &self->limits;
-    return ws_entry_add(&self->entry, civetweb_fd, client, peer, fault);
+    return ws_entry_add(&self->entry, civetweb_fd, peer, fault);
 }
 
 void live_stream_start(struct live *self, int civetweb_fd, const struct ws_peer_settings *peer)

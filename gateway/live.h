@@ -10,6 +10,7 @@
 #define ZMART_GATEWAY_LIVE_H
 
 #include "gateway/accept.h"
+#include "gateway/forwarded.h"
 #include "gateway/long_poll.h"
 #include "gateway/ws_access.h"
 #include "gateway/ws_peer.h"
@@ -44,6 +45,7 @@ struct live_settings {
     const struct live_config *config;
     struct accept_registry *accepts;
     struct ws_access access;
+    const struct forwarded *forwarded;  /* proxies in front; NULL: none */
     struct bus_client *client;          /* to ask the log; NULL: nobody begins in the past, and there are no streams */
     int64_t (*silence_ms)(void *user);  /* as in ws_replay_settings */
     void *silence_user;
@@ -72,9 +74,8 @@ void live_end_sessions(struct live *self, const struct denial *denial);
 /* Whether somebody may begin behind after (resume), or with what comes. Blocks up to a call's budget. POSITION_LOST with
  * fault->head, or SERVICE_UNAVAILABLE. */
 MUST_USE enum err live_position_check(struct live *self, bool resume, int64_t after, struct fault *fault);
-/* A stream: as ws_entry_add and ws_entry_start. peer has its identity and what it wants; its limits are set here. */
-MUST_USE enum err live_stream_add(struct live *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
-                                  struct fault *fault);
+/* A stream: as ws_entry_add and ws_entry_start. peer has its identity, its address and what it wants; its limits are set here. */
+MUST_USE enum err live_stream_add(struct live *self, int civetweb_fd, struct ws_peer_settings *peer, struct fault *fault);
 void live_stream_start(struct live *self, int civetweb_fd, const struct ws_peer_settings *peer);
 /* Closes all with 1001, takes no more, waits at most wait_ms; returns how many are left. Before mg_stop. */
 int64_t live_drain(struct live *self, int64_t wait_ms);

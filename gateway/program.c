@@ -195,6 +195,7 @@ static int parts_start(struct run *run)
     struct live_settings live = {.config = &config->live,
                                  .accepts = run->accepts,
                                  .access = ws_access_of(&run->access),
+                                 .forwarded = &run->gateway.forwarded,
                                  .client = run->client,
                                  .silence_ms = silence_of,
                                  .silence_user = run,

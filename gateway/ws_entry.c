@@ -17,12 +17,9 @@ struct ws_loop *ws_entry_loop(const struct ws_entry *self, uint64_t peer_id)
     return self->loops[peer_id % self->loop_count];
 }
 
-enum err ws_entry_give(struct ws_entry *self, const char *client, struct ws_peer_settings *peer, struct fault *fault)
+enum err ws_entry_give(struct ws_entry *self, struct ws_peer_settings *peer, struct fault *fault)
 {
     peer->id = atomic_fetch_add(&self->next_id, 1);
-    if (!text_to_string(text_of(client), peer->client, sizeof(peer->client))) {
-        peer->client[0] = '\0';
-    }
     enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), peer->identity.role == ROLE_ADMIN, fault);
     if (code == ERR_NONE && !ws_loop_add(ws_entry_loop(self, peer->id), peer)) {
         ws_quota_give(self->quota, text_of(peer->identity.user_id));
@@ -31,8 +28,7 @@ enum err ws_entry_give(struct ws_entry *self, const char *client, struct ws_peer
     return code;
 }
 
-enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client, struct ws_peer_settings *peer,
-                      struct fault *fault)
+enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, struct ws_peer_settings *peer, struct fault *fault)
 {
     if (civetweb_fd < 0) {
         /* On civetweb's own thread a single client that stops reading would hold a worker for ever. */
@@ -42,7 +38,7 @@ enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, const char *client
     if (peer->fd < 0) {
         return unavailable(fault, "no descriptor is left");
     }
-    enum err code = ws_entry_give(self, client, peer, fault);
+    enum err code = ws_entry_give(self, peer, fault);
     if (code != ERR_NONE) {
         close(peer->fd);
     }

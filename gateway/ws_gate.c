@@ -3,6 +3,7 @@
 #include <civetweb.h>
 #include <pthread.h>
 
+#include "gateway/guard.h"
 #include "lib/base/clock.h"
 #include "lib/base/invariant.h"
 #include "lib/base/mem.h"
@@ -150,7 +151,7 @@ static enum err give_to_loop(struct ws_gate *self, const struct mg_connection *c
     const struct mg_request_info *info = mg_get_request_info(connection);
     struct ws_entry *entry = self->settings.entry;
     out->civetweb_fd = accept_find(entry->accepts, info->remote_addr, info->remote_port, info->server_port);
-    enum err code = ws_entry_add(entry, out->civetweb_fd, info->remote_addr, peer, fault);
+    enum err code = ws_entry_add(entry, out->civetweb_fd, peer, fault);
     if (code == ERR_NONE) {
         out->loop_fd = peer->fd;
         out->peer_id = peer->id;
@@ -170,6 +171,7 @@ static enum err admit(struct ws_gate *self, const struct mg_connection *connecti
     struct ws_handshake handshake = {.query = text_of(info->query_string),
                                      .origin = header_of(connection, "Origin"),
                                      .authorization = header_of(connection, "Authorization"),
+                                     .forwarded_for = guard_field_last(info, TEXT("X-Forwarded-For")),
                                      .client = info->remote_addr};
     struct ws_peer_settings peer = {0};
     enum err code = check_form(connection, fault);

@@ -42,12 +42,19 @@ static enum err read_filter(struct text orders, struct fault *fault, struct ws_f
     return ERR_NONE;
 }
 
+/* The address that the socket is counted for and told with. */
+static struct text client_of(const struct ws_doorman *self, const struct ws_handshake *handshake)
+{
+    struct text peer = text_of(handshake->client);
+    return self->forwarded ? forwarded_client(self->forwarded, peer, handshake->forwarded_for) : peer;
+}
+
 static enum err who_asks(const struct ws_doorman *self, const struct ws_handshake *handshake, const struct ws_query *query,
                          struct arena *arena, struct fault *fault, struct identity *out)
 {
     const struct ws_access *access = &self->access;
     if (has(ws_query, query, ticket)) {
-        return access->redeem(access->user, query->ticket, text_of(handshake->client), arena, fault, out);
+        return access->redeem(access->user, query->ticket, client_of(self, handshake), arena, fault, out);
     }
     if (!handshake->authorization.data) {
         return fault_set(fault, ERR_UNAUTHENTICATED, "a ticket or an Authorization header is needed");
@@ -132,6 +139,9 @@ enum err ws_handshake_check(const struct ws_doorman *self, const struct ws_hands
                             struct ws_peer_settings *out)
 {
     struct ws_peer_settings peer = {.fd = -1, .limits = self->limits};
+    if (!text_to_string(client_of(self, handshake), peer.client, sizeof(peer.client))) {
+        peer.client[0] = '\0';
+    }
     enum err code = check(self, handshake, fault, &peer);
     if (code != ERR_NONE) {
         mem_free(peer.filter.order_ids);

@@ -89,7 +89,7 @@ static enum err admit(struct ws_listen *self, struct caller *caller, struct faul
         return e;
     }
     peer->fd = caller->fd;
-    e = ws_entry_give(self->settings.entry, caller->client, peer, fault);
+    e = ws_entry_give(self->settings.entry, peer, fault);
     if (e != ERR_NONE) {
         mem_free(peer->filter.order_ids);
     }

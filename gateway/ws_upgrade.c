@@ -108,6 +108,7 @@ static bool list_has(struct text list, const char *word)
 /* The fields that a handshake is made of; each once at most. */
 struct fields {
     struct text host, upgrade, connection, version, key, origin, authorization, length, coding;
+    struct text forwarded_for; /* may come several times: the last one counts */
 };
 
 static struct text *field_place(struct fields *fields, struct text name)
@@ -145,6 +146,10 @@ static enum err field_read(struct text line, struct fault *fault, struct fields 
         if ((c < 0x20 && c != '\t') || c == 0x7f) {
             return bad(fault, "a field has a control character");
         }
+    }
+    if (text_equal_ignoring_case(name, TEXT("X-Forwarded-For"))) {
+        fields->forwarded_for = value;
+        return ERR_NONE;
     }
     struct text *place = field_place(fields, name);
     if (place && place->data) {
@@ -210,6 +215,7 @@ enum err ws_upgrade_read(struct text head, struct fault *fault, struct ws_handsh
         made.key = fields.key;
         made.origin = fields.origin;
         made.authorization = fields.authorization;
+        made.forwarded_for = fields.forwarded_for;
         *out = made;
     }
     return e;

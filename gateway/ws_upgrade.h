@@ -15,7 +15,8 @@ enum { WS_HEAD_MAX = 16 * 1024, WS_HEAD_FIELDS_MAX = 64, WS_TARGET_MAX = 8 * 102
 struct ws_handshake {
     struct text path, query;
     struct text key, origin, authorization;
-    const char *client; /* address */
+    struct text forwarded_for; /* the last X-Forwarded-For */
+    const char *client;        /* address of the peer */
 };
 
 /* Bytes of the head with its empty line if that is there, else 0. */

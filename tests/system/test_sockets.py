@@ -9,7 +9,7 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from shop import BUILD, SLOW, Shop, free_port, problem, run
+from shop import BUILD, SLOW, Shop, free_port, problem, run, wait_for
 from sockets import Closed, Refused, Socket
 
 PATIENCE = 10 * SLOW
@@ -198,5 +198,27 @@ def too_few_files_are_told():
             assert not told_so or (found[0]["limit"] == hard and found[0]["needed"] > hard and "ulimit" in found[0]["message"]), found
 
 
+def behind_a_proxy_clients_are_told_by_their_own_address():
+    port = free_port()
+    for trusted, wanted in (("127.0.0.1,192.0.2.9", "198.51.100.7"), ("10.0.0.0/8", "127.0.0.1")):
+        with Shop("--trusted-proxies", trusted, "--ws-listen", f"127.0.0.1:{port}") as shop:
+            admin = shop.admin()
+            head = {"Authorization": f"Bearer {admin}", "X-Forwarded-For": "203.0.113.1, 198.51.100.7, 192.0.2.9"}
+            for at in (shop.port, port):
+                with Socket(f"ws://127.0.0.1:{at}/ws", head) as socket:
+                    told(socket, subscribe={"types": ["user.*"]})
+            shop.call("GET", "/api/events/stream", headers=head, stream=True).close()
+            shop.call("GET", "/ws", headers={**head, "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                                             "Sec-WebSocket-Key": "x"})  # refused after the guard let it pass
+            log = shop.folder / "data" / "zmart.log"
+            lines = lambda: [json.loads(line) for line in log.read_text().splitlines()]
+            ended = lambda: [l for l in lines() if l["event"] in ("ws.closed", "stream.closed")]
+            wait_for("three ends in the log", lambda: len(ended()) == 3)
+            assert [l["client"] for l in ended()] == [wanted] * 3, ended()
+            refusal = lambda: [l for l in lines() if l.get("route") == "other" and l.get("status") == 400]
+            assert [l["client"] for l in wait_for("the refusal in the log", refusal)] == [wanted], refusal()
+
+
 run({f.__name__: f for f in (administrators_see_every_type, customers_see_their_own_orders_alone, subscriptions_change_while_open,
-                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too, too_few_files_are_told)})
+                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too,
+                             behind_a_proxy_clients_are_told_by_their_own_address, too_few_files_are_told)})
