@@ -233,7 +233,7 @@ static enum err headers_read(const struct mg_request_info *info, const char *end
 
 static enum err length_read(struct http_request *out, struct fault *fault)
 {
-    enum { LENGTH_MAX_DIGITS = 15 };
+    enum { LENGTH_MAX_DIGITS = 15 }; /* any more are too large, however many */
     struct text value = out->headers[HEADER_CONTENT_LENGTH];
     out->content_length = -1;
     if (!value.data) {
@@ -241,10 +241,10 @@ static enum err length_read(struct http_request *out, struct fault *fault)
     }
     int64_t length = 0;
     for (uint32_t i = 0; i < value.size; i++) {
-        if (value.data[i] < '0' || value.data[i] > '9' || i >= LENGTH_MAX_DIGITS) {
+        if (value.data[i] < '0' || value.data[i] > '9') {
             return fault_set(fault, ERR_BAD_REQUEST, "Content-Length is not a number of bytes.");
         }
-        length = length * 10 + (value.data[i] - '0');
+        length = i < LENGTH_MAX_DIGITS ? length * 10 + (value.data[i] - '0') : INT64_MAX;
     }
     if (value.size == 0) {
         return fault_set(fault, ERR_BAD_REQUEST, "Content-Length is not a number of bytes.");

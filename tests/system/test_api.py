@@ -251,6 +251,10 @@ def bad_bodies():
         problem(shop.call("PUT", f"/api/products/{product}", admin), 400, "invalid_body", "")
         problem(shop.call("PUT", f"/api/products/{product}", admin, {"stock": None}), 400, "invalid_body", "/stock")
         problem(post("/api/products", '{"name":"' + "x" * 1100000 + '","price":1,"stock":1}'), 413)
+        for length in ("1048577", "9" * 15, "9" * 16, "9" * 40):
+            got = raw(shop, f"POST /api/products HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {admin}\r\nContent-Type: application/json\r\n"
+                            f"Content-Length: {length}\r\n\r\n".encode())
+            assert got.split()[1] == b"413" and b'"body_too_large"' in got and b"Connection: close" in got, (length, got)
         for quantity in (0, -1, 10**9, 1.5, "1", None):
             problem(post("/api/orders", json.dumps({"items": [{"product_id": product, "quantity": quantity}]})), 400, "invalid_body",
                     "/items/0/quantity")
