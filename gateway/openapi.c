@@ -50,6 +50,12 @@ static void parameter_named_add(json_t *parameters, const char *in, const char *
                                                 "description", prose, "schema", "type", "string"));
 }
 
+/* Only what counts its changes has an entity tag. */
+static bool is_tagged(const struct op_info *info)
+{
+    return info->method == HTTP_GET && record_field(info->reply, TEXT("version")) != NULL;
+}
+
 static json_t *parameters_of(const struct route *route, const struct op_info *info)
 {
     json_t *parameters = json_array();
@@ -65,7 +71,7 @@ static json_t *parameters_of(const struct route *route, const struct op_info *in
         parameter_named_add(parameters, "header", "Idempotency-Key",
                             "a repeat with this key and body gets the first answer again (24 h)");
     }
-    if (info->method == HTTP_GET && route->preset) {
+    if (is_tagged(info)) {
         parameter_named_add(parameters, "header", "If-None-Match",
                             "entity tag that is known already: 304 if it still holds");
     }
@@ -100,7 +106,7 @@ static json_t *responses_of(const struct route *route, const struct op_info *inf
     json_t *responses = json_object();
     snprintf(status, sizeof status, "%d", info->status);
     json_object_set_new(responses, status, success_of(route, info, schemas));
-    if (info->method == HTTP_GET && route->preset) {
+    if (is_tagged(info)) {
         json_object_set_new(responses, "304", json_pack("{s:s}", "description", "not modified"));
     }
     json_object_set_new(responses, "default", json_pack("{s:s}", "$ref", "#/components/responses/problem"));

@@ -72,6 +72,35 @@ static void test_what_is_posted_is_described(void **state)
     assert_null(json_object_get(hooks, "session.ended"));
 }
 
+static bool has_parameter(json_t *operation, const char *name)
+{
+    json_t *parameter;
+    size_t i;
+    json_array_foreach(json_object_get(operation, "parameters"), i, parameter)
+    {
+        if (strcmp(json_string_value(json_object_get(parameter, "name")), name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_only_what_has_a_version_is_not_modified(void **state)
+{
+    static const struct {
+        const char *path;
+        bool tagged;
+    } cases[] = {{"/api/products/{id}", true},  {"/api/orders/{id}", true}, {"/api/users/{id}", true}, {"/api/webhooks/{id}", true},
+                 {"/api/webhooks/{id}/deliveries", false}, {"/api/products", false}};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        json_t *get = json_object_get(json_object_get(json_object_get(root, "paths"), cases[i].path), "get");
+        assert_non_null(get);
+        assert_int_equal(json_object_get(json_object_get(get, "responses"), "304") != NULL, cases[i].tagged);
+        assert_int_equal(has_parameter(get, "If-None-Match"), cases[i].tagged);
+    }
+}
+
 static void test_every_reference_leads_somewhere(void **state)
 {
     (void)state;
@@ -146,6 +175,7 @@ static void test_page_has_hashes_in_its_policy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_only_what_has_a_version_is_not_modified),
         cmocka_unit_test(test_every_reference_leads_somewhere), cmocka_unit_test(test_what_is_posted_is_described),
         cmocka_unit_test(test_every_operation_is_there),
         cmocka_unit_test(test_body_leaves_out_what_the_path_says), cmocka_unit_test(test_every_error_is_told),
