@@ -219,3 +219,49 @@ enum err edit_begin(struct call *call, const struct user_edit *in, struct user *
     ASSERT(text_to_string(edit->account.password_hash, edit->job.known_hash, sizeof edit->job.known_hash));
     return job_start(call, &edit->job, edit_verified, edit);
 }
+
+/* ---- roles ---- */
+
+static enum err role_apply(struct call *call, const struct account *account, enum role role)
+{
+    const struct user_state *state = call_state(call);
+    int64_t now_ms = clock_wall_ms();
+    int64_t before_ms = denial_time_ms(now_ms, account->denied_until_ms);
+    struct text user_id = account->user.id;
+    struct denial denial = {.user_id = user_id, .before = before_ms, .expires_at = denial_ends(state, before_ms)};
+    set_has(denial, &denial, user_id);
+    struct event_new changed = user_event_make(call, EVENT_USER_ROLE_CHANGED, user_id);
+    struct event_new ended = session_ended_make(call, &denial, user_id);
+    struct role_change change = {.id = user_id,
+                                 .role = role,
+                                 .now_ms = now_ms,
+                                 .request_id = {(const char *)call_request_id(call), ID_SIZE},
+                                 .denial = &denial,
+                                 .changed = &changed,
+                                 .ended = &ended};
+    return user_store_account_set_role(state->store, &change, call_arena(call), call_fault(call));
+}
+
+enum err role_set(struct call *call, const struct user_role_set *in, struct user *out)
+{
+    const struct user_state *state = call_state(call);
+    struct account account;
+    if (!call_is_admin(call)) {
+        return answer(call, ERR_FORBIDDEN);
+    }
+    const struct call_meta *meta = call_meta(call);
+    enum err e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
+    if (e == ERR_NONE && account.user.role != in->role) {
+        if (has(call_meta, meta, if_match) && !user_version_matches(meta->if_match, account.user.version)) {
+            return answer(call, ERR_PRECONDITION_FAILED);
+        }
+        e = role_apply(call, &account, in->role);
+        if (e == ERR_NONE) {
+            e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
+        }
+    }
+    if (e == ERR_NONE) {
+        *out = account.user;
+    }
+    return answer(call, e);
+}

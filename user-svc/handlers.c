@@ -312,44 +312,9 @@ static enum err user_update(struct call *call, const struct user_edit *in, struc
     return edit_begin(call, in, out);
 }
 
-static enum err role_apply(struct call *call, const struct account *account, enum role role)
-{
-    const struct user_state *state = call_state(call);
-    int64_t now_ms = clock_wall_ms();
-    int64_t before_ms = denial_time_ms(now_ms, account->denied_until_ms);
-    struct text user_id = account->user.id;
-    struct denial denial = {.user_id = user_id, .before = before_ms, .expires_at = denial_ends(state, before_ms)};
-    set_has(denial, &denial, user_id);
-    struct event_new changed = user_event_make(call, EVENT_USER_ROLE_CHANGED, user_id);
-    struct event_new ended = session_ended_make(call, &denial, user_id);
-    struct role_change change = {.id = user_id,
-                                 .role = role,
-                                 .now_ms = now_ms,
-                                 .request_id = {(const char *)call_request_id(call), ID_SIZE},
-                                 .denial = &denial,
-                                 .changed = &changed,
-                                 .ended = &ended};
-    return user_store_account_set_role(state->store, &change, call_arena(call), call_fault(call));
-}
-
 static enum err user_set_role(struct call *call, const struct user_role_set *in, struct user *out)
 {
-    const struct user_state *state = call_state(call);
-    struct account account;
-    if (!call_is_admin(call)) {
-        return answer(call, ERR_FORBIDDEN);
-    }
-    enum err e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
-    if (e == ERR_NONE && account.user.role != in->role) {
-        e = role_apply(call, &account, in->role);
-        if (e == ERR_NONE) {
-            e = user_store_account_get(state->store, in->id, call_arena(call), call_fault(call), &account);
-        }
-    }
-    if (e == ERR_NONE) {
-        *out = account.user;
-    }
-    return answer(call, e);
+    return role_set(call, in, out);
 }
 
 /* ---- refresh and logout ---- */
