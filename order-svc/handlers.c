@@ -148,6 +148,17 @@ static enum err page_owner(struct call *call, const struct order_query *in, stru
     return ERR_NONE;
 }
 
+/* The query with whose orders it is about, also where that goes without saying: a cursor belongs to it. */
+static struct order_query owned(const struct order_query *in, struct text user_id)
+{
+    struct order_query query = *in;
+    query.user_id = user_id;
+    if (user_id.size > 0) {
+        set_has(order_query, &query, user_id);
+    }
+    return query;
+}
+
 static enum err page_query(struct call *call, const struct order_query *in, struct order_page_query *out)
 {
     struct order_page_query query = {.status = has(order_query, in, status) ? (int)in->status : -1,
@@ -157,7 +168,8 @@ static enum err page_query(struct call *call, const struct order_query *in, stru
     enum err e = page_owner(call, in, &query.user_id);
     if (e == ERR_NONE && has(order_query, in, cursor)) {
         struct cursor_key keys[CURSOR_MAX_KEYS];
-        e = cursor_read(&order_query_record, in, in->cursor, "it", call_arena(call), call_fault(call), keys);
+        struct order_query asked = owned(in, query.user_id);
+        e = cursor_read(&order_query_record, &asked, in->cursor, "it", call_arena(call), call_fault(call), keys);
         if (e == ERR_NONE) {
             query.before_at = keys[0].number;
             query.before_id = keys[1].text;
@@ -189,7 +201,8 @@ static enum err order_list(struct call *call, const struct order_query *in, stru
     if (out->has_more) {
         const struct order *last = &rows.items[out->data.count - 1];
         struct cursor_key keys[] = {{.number = last->created_at}, {.is_text = true, .text = last->id}};
-        out->next_cursor = cursor_make(&order_query_record, in, keys, ARRAY_COUNT(keys), call_arena(call));
+        struct order_query asked = owned(in, query.user_id);
+        out->next_cursor = cursor_make(&order_query_record, &asked, keys, ARRAY_COUNT(keys), call_arena(call));
         set_has(order_list, out, next_cursor);
     }
     return ERR_NONE;

@@ -63,6 +63,15 @@ def the_catalogue():
         cursor = shop.call("GET", "/api/products?limit=1").json()["next_cursor"]
         for path in ("/api/orders", "/api/users"):
             problem(shop.call("GET", f"{path}?cursor={cursor}", admin), 400, "bad_cursor", "/cursor")
+        # and to whose orders it lists, also where that goes without saying
+        ada, bob = shop.register(), shop.register()
+        placed = [shop.order(ada["token"], (made[4]["id"], 1)).json()["id"] for _ in range(2)]
+        cursor = shop.call("GET", "/api/orders?limit=1", ada["token"]).json()["next_cursor"]
+        assert [o["id"] for o in shop.call("GET", f"/api/orders?cursor={cursor}", ada["token"]).json()["data"]] == placed[:1]
+        for token in (bob["token"], admin):
+            problem(shop.call("GET", f"/api/orders?limit=1&cursor={cursor}", token), 400, "bad_cursor", "/cursor")
+        for order in placed:
+            assert shop.call("PUT", f"/api/orders/{order}/status", ada["token"], {"status": "cancelled"}).status_code == 200
         # edits
         p = made[0]
         url = f"/api/products/{p['id']}"
@@ -199,7 +208,9 @@ def accounts_and_sessions():
         problem(shop.call("PUT", f"/api/users/{admin['user']['id']}/role", admin["token"], {"role": "customer"}), 409, "last_admin")
         problem(shop.call("PUT", f"{me}/role", ada["token"], {"role": "admin"}), 403)
         problem(shop.call("PUT", f"{me}", ada["token"], {"role": "admin"}), 400, pointer="/role")
-        assert shop.call("PUT", f"{me}/role", admin["token"], {"role": "admin"}).status_code == 200
+        tag = shop.call("GET", me, admin["token"]).headers["ETag"]
+        problem(shop.call("PUT", f"{me}/role", admin["token"], {"role": "admin"}, headers={"If-Match": '"0"'}), 412, "precondition_failed")
+        assert shop.call("PUT", f"{me}/role", admin["token"], {"role": "admin"}, headers={"If-Match": tag}).status_code == 200
         token = shop.call("POST", "/api/auth/login", body={"email": "ada@example.com", "password": "another one"}).json()["token"]
         assert shop.call("GET", "/api/users", token).status_code == 200
         with concurrent.futures.ThreadPoolExecutor(64) as pool:
