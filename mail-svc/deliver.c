@@ -65,26 +65,6 @@ enum err mail_log_take(struct call *call, const struct log_page *page)
 
 /* ---- under way ---- */
 
-static struct mail_slot *slot_free(struct mail_desk *desk, int64_t now_ms)
-{
-    for (int i = 0; i < desk->settings->mail.at_once; i++) {
-        if (desk->slots[i].until_ms <= now_ms) {
-            return &desk->slots[i];
-        }
-    }
-    return NULL;
-}
-
-static struct mail_slot *slot_of(struct mail_desk *desk, struct text id)
-{
-    for (int i = 0; i < MAIL_AT_ONCE_MAX; i++) {
-        if (desk->slots[i].until_ms > 0 && text_is(id, desk->slots[i].id)) {
-            return &desk->slots[i];
-        }
-    }
-    return NULL;
-}
-
 /* How many may begin now: as many as slots are free and the second allows. */
 static uint32_t room_left(struct mail_desk *desk, int64_t now_ms)
 {
@@ -93,11 +73,8 @@ static uint32_t room_left(struct mail_desk *desk, int64_t now_ms)
         desk->second_count = 0;
     }
     int64_t allowed = desk->settings->mail.per_second - desk->second_count;
-    uint32_t count = 0;
-    for (int i = 0; i < desk->settings->mail.at_once && count < allowed; i++) {
-        count += desk->slots[i].until_ms <= now_ms;
-    }
-    return count;
+    uint32_t count = mail_slots_free(desk->slots, (int)desk->settings->mail.at_once, now_ms);
+    return count < allowed ? count : (uint32_t)allowed;
 }
 
 enum err mails_claim(struct call *call, void *argument)
@@ -114,11 +91,8 @@ enum err mails_claim(struct call *call, void *argument)
     enum err e = desk->store->ops->claim(desk->store, &claim, call_arena(call), call_fault(call), &rows);
     desk->second_count += e == ERR_NONE ? rows.count : 0;
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
-        struct mail_slot *slot = slot_free(desk, now_ms);
-        if (slot && !slot_of(desk, rows.items[i].id) && text_to_string(rows.items[i].id, slot->id, sizeof slot->id)) {
-            slot->until_ms = now_ms + budget_ms(desk);
-            slot->begun = false;
-        }
+        (void)mail_slot_take(desk->slots, (int)desk->settings->mail.at_once, rows.items[i].id, now_ms,
+                             now_ms + budget_ms(desk));
     }
     return e;
 }
@@ -127,10 +101,7 @@ enum err mails_claim(struct call *call, void *argument)
 
 static void slot_clear(struct mail_desk *desk, struct text id)
 {
-    struct mail_slot *slot = slot_of(desk, id);
-    if (slot) {
-        slot->until_ms = 0;
-    }
+    mail_slot_clear(desk->slots, MAIL_AT_ONCE_MAX, id);
 }
 
 /* Its content goes, its id stays. */

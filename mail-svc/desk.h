@@ -6,16 +6,8 @@
 
 #include "lib/bus/log_reader.h"
 #include "mail-svc/program.h"
+#include "mail-svc/slots.h"
 #include "mail-svc/store.h"
-
-enum { MAIL_AT_ONCE_MAX = 16 };
-
-/* One mail that is under way. */
-struct mail_slot {
-    char id[41];
-    int64_t until_ms; /* free after that, whatever became of it; 0: free */
-    bool begun;
-};
 
 struct mail_desk {
     const struct mail_settings *settings; /* borrowed */
