@@ -2,6 +2,7 @@
 #include "gateway/codec_json.h"
 #include "gateway/conditional.h"
 #include "gateway/gateway.h"
+#include "gateway/problem.h"
 #include "gateway/query.h"
 #include "lib/base/clock.h"
 #include "proto/ident.h"
@@ -270,7 +271,7 @@ static enum err call(struct exchange *x, const struct op_info *info, bool keyed,
                                   .flags =
                                       (uint8_t)(FRAME_REPEATABLE | (op_is_secret(x->route->op) ? FRAME_SECRET : 0))};
     memcpy(message.request_id, x->request_id, ID_SIZE);
-    return bus_client_call(x->gateway->client, &message, &x->arena, &x->fault, out);
+    return problem_of_call(bus_client_call(x->gateway->client, &message, &x->arena, &x->fault, out), &x->fault);
 }
 
 /* ---- what follows a success ---- */

@@ -1,6 +1,7 @@
 #include "gateway/event_source.h"
 
 #include "gateway/event_types.h"
+#include "gateway/problem.h"
 
 void event_source_view(const struct event_entry *entry, struct event_view *out)
 {
@@ -28,7 +29,7 @@ enum err event_source_page(struct bus_client *client, const uint8_t *request_id,
         replay.user_id = ask->user_id;
         set_has(event_replay, &replay, user_id);
     }
-    enum err e = bus_client_do(client, OP_event_replay, request_id, &meta, &replay, arena, fault, &page);
+    enum err e = problem_of_call(bus_client_do(client, OP_event_replay, request_id, &meta, &replay, arena, fault, &page), fault);
     if (e != ERR_NONE) {
         return e;
     }

@@ -57,6 +57,17 @@ bool problem_write(const struct fault *fault, struct text instance, struct text 
     return added && buffer_add_char(out, '}');
 }
 
+enum err problem_of_call(enum err e, struct fault *fault)
+{
+    enum { RETRY_AFTER_S = 5 }; /* it may be about to start */
+    if (e != ERR_UNKNOWN_OPERATION) {
+        return e;
+    }
+    fault->allowed = (struct text_list){0};
+    fault->retry_after_s = RETRY_AFTER_S;
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "This part of the shop does not run at the moment.");
+}
+
 int64_t problem_retry_after(const struct fault *fault)
 {
     int status = err_info(fault->code)->http;

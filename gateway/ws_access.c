@@ -1,5 +1,6 @@
 #include "gateway/ws_access.h"
 
+#include "gateway/problem.h"
 #include "lib/base/clock.h"
 #include "proto/order.h"
 
@@ -26,7 +27,7 @@ static enum err redeem(void *user, struct text ticket, struct text client, struc
     if (client.size > 0) {
         set_has(call_meta, &meta, client);
     }
-    enum err code = bus_client_do(parts->bus, OP_user_redeem, NULL, &meta, &ref, arena, fault, &identity);
+    enum err code = problem_of_call(bus_client_do(parts->bus, OP_user_redeem, NULL, &meta, &ref, arena, fault, &identity), fault);
     if (code != ERR_NONE) {
         return ticket_refused(code, fault);
     }
@@ -56,7 +57,7 @@ static enum err sees(void *user, struct text user_id, struct text session_id, st
     set_has(call_meta, &meta, user_id);
     set_has(call_meta, &meta, role);
     set_has(call_meta, &meta, session_id);
-    return bus_client_do(parts->bus, OP_order_get, NULL, &meta, &ref, &arena, fault, &order);
+    return problem_of_call(bus_client_do(parts->bus, OP_order_get, NULL, &meta, &ref, &arena, fault, &order), fault);
 }
 
 struct ws_access ws_access_of(struct ws_access_parts *parts)

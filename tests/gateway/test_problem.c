@@ -81,12 +81,36 @@ static void test_when_to_come_back(void **state)
     assert_int_equal(problem_retry_after(&fault), 0);
 }
 
+static void test_a_service_that_is_not_there_is_away(void **state)
+{
+    struct arena arena = {0};
+    struct fault fault;
+    (void)state;
+    fault_init(&fault, &arena);
+    fault_set(&fault, ERR_UNKNOWN_OPERATION, "There is no such service.");
+    fault_allow(&fault, "product");
+    assert_int_equal(problem_of_call(ERR_UNKNOWN_OPERATION, &fault), ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(fault.code, ERR_SERVICE_UNAVAILABLE);
+    assert_true(problem_retry_after(&fault) > 0);
+    json_t *json = written(&fault);
+    assert_int_equal(json_integer_value(json_object_get(json, "status")), 503);
+    assert_null(json_object_get(json, "allowed"));
+    json_decref(json);
+    fault_init(&fault, &arena);
+    fault_set(&fault, ERR_NOT_FOUND, NULL);
+    assert_int_equal(problem_of_call(ERR_NOT_FOUND, &fault), ERR_NOT_FOUND);
+    assert_int_equal(fault.code, ERR_NOT_FOUND);
+    assert_int_equal(problem_of_call(ERR_NONE, &fault), ERR_NONE);
+    arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_error_has_its_members),
         cmocka_unit_test(test_items),
         cmocka_unit_test(test_when_to_come_back),
+        cmocka_unit_test(test_a_service_that_is_not_there_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

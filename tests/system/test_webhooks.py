@@ -452,7 +452,9 @@ def a_shop_that_was_away_goes_on_where_it_was():
             shop.stop()
             shop.flags += ["--webhook-svc", "0"]
             shop.start()
-            problem(shop.call("GET", "/api/webhooks", admin), 404, "unknown_operation")
+            away = shop.call("GET", "/api/webhooks", admin)  # it is told as what it is: away, and not as a path that is not there
+            problem(away, 503, "service_unavailable")
+            assert int(away.headers["Retry-After"]) >= 1 and "allowed" not in away.json(), away.text
             missed = place(shop, admin, product)
             shop.stop()
             shop.flags = list(LOOPBACK)
