@@ -142,7 +142,9 @@ static enum err mongo_store_place(struct order_store *self, const struct order *
     put_due(&document, HOLDS_CONFIRM_DUE, order->created_at);
     outbox_mongo_put(&document, event);
     enum err e = insert_first(self, &document, fault, out_taken);
-    if (event) {
+    if (event && e == ERR_NONE && !*out_taken) {
+        outbox_mongo_inserted(self->outbox, orders, order->id, event);
+    } else if (event) {
         outbox_mongo_wrote(self->outbox, orders, order->id); /* also when nobody knows whether it is there */
     }
     return e;

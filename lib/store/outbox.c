@@ -86,12 +86,20 @@ static enum err page_appended(struct call *call, enum err status, const void *re
     return ERR_NONE;
 }
 
+static enum err page_get(struct outbox_source *source, struct call *call, struct outbox_page *out)
+{
+    if (source->ops->recall && source->ops->recall(source, call_arena(call), call_fault(call), out)) {
+        return ERR_NONE;
+    }
+    return source->ops->look(source, call_arena(call), call_fault(call), out);
+}
+
 static enum err page_hand_over(struct call *call, void *argument)
 {
     struct outbox *self = argument;
     struct relay *relay = arena_alloc(call_arena(call), sizeof *relay);
     relay->outbox = self;
-    enum err e = self->source->ops->look(self->source, call_arena(call), call_fault(call), &relay->page);
+    enum err e = page_get(self->source, call, &relay->page);
     if (e != ERR_NONE) {
         return failed_once(self, e);
     }

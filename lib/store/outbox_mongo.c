@@ -10,6 +10,7 @@
 
 enum {
     OWN_MAX_COUNT = 1024,    /* documents that a loop remembers; what is more is found by its age */
+    OWN_MAX_SIZE = OUTBOX_PAGE_MAX_SIZE, /* of their events; of more it remembers only where they are */
     LOOK_MAX_COUNT = 128,    /* documents in one look: each mostly has one event */
     DOCUMENT_ID_SIZE = 72
 };
@@ -17,6 +18,7 @@ enum {
 struct document_ref {
     const char *collection;
     char id[DOCUMENT_ID_SIZE];
+    struct text packed; /* the document's only event, ours; empty: it is to be looked at */
 };
 
 struct outbox_mongo {
@@ -25,6 +27,7 @@ struct outbox_mongo {
     const char *const *collections;
     bool sweeping;                          /* the next look is for what others left, if there is nothing of our own */
     uint32_t own_first, own_count;          /* a ring */
+    size_t own_size;                        /* of the events in it */
     struct document_ref own[OWN_MAX_COUNT]; /* written by us and not handed over */
 };
 
@@ -95,23 +98,50 @@ static struct document_ref *own_at(struct outbox_mongo *self, uint32_t index)
     return &self->own[(self->own_first + index) % OWN_MAX_COUNT];
 }
 
-/* The oldest of our own need nobody any more. */
+/* The oldest of our own need nobody any more. A page that is cleared twice says so twice. */
 static void own_forget(struct outbox_mongo *self, uint32_t count)
 {
+    count = count < self->own_count ? count : self->own_count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct document_ref *ref = own_at(self, i);
+        self->own_size -= ref->packed.size;
+        mem_free((void *)(uintptr_t)ref->packed.data);
+        ref->packed = (struct text){0};
+    }
     self->own_first = (self->own_first + count) % OWN_MAX_COUNT;
     self->own_count -= count;
 }
 
+/* NULL: there is no room. */
+static struct document_ref *own_add(struct outbox_mongo *self, const char *collection, struct text id)
+{
+    struct document_ref *ref = own_at(self, self->own_count);
+    self->base.waiting = true;
+    if (self->own_count == OWN_MAX_COUNT || !text_to_string(id, ref->id, sizeof ref->id)) {
+        return NULL;
+    }
+    ref->collection = collection;
+    self->own_count++;
+    return ref;
+}
+
 void outbox_mongo_wrote(struct outbox_source *self, const char *collection, struct text id)
 {
+    (void)own_add((struct outbox_mongo *)self, collection, id);
+}
+
+void outbox_mongo_inserted(struct outbox_source *self, const char *collection, struct text id,
+                           const struct event_new *event)
+{
+    AUTO(arena_release) struct arena arena = {0};
     struct outbox_mongo *outbox = (struct outbox_mongo *)self;
-    self->waiting = true;
-    if (outbox->own_count < OWN_MAX_COUNT) {
-        struct document_ref *ref = own_at(outbox, outbox->own_count);
-        ref->collection = collection;
-        if (text_to_string(id, ref->id, sizeof ref->id)) {
-            outbox->own_count++;
-        }
+    struct document_ref *ref = own_add(outbox, collection, id);
+    struct text packed = record_pack_in(&event_new_record, event, &arena);
+    if (ref && outbox->own_size + packed.size <= OWN_MAX_SIZE) {
+        char *copy = mem_alloc(packed.size);
+        memcpy(copy, packed.data, packed.size);
+        ref->packed = (struct text){copy, packed.size};
+        outbox->own_size += packed.size;
     }
 }
 
@@ -261,6 +291,36 @@ static enum err mongo_look(struct outbox_source *self, struct arena *arena, stru
     return ERR_NONE;
 }
 
+/* The oldest of our own, as far as we have their events. */
+static bool mongo_recall(struct outbox_source *self, struct arena *arena, struct fault *fault, struct outbox_page *out)
+{
+    struct outbox_mongo *outbox = (struct outbox_mongo *)self;
+    struct outbox_page page = {0};
+    struct page_mark *mark = arena_alloc(arena, sizeof *mark);
+    size_t size = 0;
+    enum err e = ERR_NONE;
+    page.mark = mark;
+    while (mark->own_count < outbox->own_count && mark->own_count < LOOK_MAX_COUNT) {
+        const struct document_ref *ref = own_at(outbox, mark->own_count);
+        struct text packed = {arena_copy(arena, ref->packed.data, ref->packed.size), ref->packed.size};
+        if (packed.size == 0 || !outbox_page_add(&page, &size, packed, arena, fault, &e)) {
+            break;
+        }
+        mark->documents[mark->document_count++] =
+            (struct document_mark){.collection = ref->collection,
+                                   .id = text_of(arena_copy(arena, ref->id, sizeof ref->id)),
+                                   .event_ids = &page.append.events.items[page.append.events.count - 1].id,
+                                   .event_count = 1};
+        mark->own_count++;
+    }
+    if (e != ERR_NONE || mark->own_count == 0) {
+        return false;
+    }
+    page.more = mark->own_count < outbox->own_count || outbox->sweeping;
+    *out = page;
+    return true;
+}
+
 /* ---- clearing ---- */
 
 /* The events are pulled out by id; an array that is empty then goes, too, so that the index holds only what waits. */
@@ -320,11 +380,13 @@ static void mongo_sweep(struct outbox_source *self)
 
 static void mongo_destroy(struct outbox_source **self)
 {
+    struct outbox_mongo *outbox = (struct outbox_mongo *)*self;
+    own_forget(outbox, outbox->own_count);
     mem_free(*self);
     *self = NULL;
 }
 
-static const struct outbox_source_ops mongo_ops = {mongo_look, mongo_clear, mongo_sweep, mongo_destroy};
+static const struct outbox_source_ops mongo_ops = {mongo_look, mongo_recall, mongo_clear, mongo_sweep, mongo_destroy};
 
 struct outbox_source *outbox_mongo_new(struct mongo_db *db, const char *const *collections)
 {

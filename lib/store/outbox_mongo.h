@@ -4,7 +4,9 @@
  * are handed over in order, whoever does it.
  *
  * A verb puts the event into its insert (outbox_mongo_put) or its update (outbox_mongo_push) and says afterwards which
- * document has it (outbox_mongo_wrote), also when the outcome is unknown. */
+ * document has it (outbox_mongo_wrote), also when the outcome is unknown. The event of a document that was just made is
+ * the first one of it, and is handed over without a look (outbox_mongo_inserted); to one that was there before, others
+ * may have added events that must go first. */
 #ifndef ZMART_STORE_OUTBOX_MONGO_H
 #define ZMART_STORE_OUTBOX_MONGO_H
 
@@ -24,6 +26,9 @@ void outbox_mongo_put(bson_t *document, const struct event_new *event);
 void outbox_mongo_push(bson_t *update, const struct event_new *event);
 /* The same of several events, in this order; those that are NULL are left out. */
 void outbox_mongo_push_all(bson_t *update, const struct event_new *const *events, size_t count);
+/* The insert has made this document, with this event. */
+void outbox_mongo_inserted(struct outbox_source *self, const char *collection, struct text id,
+                           const struct event_new *event);
 /* The document may have an event of ours. */
 void outbox_mongo_wrote(struct outbox_source *self, const char *collection, struct text id);
 

@@ -298,6 +298,82 @@ static void test_two_round_trips_a_page(void **state)
     assert_int_equal(command_count(place, "update") - updates, 1);
 }
 
+/* A new document, whose event is remembered. */
+static void thing_make(struct place *place, const char *collection, const char *id)
+{
+    struct event_new event = event_made(place, id, 1);
+    thing_insert(place, collection, id, NULL);
+    outbox_mongo_inserted(place->outbox, collection, text_of(id), &event);
+}
+
+static bool recalled(struct place *place, struct outbox_page *out)
+{
+    return place->outbox->ops->recall(place->outbox, &place->arena, &place->fault, out);
+}
+
+static void test_first_events_need_no_look(void **state)
+{
+    struct place *place = *state;
+    struct outbox_page page;
+    assert_false(recalled(place, &page));
+    thing_make(place, "things", "a");
+    thing_make(place, "others", "b");
+    thing_change(place, "a", 2, place->outbox);
+    thing_make(place, "things", "c");
+    int64_t finds = command_count(place, "find");
+    assert_true(place->outbox->waiting && recalled(place, &page));
+    PAGE(&page, "evt_a_1", "evt_b_1"); /* and what follows the second event of a waits for it */
+    assert_true(page.more);
+    assert_true(recalled(place, &page)); /* an append that did not get there */
+    PAGE(&page, "evt_a_1", "evt_b_1");
+    clear(place, place->outbox, &page);
+    assert_int_equal(command_count(place, "find"), finds);
+    assert_false(has_outbox(place, "others", "b"));
+    assert_false(recalled(place, &page));
+    page = looked(place, place->outbox);
+    assert_int_equal(page.append.events.count, 2); /* of two documents, so in any order */
+    bool turned = text_is(page.append.events.items[0].id, "evt_c_1");
+    assert_true(text_is(page.append.events.items[turned].id, "evt_a_2"));
+    assert_true(text_is(page.append.events.items[!turned].id, "evt_c_1"));
+    assert_false(page.more);
+    clear(place, place->outbox, &page);
+    assert_false(has_outbox(place, "things", "a") || has_outbox(place, "things", "c"));
+    assert_false(recalled(place, &page));
+}
+
+static void test_what_is_remembered_is_bounded(void **state)
+{
+    enum { EACH_SIZE = 200 * 1024, FIT_COUNT = OUTBOX_PAGE_MAX_SIZE / EACH_SIZE, COUNT = FIT_COUNT + 2 };
+    struct place *place = *state;
+    struct outbox_page page;
+    uint8_t *payload = arena_alloc(&place->arena, EACH_SIZE);
+    payload[0] = 0xc6; /* a bin 32 of zeros */
+    payload[2] = (EACH_SIZE - 5) >> 16;
+    payload[3] = (EACH_SIZE - 5) >> 8 & 0xff;
+    payload[4] = (EACH_SIZE - 5) & 0xff;
+    for (int i = 0; i < COUNT; i++) {
+        char id[8];
+        snprintf(id, sizeof id, "t%d", i);
+        struct event_new event = event_made(place, id, 1);
+        event.private_data = (struct text){(const char *)payload, EACH_SIZE};
+        set_has(event_new, &event, private_data);
+        thing_insert(place, "things", id, NULL);
+        outbox_mongo_inserted(place->outbox, "things", text_of(id), &event);
+    }
+    uint32_t count = 0;
+    while (recalled(place, &page)) {
+        count += page.append.events.count;
+        clear(place, place->outbox, &page);
+    }
+    assert_true(count > 0 && count <= FIT_COUNT);
+    do { /* the rest is looked for */
+        page = looked(place, place->outbox);
+        count += page.append.events.count;
+        clear(place, place->outbox, &page);
+    } while (page.more);
+    assert_int_equal(count, COUNT);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_drop)
@@ -309,6 +385,8 @@ int main(void)
         TEST(test_pages_are_bounded),
         TEST(test_a_long_outbox_goes_in_pieces),
         TEST(test_two_round_trips_a_page),
+        TEST(test_first_events_need_no_look),
+        TEST(test_what_is_remembered_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
