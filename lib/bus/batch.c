@@ -238,7 +238,7 @@ static void call_count(const struct call *call, int64_t now_us)
 static enum log_level level_of(enum err status)
 {
     int http = err_info(status)->http;
-    return http < 500 ? LOG_DEBUG : http == 503 || http == 504 ? LOG_WARN : LOG_ERROR;
+    return http < 500 ? LOG_DEBUG : http >= 502 && http <= 504 ? LOG_WARN : LOG_ERROR;
 }
 
 static void call_log(const struct call *call)
@@ -301,9 +301,19 @@ static void ticket_answer(struct call *call)
     message_add(&ticket->reply, buffer_text(packed));
 }
 
+/* "Not now" says that nothing was done; of what was sent before, an attempt that died unheard may have done it. */
+static void refusal_doubt(struct call *call)
+{
+    if (call->status == ERR_SERVICE_UNAVAILABLE && call->redelivered && call->info->access == OP_WRITE) {
+        call->status = fault_set(&call->fault, ERR_OUTCOME_UNKNOWN, NULL);
+        call->fault.retry_after_s = 0;
+    }
+}
+
 /* Ends the call: its ticket, answered, joins the release. */
 static void call_end(struct call *call, struct release *release, int64_t now_us)
 {
+    refusal_doubt(call);
     if (call->status != ERR_NONE) {
         call_log(call);
     }

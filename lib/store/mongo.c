@@ -44,6 +44,27 @@ static bool is_away(const bson_error_t *error, const bson_t *reply)
     return server_is_away((int32_t)error->code) || (reply && mongoc_error_has_label(reply, "RetryableWriteError"));
 }
 
+bool mongo_may_be_done(const bson_error_t *error)
+{
+    static const int32_t codes[] = {
+        6,  7,     89, 9001, /* between servers a host or a socket was lost, or did not answer in time */
+        50, 262,   64,       /* the time for the command was over, perhaps while it waited for a majority */
+        91, 11600, 11602,    /* interrupted by a shutdown or an election */
+    };
+    switch (error->domain) {
+    case MONGOC_ERROR_STREAM: return error->code == MONGOC_ERROR_STREAM_SOCKET;
+    case MONGOC_ERROR_PROTOCOL:
+    case MONGOC_ERROR_WRITE_CONCERN: return true; /* done here, and others have not confirmed it */
+    default: break;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
+        if (codes[i] == (int32_t)error->code) {
+            return error->domain == MONGOC_ERROR_SERVER || error->domain == MONGOC_ERROR_COMMAND;
+        }
+    }
+    return false;
+}
+
 static enum err unavailable(struct fault *fault, const char *detail)
 {
     enum err e = fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s", detail);

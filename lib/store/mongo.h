@@ -5,11 +5,12 @@
  * and journaled; everything is read from the primary, what a majority has, where the server can do that. The driver
  * repeats writes and reads once where the topology allows.
  *
- * Errors: no network, no answer in time, no primary, a majority missing, a full disk, a failure within the server are
- * SERVICE_UNAVAILABLE, and the write may or may not have happened: every verb of a store is repeatable. A unique index that refuses is CONFLICT.
- * A write of one document that collided with another is tried again, 5 times at most, then SERVICE_UNAVAILABLE.
- * Anything else is INTERNAL with the cause for the log. After one SERVICE_UNAVAILABLE commands fail at once for a moment,
- * then one at a time tries again, so that a silent server does not hold every loop for --store-answer-ms. */
+ * Errors: no network, no primary, a full disk, a failure within the server are SERVICE_UNAVAILABLE. So are no answer in time,
+ * a lost connection and a missing majority when something was read; when it was written, they are OUTCOME_UNKNOWN: it may
+ * have happened, or happens yet, and every verb of a store is repeatable. A unique index that refuses is CONFLICT. A write
+ * of one document that collided with another is tried again, 5 times at most, then SERVICE_UNAVAILABLE. Anything else is
+ * INTERNAL with the cause for the log. After a store that did not answer commands fail at once for a moment, then one at a
+ * time tries again, so that a silent server does not hold every loop for --store-answer-ms. */
 #ifndef ZMART_STORE_MONGO_H
 #define ZMART_STORE_MONGO_H
 

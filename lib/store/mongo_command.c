@@ -14,14 +14,28 @@ static int64_t counted(const bson_t *reply, const char *name)
     return bson_get_int(reply, name, &count) ? count : 0;
 }
 
-/* What a command's end means; done is what the driver returned. The reply is used up. */
+/* Who is refused asks for the same again, and may do so with another request: only where it is certain that nothing was
+ * done. */
+static enum err write_failed(struct mongo_db *db, const bson_error_t *error, const bson_t *reply, struct fault *fault)
+{
+    enum err e = mongo_failed(db, error, reply, fault);
+    if (e == ERR_SERVICE_UNAVAILABLE && mongo_may_be_done(error)) {
+        e = fault_set(fault, ERR_OUTCOME_UNKNOWN, "the store has not said whether it was done");
+        if (fault) {
+            fault->retry_after_s = 0;
+        }
+    }
+    return e;
+}
+
+/* What a write's end means; done is what the driver returned. The reply is used up. */
 static enum err ended(struct mongo_db *db, bool done, const bson_error_t *error, bson_t *reply, struct fault *fault)
 {
     enum err e = ERR_NONE;
     if (done) {
         mongo_answered(db);
     } else {
-        e = mongo_failed(db, error, reply, fault);
+        e = write_failed(db, error, reply, fault);
     }
     bson_destroy(reply);
     return e;

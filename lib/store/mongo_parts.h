@@ -36,6 +36,8 @@ struct mongo_db {
 enum err mongo_failed(struct mongo_db *db, const bson_error_t *error, const bson_t *reply, struct fault *fault);
 /* The command did nothing because another one was in its way. */
 bool mongo_collided(const bson_error_t *error);
+/* A write that has failed like this may have been done all the same, or be done yet. */
+bool mongo_may_be_done(const bson_error_t *error);
 /* False, and the fault set: the store is not asked at the moment. */
 bool mongo_enter(struct mongo_db *db, struct fault *fault);
 /* A command was answered. */

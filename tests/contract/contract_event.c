@@ -107,7 +107,8 @@ struct event_store *place_store(struct place *place, bool writer, int64_t epoch)
     int tries = 0;
     do { /* a pool that gives up soon may do so here */
         e = event_store_open(&place->config, place->pool, writer, epoch, NULL, &place->fault, &store);
-    } while (e == ERR_SERVICE_UNAVAILABLE && ++tries < OPEN_TRIES_MAX && usleep(OPEN_PAUSE_US) == 0);
+    } while ((e == ERR_SERVICE_UNAVAILABLE || e == ERR_OUTCOME_UNKNOWN) && ++tries < OPEN_TRIES_MAX &&
+             usleep(OPEN_PAUSE_US) == 0);
     if (e != ERR_NONE) {
         fail_msg("open: %s (%s)", place->fault.detail, place->fault.cause);
     }

@@ -91,7 +91,7 @@ static enum err failing_commit(void *store, struct fault *fault)
         return ERR_SERVICE_UNAVAILABLE;
     }
     enum err e = self->inner->unit->commit(self->inner->handle, fault);
-    return failed ? ERR_SERVICE_UNAVAILABLE : e;
+    return failed ? fault_set(fault, ERR_OUTCOME_UNKNOWN, "as planned") : e;
 }
 
 static void failing_rollback(void *store)
@@ -155,10 +155,15 @@ struct day {
     struct day_order orders[5];
 };
 
+static bool is_failure(enum err e)
+{
+    return e == ERR_SERVICE_UNAVAILABLE || e == ERR_OUTCOME_UNKNOWN;
+}
+
 /* Tries until the store answers, unless failures are deadly. */
 static bool again(struct day *day, enum err e, int *tries)
 {
-    if (e != ERR_SERVICE_UNAVAILABLE || day->gives_up || ++*tries >= TRIES_MAX) {
+    if (!is_failure(e) || day->gives_up || ++*tries >= TRIES_MAX) {
         return false;
     }
     struct timespec pause = {.tv_nsec = day->pause_ms * 1000000};
@@ -207,7 +212,7 @@ static void day_create(struct day *day, struct day_order *order)
     if (e == ERR_NONE) {
         order->doc = DOC_PLACED;
         day_settle(day, order, HOLD_CONFIRM);
-    } else if (e != ERR_SERVICE_UNAVAILABLE) {
+    } else if (!is_failure(e)) {
         order->doc = DOC_VOID;
         day_settle(day, order, HOLD_RELEASE);
     }
@@ -412,7 +417,7 @@ static void spoil_all(const struct contract_place *place, const struct contract_
     enum err e;
     do { /* it gives up soon, on a server that may be busy */
         e = product_store_open(&config, &(struct product_access){.writer = true}, &shop->fault, &spoilt_store);
-    } while (e == ERR_SERVICE_UNAVAILABLE && ++tries < OPEN_TRIES_MAX);
+    } while (is_failure(e) && ++tries < OPEN_TRIES_MAX);
     assert_int_equal(e, ERR_NONE);
     for (int n = 0; spoilt; n += gives_up ? 3 : 1) { /* whoever dies, dies in every verb, if not at each of its commands */
         struct day day = {.shop = shop, .number = n, .gives_up = gives_up, .pause_ms = spoiler->pause_ms};

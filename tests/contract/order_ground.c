@@ -48,7 +48,7 @@ void shop_commit(struct contract_shop *shop)
 
 bool asked_again(struct contract_shop *shop, enum err e)
 {
-    if (e != ERR_SERVICE_UNAVAILABLE || !shop->from->recover) {
+    if ((e != ERR_SERVICE_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN) || !shop->from->recover) {
         return false;
     }
     shop->from->recover(shop);

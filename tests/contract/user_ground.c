@@ -64,7 +64,7 @@ enum err act_end(struct ground *ground, enum err e)
 
 bool act_again(struct ground *ground, enum err e)
 {
-    return ground->in_trouble && e == ERR_SERVICE_UNAVAILABLE && usleep(PAUSE_US) == 0;
+    return ground->in_trouble && (e == ERR_SERVICE_UNAVAILABLE || e == ERR_OUTCOME_UNKNOWN) && usleep(PAUSE_US) == 0;
 }
 
 struct account_new account_of(const char *id, const char *email, int64_t at)

@@ -24,7 +24,8 @@ static inline enum err patient_pool_open(const struct store_config *config, cons
     do { /* now it only looks */
         fault->code = ERR_NONE;
         e = mongo_pool_open(config, schema, metrics, fault, out);
-    } while (e == ERR_SERVICE_UNAVAILABLE && clock_now_ms() < end_ms && usleep(PATIENT_PAUSE_US) == 0);
+    } while ((e == ERR_SERVICE_UNAVAILABLE || e == ERR_OUTCOME_UNKNOWN) && clock_now_ms() < end_ms &&
+             usleep(PATIENT_PAUSE_US) == 0);
     return e;
 }
 
