@@ -131,7 +131,7 @@ void fault_to_problem(const struct fault *fault, struct problem *out)
         set_has(problem, out, allowed);
     }
     if (fault->retry_after_s > 0) {
-        out->retry_after_s = fault->retry_after_s;
+        out->retry_after_s = fault->retry_after_s < RETRY_AFTER_MAX_S ? fault->retry_after_s : RETRY_AFTER_MAX_S;
         set_has(problem, out, retry_after_s);
     }
     if (fault->head >= 0) {

@@ -15,7 +15,7 @@
     F(R, INT,  available, OPT, 0, INT64_MAX, none, "pieces that can be had now")
 RECORD_DECLARE(problem_item, PROBLEM_ITEM_FIELDS);
 
-enum { FAULT_MAX_ITEMS = 100 };
+enum { FAULT_MAX_ITEMS = 100, RETRY_AFTER_MAX_S = 24 * 3600 };
 
 #define PROBLEM_FIELDS(F, R)                                                                       \
     F(R, TEXT, code,          REQ, 1, 40,  none, "the error's slug")                               \
@@ -23,7 +23,7 @@ enum { FAULT_MAX_ITEMS = 100 };
     F(R, TEXT, detail,        OPT, 0, 400, none, "this occurrence, for people")                    \
     F(R, LIST, errors,        OPT, 0, FAULT_MAX_ITEMS, problem_item, "one item a bad field")       \
     F(R, STRS, allowed,       OPT, 0, 40, 16, "what would have been allowed")                      \
-    F(R, INT,  retry_after_s, OPT, 0, 86400, none, "seconds to wait before trying again")          \
+    F(R, INT,  retry_after_s, OPT, 0, RETRY_AFTER_MAX_S, none, "seconds to wait before trying again") \
     F(R, INT,  head,          OPT, 0, INT64_MAX, none, "the event log's newest position")
 RECORD_DECLARE(problem, PROBLEM_FIELDS);
 
@@ -35,7 +35,7 @@ struct fault {
     struct problem_item *items;
     uint32_t item_count;
     struct text_list allowed;
-    int64_t retry_after_s; /* 0: not said */
+    int64_t retry_after_s; /* 0: not said; more than RETRY_AFTER_MAX_S is told as that */
     int64_t head;          /* -1: not said */
     bool replayed;         /* a stored refusal, given again; travels in reply_meta */
 };

@@ -163,7 +163,9 @@ const char *password_problem(const struct password_policy *policy, struct text p
 
 int64_t attempts_wait_ms(const struct attempts *attempts, int64_t now_ms)
 {
-    return attempts->blocked_until_ms > now_ms ? attempts->blocked_until_ms - now_ms : 0;
+    /* of a clock that was ahead and has been put right since, nobody waits for what it showed */
+    bool of_our_time = attempts->last_ms <= now_ms + CLOCKS_DIFFER_MS;
+    return of_our_time && attempts->blocked_until_ms > now_ms ? attempts->blocked_until_ms - now_ms : 0;
 }
 
 void attempts_fail(struct attempts *attempts, const struct attempt_policy *policy, int64_t now_ms)

@@ -15,12 +15,14 @@ enum err answer(struct call *call, enum err e)
 void session_claims(struct call *call, struct sign_in *sign_in)
 {
     const struct user_state *state = call_state(call);
+    int64_t now_ms = clock_wall_ms();
     ASSERT(text_to_string(sign_in->account.user.id, sign_in->user_id, sizeof sign_in->user_id));
     sign_in->job.claims =
         (struct token_claims){.issuer = state->config->issuer,
                               .user_id = sign_in->user_id,
                               .session_id = sign_in->session_id,
-                              .at_ms = token_time_ms(clock_wall_ms(), sign_in->account.denied_until_ms),
+                              .now_ms = now_ms,
+                              .at_ms = token_time_ms(now_ms, sign_in->account.denied_until_ms),
                               .ttl_s = state->config->token_ttl_s};
 }
 

@@ -136,7 +136,7 @@ static bool claims_add(jwt_t *jwt, const struct token_claims *claims)
 {
     uint8_t random[ID_SIZE];
     char jti[ID_BASE32_SIZE];
-    int64_t iat = claims->at_ms / 1000;
+    int64_t iat = claims->now_ms / 1000;
     id_random(random, sizeof random);
     id_to_base32(random, jti);
     return jwt_add_grant(jwt, "iss", claims->issuer) == 0 && jwt_add_grant(jwt, "aud", claims->issuer) == 0 &&

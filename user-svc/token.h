@@ -37,7 +37,8 @@ struct token_claims {
     const char *user_id;
     enum role role;
     const char *session_id;
-    int64_t at_ms; /* issue time */
+    int64_t now_ms; /* the wall clock: iat, and exp after it */
+    int64_t at_ms;  /* the issue time that denials go by; later than now_ms where the clock has been set back */
     int64_t ttl_s;
 };
 

@@ -43,6 +43,21 @@ static void a_fault_goes_over_the_wire(void **state)
     assert_int_equal(other.head, 0);
 }
 
+/* Whoever says how long to wait counts by clocks, which may say anything. */
+static void a_wait_is_bounded(void **state)
+{
+    (void)state;
+    AUTO(arena_release) struct arena arena = {0};
+    struct fault fault;
+    struct problem problem;
+    fault_init(&fault, &arena);
+    fault_set(&fault, ERR_RATE_LIMITED, NULL);
+    fault.retry_after_s = INT64_MAX;
+    fault_to_problem(&fault, &problem);
+    assert_int_equal(problem.retry_after_s, RETRY_AFTER_MAX_S);
+    assert_true(record_pack_in(&problem_record, &problem, &arena).size > 0);
+}
+
 static void that_nothing_is_allowed_is_told(void **state)
 {
     (void)state;
@@ -147,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fault_goes_over_the_wire),
+        cmocka_unit_test(a_wait_is_bounded),
         cmocka_unit_test(that_nothing_is_allowed_is_told),
         cmocka_unit_test(an_empty_fault_too),
         cmocka_unit_test(what_is_too_long_is_cut_at_a_whole_character),

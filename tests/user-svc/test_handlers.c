@@ -323,14 +323,14 @@ static void administrators_page_through_accounts(void **state)
 /* As many accounts with as many addresses as no reply could hold. */
 static void pages_of_large_accounts_are_short(void **state)
 {
-    enum { ACCOUNTS = 70, CHARACTER_SIZE = 4, LINE = 200 };
-    static char line[LINE * CHARACTER_SIZE];
+    enum { ACCOUNTS = 70, CHARACTER_SIZE = 4, LONG = 200 };
+    static char line[LONG * CHARACTER_SIZE];
     struct shop *shop = *state;
     struct address addresses[USER_MAX_ADDRESSES];
     struct who boss = {0};
     struct user_list list;
     struct user user;
-    for (int i = 0; i < LINE; i++) {
+    for (int i = 0; i < LONG; i++) {
         memcpy(line + i * CHARACTER_SIZE, "\xf0\x9f\x98\x80", CHARACTER_SIZE);
     }
     struct text words = {line, sizeof line}, half = {line, sizeof line / 2};

@@ -119,6 +119,23 @@ static void failures_delay(void **state)
     assert_int_equal(attempts_wait_ms(&attempts, now), 0);
 }
 
+/* What was noted under a clock that was ahead is not waited for. */
+static void a_clock_that_was_set_back_locks_nobody_out(void **state)
+{
+    const struct attempt_policy policy = {1, 900 * 1000};
+    struct attempts attempts = {0};
+    int64_t ahead = INT64_C(86400000) * 365, now = 1000000;
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        attempts_fail(&attempts, &policy, now + ahead);
+    }
+    assert_int_equal(attempts_wait_ms(&attempts, now + ahead), 2000);
+    assert_int_equal(attempts_wait_ms(&attempts, now + ahead - CLOCKS_DIFFER_MS), 2000 + CLOCKS_DIFFER_MS);
+    assert_int_equal(attempts_wait_ms(&attempts, now), 0);
+    attempts_fail(&attempts, &policy, now); /* it counts on from there */
+    assert_int_equal(attempts_wait_ms(&attempts, now), 4000);
+}
+
 static void counts_do_not_overflow(void **state)
 {
     const struct attempt_policy policy = {1, INT64_C(86400000)};
@@ -247,6 +264,7 @@ int main(void)
         cmocka_unit_test(addresses_that_work),   cmocka_unit_test(addresses_that_do_not),
         cmocka_unit_test(folding_ignores_case),  cmocka_unit_test(folding_has_an_end),
         cmocka_unit_test(passwords_by_policy),   cmocka_unit_test(failures_delay),
+        cmocka_unit_test(a_clock_that_was_set_back_locks_nobody_out), cmocka_unit_test(first_account_rules),
         cmocka_unit_test(counts_do_not_overflow), cmocka_unit_test(first_account_rules),
         cmocka_unit_test(who_may_edit_what),     cmocka_unit_test(countries),
         cmocka_unit_test(versions_and_tags),     cmocka_unit_test(sessions_end_by_time),
