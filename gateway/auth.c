@@ -22,7 +22,8 @@ struct auth {
     atomic_llong fetched_ms; /* clock_now_ms() of the last fetch, good or not */
     atomic_bool loaded;      /* keys and denials were there */
     atomic_int waiting_count;
-    atomic_bool stale;       /* events may have been missed since the denials were loaded */
+    atomic_ullong missed;    /* times that events may have been missed, */
+    atomic_ullong covered;   /* and how many of them the loaded denials make good */
 };
 
 struct auth *auth_new(const struct auth_source *source, const struct auth_settings *settings)
@@ -73,13 +74,14 @@ enum err auth_reload_denials(struct auth *self, struct fault *fault)
 {
     struct arena arena = {0};
     struct denial_list list;
-    /* before the question: what is missed from now on makes it stale again */
+    /* both before the question: its answer makes good nothing that is missed from now on */
     bool heard = self->source.silence_ms(self->source.user) <= self->settings.silence_ms;
+    unsigned long long missed = atomic_load(&self->missed);
     enum err e = self->source.denials(self->source.user, &arena, fault, &list);
     if (e == ERR_NONE) {
         denials_merge(self->denials, &list, clock_wall_ms());
         if (heard) {
-            atomic_store(&self->stale, false);
+            atomic_store(&self->covered, missed);
         }
     }
     arena_release(&arena);
@@ -106,14 +108,14 @@ bool auth_ready(struct auth *self)
 bool auth_is_stale(struct auth *self)
 {
     if (self->source.silence_ms(self->source.user) > self->settings.silence_ms) {
-        atomic_store(&self->stale, true);
+        auth_missed_events(self);
     }
-    return atomic_load(&self->stale) || !denials_complete(self->denials);
+    return atomic_load(&self->missed) != atomic_load(&self->covered) || !denials_complete(self->denials);
 }
 
 void auth_missed_events(struct auth *self)
 {
-    atomic_store(&self->stale, true);
+    atomic_fetch_add(&self->missed, 1);
 }
 
 void auth_deny(struct auth *self, const struct denial *denial)

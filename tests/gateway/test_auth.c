@@ -17,7 +17,7 @@ struct world {
     struct arena arena;
     struct fault fault;
     int64_t silence_ms;
-    bool knows_newer, down, good;
+    bool knows_newer, down, good, misses;
     int keys_count, denials_count, check_count;
     struct denial denial;
     bool denied;
@@ -51,6 +51,9 @@ static enum err denials_get(void *user, struct arena *arena, struct fault *fault
     *out = (struct denial_list){0};
     out->denials.items = &w->denial;
     out->denials.count = w->denied;
+    if (w->misses) { /* while the answer is on its way */
+        auth_missed_events(w->auth);
+    }
     return ERR_NONE;
 }
 
@@ -232,6 +235,23 @@ static void test_silence_asks_for_each_token(void **state)
     assert_int_equal(check(w, two), ERR_NONE);
 }
 
+/* A session may have ended after user-svc has listed the denials. */
+static void test_what_is_missed_while_denials_come_is_not_forgotten(void **state)
+{
+    struct world *w = *state;
+    struct text token = token_by(w, w->maker, "ses_1", 1000);
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
+    auth_missed_events(w->auth);
+    w->misses = true;
+    assert_int_equal(auth_reload_denials(w->auth, &w->fault), ERR_NONE);
+    w->misses = false;
+    assert_true(auth_is_stale(w->auth));
+    w->good = false;
+    assert_int_equal(check(w, token), ERR_UNAUTHENTICATED);
+    assert_int_equal(auth_reload_denials(w->auth, &w->fault), ERR_NONE);
+    assert_false(auth_is_stale(w->auth));
+}
+
 static void *load_later(void *argument)
 {
     struct world *w = argument;
@@ -292,6 +312,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_ended_sessions_are_refused_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_denials_are_loaded, begin, end),
         cmocka_unit_test_setup_teardown(test_silence_asks_for_each_token, begin, end),
+        cmocka_unit_test_setup_teardown(test_what_is_missed_while_denials_come_is_not_forgotten, begin, end),
         cmocka_unit_test_setup_teardown(test_a_token_waits_for_the_first_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_bearer, begin, end),
     };
