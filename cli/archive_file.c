@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -98,6 +99,50 @@ static bool row_write(struct archive_writer *self, char kind, const struct archi
     return frame_write(self, kind, buffer_text(&self->packed), message);
 }
 
+/* What stands at the path may be replaced: nothing, or an older backup. */
+static bool place_check(const char *path, char *message)
+{
+    char start[MAGIC_SIZE] = {0};
+    struct stat status;
+    if (stat(path, &status) != 0) {
+        return true; /* opening the part tells what is wrong, if anything */
+    }
+    if (!S_ISREG(status.st_mode)) {
+        snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s is no file: a backup cannot be written there; name a file or a folder", path);
+        return false;
+    }
+    FILE *file = fopen(path, "re");
+    bool is_backup = file && fread(start, 1, sizeof start, file) == sizeof start && memcmp(start, magic, MAGIC_SIZE) == 0;
+    if (file) {
+        (void)fclose(file);
+    }
+    if (!is_backup) {
+        snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s is there and is no backup of zmart's: name another file, or move it away", path);
+    }
+    return is_backup;
+}
+
+/* The part, empty and locked, so that two backups never write one. */
+static bool part_open(struct archive_writer *self, char *message)
+{
+    struct stat status;
+    int fd = open(self->part_path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        return write_failed(self, message);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &status) != 0 || status.st_nlink == 0) {
+        snprintf(message, ARCHIVE_MESSAGE_SIZE, "another backup is writing %s", self->path);
+        close(fd);
+        return false;
+    }
+    self->file = ftruncate(fd, 0) == 0 && fchmod(fd, 0600) == 0 ? fdopen(fd, "w") : NULL;
+    if (!self->file) {
+        (void)write_failed(self, message);
+        close(fd);
+    }
+    return self->file != NULL;
+}
+
 struct archive_writer *archive_writer_new(const char *path, const char *store, int64_t now_ms, char *message)
 {
     struct archive_writer *self = mem_alloc(sizeof *self);
@@ -108,13 +153,10 @@ struct archive_writer *archive_writer_new(const char *path, const char *store, i
     sum_start(&self->whole);
     snprintf(self->path, sizeof self->path, "%s", path);
     snprintf(self->part_path, sizeof self->part_path, "%s.part", path);
-    int fd = open(self->part_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    self->file = fd >= 0 ? fdopen(fd, "w") : NULL;
     archive_put_int(&head, "created_at", now_ms);
     archive_put_text(&head, "program", ARCHIVE_TEXT, TEXT("zmart " ZMART_VERSION));
     archive_put_text(&head, "store", ARCHIVE_TEXT, text_of(store));
-    if (!self->file) {
-        (void)write_failed(self, message);
+    if (!place_check(path, message) || !part_open(self, message)) {
         archive_writer_destroy(&self);
         return NULL;
     }
@@ -306,9 +348,10 @@ struct archive_reader *archive_reader_new(const char *path, char *message)
     struct archive_reader *self = mem_alloc(sizeof *self);
     struct stat status;
     snprintf(self->path, sizeof self->path, "%s", path);
-    self->file = fopen(path, "re");
-    if (!self->file || fstat(fileno(self->file), &status) != 0 || !S_ISREG(status.st_mode)) {
-        snprintf(message, ARCHIVE_MESSAGE_SIZE, "cannot read %s: %s", path, self->file ? "it is no file" : strerror(errno));
+    bool is_file = stat(path, &status) != 0 || S_ISREG(status.st_mode); /* opening a pipe would wait for whoever writes */
+    self->file = is_file ? fopen(path, "re") : NULL;
+    if (!self->file || fstat(fileno(self->file), &status) != 0) {
+        snprintf(message, ARCHIVE_MESSAGE_SIZE, "cannot read %s: %s", path, is_file ? strerror(errno) : "it is no file");
         archive_reader_destroy(&self);
         return NULL;
     }

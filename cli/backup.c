@@ -43,7 +43,15 @@ static const struct config_table table = {
 
 /* ---- one backup ---- */
 
+/* Where to, and what may end it early. */
+struct target {
+    const struct store_config *store;
+    int stop_fd; /* signals */
+    bool stopped;
+};
+
 struct copying {
+    struct target *target;
     struct archive_writer *writer;
     char *message;
     const char *section;
@@ -53,6 +61,11 @@ struct copying {
 static enum err row_copy(void *user, const struct archive_row *row, struct fault *fault)
 {
     struct copying *copying = user;
+    if (signals_read(copying->target->stop_fd) != 0) {
+        signals_release_interrupt();
+        copying->target->stopped = true;
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "interrupted: no backup was written");
+    }
     if (!archive_writer_row(copying->writer, row, copying->message)) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s", copying->message);
     }
@@ -97,18 +110,18 @@ static bool all_copy(struct archive *archive, struct copying *copying)
     return true;
 }
 
-static bool file_write(const struct store_config *store, const char *path, char *message, int64_t *out_rows)
+static bool file_write(struct target *target, const char *path, char *message, int64_t *out_rows)
 {
     char shown[STORE_SHOWN_SIZE];
     struct fault fault;
     struct archive *archive = NULL;
-    struct copying copying = {.message = message};
+    struct copying copying = {.target = target, .message = message};
     fault_init(&fault, NULL);
-    if (archive_open(store, archive_parts, archive_part_count, false, &fault, &archive) != ERR_NONE) {
+    if (archive_open(target->store, archive_parts, archive_part_count, false, &fault, &archive) != ERR_NONE) {
         snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s", fault.detail[0] ? fault.detail : fault.cause);
         return false;
     }
-    store_url_show(store->store, shown);
+    store_url_show(target->store->store, shown);
     copying.writer = archive_writer_new(path, shown, clock_wall_ms(), message);
     bool good = copying.writer && all_copy(archive, &copying);
     *out_rows = good ? archive_writer_rows(copying.writer) : 0;
@@ -119,11 +132,11 @@ static bool file_write(const struct store_config *store, const char *path, char 
 }
 
 /* False: message is one line that says why; there is no file then. */
-static bool backup_write(const struct store_config *store, const char *path, char *message)
+static bool backup_write(struct target *target, const char *path, char *message)
 {
     struct stat status = {0};
     int64_t started_ms = clock_now_ms(), rows = 0;
-    bool good = file_write(store, path, message, &rows);
+    bool good = file_write(target, path, message, &rows);
     archive_progress_end();
     if (good && stat(path, &status) == 0) {
         printf("zmart: wrote %s: %" PRId64 " rows, %" PRId64 " bytes, %" PRId64 " ms\n", path, rows,
@@ -188,7 +201,7 @@ static void path_in(const char *folder, char out[ARCHIVE_PATH_SIZE])
     snprintf(out, ARCHIVE_PATH_SIZE, "%.900s/%s%s%s", folder, name_start, compact, name_end);
 }
 
-static bool backup_into(const struct store_config *store, const char *folder, int64_t keep, char *message)
+static bool backup_into(struct target *target, const char *folder, int64_t keep, char *message)
 {
     char path[ARCHIVE_PATH_SIZE];
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
@@ -196,7 +209,7 @@ static bool backup_into(const struct store_config *store, const char *folder, in
         return false;
     }
     path_in(folder, path);
-    bool good = backup_write(store, path, message);
+    bool good = backup_write(target, path, message);
     if (good && keep > 0) {
         (void)backup_prune(folder, keep);
     }
@@ -226,17 +239,20 @@ bool backup_interval(const char *text, int64_t *out_ms)
 }
 
 /* Until a signal. A backup that fails is told, and tried again at the next time. */
-static int backup_forever(const struct store_config *store, const char *folder, int64_t every_ms, int64_t keep)
+static int backup_forever(struct target *target, const char *folder, int64_t every_ms, int64_t keep)
 {
     char message[ARCHIVE_MESSAGE_SIZE];
-    struct pollfd stop = {.fd = signals_take(), .events = POLLIN};
+    struct pollfd stop = {.fd = target->stop_fd, .events = POLLIN};
     int64_t next_ms = clock_now_ms();
     for (;;) {
         int64_t left_ms = next_ms - clock_now_ms();
         if (left_ms <= 0) {
             next_ms = clock_now_ms() + every_ms;
-            if (!backup_into(store, folder, keep, message)) {
+            if (!backup_into(target, folder, keep, message)) {
                 shop_refuse("%s", message);
+            }
+            if (target->stopped) {
+                return PROCESS_OK;
             }
             continue;
         }
@@ -264,11 +280,12 @@ int backup_main(const struct words *argv)
     }
     const char *path = argv->items[1];
     struct store_config store = archive_store_settings(&settings.store, url);
+    struct target target = {.store = &store, .stop_fd = signals_take()};
     if (every_ms > 0) {
-        return backup_forever(&store, path, every_ms, settings.backup.keep);
+        return backup_forever(&target, path, every_ms, settings.backup.keep);
     }
     bool is_folder = stat(path, &status) == 0 && S_ISDIR(status.st_mode);
-    bool good = is_folder || settings.backup.keep > 0 ? backup_into(&store, path, settings.backup.keep, message)
-                                                      : backup_write(&store, path, message);
+    bool good = is_folder || settings.backup.keep > 0 ? backup_into(&target, path, settings.backup.keep, message)
+                                                      : backup_write(&target, path, message);
     return good ? PROCESS_OK : shop_refuse("%s", message);
 }

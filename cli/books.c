@@ -107,6 +107,7 @@ enum err books_order(struct archive *archive, const struct archive_row *row, int
         return fault_set(fault, ERR_INTERNAL, NULL);
     }
     change.order_id = order.id;
+    books->orders_asked++;
     enum err e = ERR_NONE;
     for (uint32_t i = 0; e == ERR_NONE && i < order.lines.count; i++) {
         e = line_settle(archive, &order, &order.lines.items[i], change, books, fault);
@@ -163,7 +164,8 @@ enum err books_hold(struct archive *archive, const struct archive_row *row, int6
     return e;
 }
 
-enum err books_pending(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct fault *fault)
+enum err books_pending(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct fault *fault,
+                       bool *out_changed)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct hold_change change = {.now_ms = now_ms, .hold = {.found = true}};
@@ -178,9 +180,13 @@ enum err books_pending(struct archive *archive, const struct archive_row *row, i
     }
     bool undo = text_is(kind, "undo");
     enum err e = product_archive_hold(archive, change.order_id, change.product_id, &arena, fault, &before);
-    if (e != ERR_NONE || (undo ? !before.found || before.state == HOLD_IS_RELEASED : before.found)) {
-        return e;
+    bool changes = e == ERR_NONE && (undo ? before.found && before.state != HOLD_IS_RELEASED : !before.found);
+    if (changes) {
+        change.hold.state = undo ? HOLD_IS_RELEASED : HOLD_IS_HELD; /* the stock says so already */
+        e = product_archive_change(archive, &change, fault, &missing);
     }
-    change.hold.state = undo ? HOLD_IS_RELEASED : HOLD_IS_HELD; /* the stock says so already */
-    return product_archive_change(archive, &change, fault, &missing);
+    if (e == ERR_NONE) {
+        *out_changed = changes;
+    }
+    return e;
 }

@@ -11,6 +11,7 @@ struct books {
     int64_t holds_confirmed, holds_released, holds_committed;
     int64_t holds_made;      /* placed orders had none */
     int64_t orders_voided;   /* ids with holds and no order */
+    int64_t orders_asked;    /* did not fit what the file says of their holds, so the store was asked */
     int64_t orders_settled;  /* product-svc had not been told something about them */
     int64_t pieces_returned, pieces_taken;
     int64_t pieces_short;    /* an order has them, and the stock had not */
@@ -23,8 +24,10 @@ MUST_USE enum err books_order(struct archive *archive, const struct archive_row 
 MUST_USE enum err books_hold(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct books *books,
                              struct fault *fault);
 
-/* One row of the section product.pending, before them: on MongoDB a product says what its holds' documents may not say yet. */
-MUST_USE enum err books_pending(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct fault *fault);
+/* One row of the section product.pending, before them: on MongoDB a product says what its holds' documents may not say yet.
+ * *out_changed: the store has now another hold than the file's section product.holds says. */
+MUST_USE enum err books_pending(struct archive *archive, const struct archive_row *row, int64_t now_ms, struct fault *fault,
+                                bool *out_changed);
 
 /* Pure: what a hold of an order is to be. */
 enum books_hold_is { BOOKS_AS_IT_IS, BOOKS_CONFIRMED, BOOKS_RELEASED, BOOKS_COMMITTED };

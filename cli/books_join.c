@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/base/mem.h"
+#include "lib/store/archive_versions.h"
 #include "product-svc/rules.h"
 #include "proto/order.h"
 
@@ -20,6 +21,7 @@ struct books_join {
     char message[ARCHIVE_MESSAGE_SIZE];
     struct joined_hold holds[HOLDS_MAX]; /* of the order at hand */
     uint32_t count;
+    struct archive_versions *changed; /* 1 for each order with a hold that the file does not tell; NULL: none */
 };
 
 static enum err bad_file(const struct books_join *self, struct fault *fault)
@@ -63,10 +65,52 @@ void books_join_destroy(struct books_join **self)
 {
     if (*self) {
         archive_reader_destroy(&(*self)->reader);
+        archive_versions_destroy(&(*self)->changed);
         mem_free(*self);
         *self = NULL;
     }
 }
+
+/* ---- holds that the file does not tell ---- */
+
+static enum err changed_note(struct books_join *self, struct text order_id, struct fault *fault)
+{
+    enum err e = self->changed ? ERR_NONE : archive_versions_new(fault, &self->changed);
+    return e == ERR_NONE ? archive_versions_put(self->changed, order_id, 1, fault) : e;
+}
+
+static enum err changed_find(struct books_join *self, struct text order_id, struct fault *fault, bool *out)
+{
+    int64_t noted = 0;
+    enum err e = self->changed ? archive_versions_find(self->changed, order_id, fault, &noted) : ERR_NONE;
+    if (e == ERR_NONE) {
+        *out = noted > 0;
+    }
+    return e;
+}
+
+enum err books_join_pending(struct books_join *self, struct archive *archive, const struct archive_row *row, int64_t now_ms,
+                            struct fault *fault)
+{
+    struct text order_id = {0};
+    bool changed = false;
+    enum err e = books_pending(archive, row, now_ms, fault, &changed);
+    return e == ERR_NONE && changed && archive_get_text(row, "order_id", &order_id) ? changed_note(self, order_id, fault) : e;
+}
+
+enum err books_join_left(struct books_join *self, struct archive *archive, const struct archive_row *row, int64_t now_ms,
+                         struct books *books, struct fault *fault)
+{
+    struct text order_id = {0};
+    bool changed = false;
+    if (!archive_get_text(row, "order_id", &order_id)) {
+        return bad_file(self, fault);
+    }
+    enum err e = changed_find(self, order_id, fault, &changed);
+    return e == ERR_NONE && changed ? books_hold(archive, row, now_ms, books, fault) : e;
+}
+
+/* ---- side by side ---- */
 
 /* Holds of ids that have no order, up to this id (NULL: all). */
 static enum err orphans_settle(struct books_join *self, const struct text *until, struct archive *archive, int64_t now_ms,
@@ -145,6 +189,7 @@ enum err books_join_order(struct books_join *self, struct archive *archive, cons
                           struct books *books, struct fault *fault)
 {
     struct text id = {0};
+    bool changed = false;
     if (!archive_get_text(row, "id", &id)) {
         return bad_file(self, fault);
     }
@@ -152,7 +197,10 @@ enum err books_join_order(struct books_join *self, struct archive *archive, cons
     if (e == ERR_NONE) {
         e = holds_collect(self, id, fault);
     }
-    if (e != ERR_NONE || all_fits(self, row, books->begun_ms)) {
+    if (e == ERR_NONE) {
+        e = changed_find(self, id, fault, &changed);
+    }
+    if (e != ERR_NONE || (!changed && all_fits(self, row, books->begun_ms))) {
         return e;
     }
     e = books_order(archive, row, now_ms, books, fault);

@@ -1,14 +1,12 @@
 #include "cli/restore.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/books_join.h"
+#include "cli/restore_folder.h"
 #include "cli/shop.h"
 #include "event-svc/archive.h"
 #include "event-svc/store.h"
@@ -16,7 +14,7 @@
 #include "lib/bus/main.h"
 #include "order-svc/archive.h"
 
-enum { PROGRESS_ROWS = 2000, FOLDER_SIZE = 900 };
+enum { PROGRESS_ROWS = 2000 };
 
 #define RESTORE_CONFIG(X) \
     X(SWITCH, check, "check", "no", 0, 0, "only reads the file: tells its sections with their rows and checksums, or what is wrong with it")
@@ -42,16 +40,13 @@ static const struct config_table table = {
 struct restore {
     struct archive_reader *reader;
     struct store_config store; /* where it goes; on SQLite first into a folder beside */
-    char url[ARCHIVE_PATH_SIZE];
-    char folder[FOLDER_SIZE], work_folder[FOLDER_SIZE + 16]; /* SQLite; else empty */
-    bool made_folder;
-    int lock_fd;
+    struct restore_folder folder; /* SQLite */
     struct archive *archive;
-    struct event_store *log; /* when the archive is closed */
+    struct event_store *log;
+    int stop_fd; /* signals */
     struct event_restart restart;
     struct books books;
     struct books_join *join; /* while orders are settled */
-    int64_t pending_count;   /* what products say of holds that have no document yet */
     const char *path;
     int64_t rows, events_appended;
     char message[ARCHIVE_MESSAGE_SIZE];
@@ -59,8 +54,9 @@ struct restore {
 
 static bool fault_tell(struct restore *self, const struct fault *fault)
 {
+    bool more = fault->cause[0] && !strstr(fault->detail, fault->cause);
     snprintf(self->message, sizeof self->message, "%s%s%s", fault->detail[0] ? fault->detail : "the store refuses a row of the backup",
-             fault->cause[0] ? ": " : "", fault->cause);
+             more ? ": " : "", more ? fault->cause : "");
     return false;
 }
 
@@ -68,6 +64,19 @@ static bool fault_tell(struct restore *self, const struct fault *fault)
 
 typedef enum err row_take(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
                           struct fault *fault);
+
+/* Between two rows: whether to go on. */
+static bool goes_on(struct restore *self)
+{
+    struct fault fault;
+    fault_init(&fault, NULL);
+    if (signals_read(self->stop_fd) != 0) {
+        signals_release_interrupt();
+        snprintf(self->message, sizeof self->message, "interrupted: nothing was restored");
+        return false;
+    }
+    return !self->archive || archive_beat(self->archive, &fault) == ERR_NONE || fault_tell(self, &fault);
+}
 
 /* Gives each row of the sections that are of use to take; NULL: looks at the file only. wanted: only this section. */
 static bool file_read(struct restore *self, const char *what, const char *wanted, row_take *take)
@@ -98,6 +107,9 @@ static bool file_read(struct restore *self, const char *what, const char *wanted
             }
             break;
         case ARCHIVE_ROW:
+            if (!goes_on(self)) {
+                return false;
+            }
             if (++rows % PROGRESS_ROWS == 0) {
                 archive_progress(what, rows, archive_reader_position(self->reader), archive_reader_size(self->reader));
             }
@@ -132,33 +144,16 @@ static enum err row_put(struct restore *self, const struct archive_part *part, c
     return kind->is_outbox || kind->is_told ? ERR_NONE : archive_put(self->archive, part, kind, row, fault);
 }
 
-static enum err row_order(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
-                          struct fault *fault)
-{
-    (void)part;
-    (void)kind;
-    return books_order(self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books, fault);
-}
-
-static enum err row_hold(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
-                         struct fault *fault)
-{
-    (void)part;
-    (void)kind;
-    return books_hold(self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books, fault);
-}
-
 static enum err row_pending(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
                             struct fault *fault)
 {
     (void)part;
     (void)kind;
-    self->pending_count++;
-    return books_pending(self->archive, archive_reader_row(self->reader), self->restart.now_ms, fault);
+    return books_join_pending(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms, fault);
 }
 
-static enum err row_join(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
-                         struct fault *fault)
+static enum err row_order(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                          struct fault *fault)
 {
     (void)part;
     (void)kind;
@@ -166,24 +161,26 @@ static enum err row_join(struct restore *self, const struct archive_part *part, 
                             fault);
 }
 
-/* What fits is passed over, unless products said of holds what their documents in the file do not: then all are looked up. */
+static enum err row_left(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
+                         struct fault *fault)
+{
+    (void)part;
+    (void)kind;
+    return books_join_left(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books,
+                           fault);
+}
+
 static bool books_settle(struct restore *self)
 {
     struct fault fault;
     fault_init(&fault, NULL);
-    if (!file_read(self, "settling products", "product.pending", row_pending)) {
-        return false;
-    }
-    if (self->pending_count > 0) {
-        return file_read(self, "settling orders", "order.orders", row_order) &&
-               file_read(self, "settling holds", "product.holds", row_hold) &&
-               file_read(self, "settling holds", "product.pending", row_hold);
-    }
     self->join = books_join_new(self->path, self->message);
-    bool good = self->join && file_read(self, "settling orders", "order.orders", row_join);
+    bool good = self->join && file_read(self, "settling products", "product.pending", row_pending) &&
+                file_read(self, "settling orders", "order.orders", row_order);
     if (good && books_join_end(self->join, self->archive, self->restart.now_ms, &self->books, &fault) != ERR_NONE) {
         good = fault_tell(self, &fault);
     }
+    good = good && file_read(self, "settling holds", "product.pending", row_left);
     books_join_destroy(&self->join);
     return good;
 }
@@ -250,115 +247,28 @@ static enum err row_hand(struct restore *self, const struct archive_part *part, 
 
 static bool outboxes_hand(struct restore *self)
 {
-    struct mongo_pool *pool = NULL;
+    struct mongo_pool *pool = archive_pool(self->archive, &event_archive);
     struct fault fault;
-    enum err e = ERR_NONE;
     fault_init(&fault, NULL);
-    if (store_kind_of(self->store.store) == STORE_MONGO) {
-        e = mongo_pool_open(&self->store, &event_mongo_schema, NULL, &fault, &pool);
+    if (!pool) {
+        archive_destroy(&self->archive); /* a file has one writer */
     }
-    if (e == ERR_NONE) {
-        e = event_store_open(&self->store, pool, true, self->restart.now_ms, NULL, &fault, &self->log);
-    }
+    enum err e = event_store_open(&self->store, pool, true, self->restart.now_ms, NULL, &fault, &self->log);
     bool good = e == ERR_NONE ? file_read(self, "events", NULL, row_hand) : fault_tell(self, &fault);
     event_store_destroy(&self->log);
-    mongo_pool_destroy(&pool);
     return good;
-}
-
-/* ---- the folder of a SQLite store ---- */
-
-/* Removes the files of a folder without folders, and it. */
-static void folder_remove(const char *folder)
-{
-    DIR *entries = opendir(folder);
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries))) {
-        char path[ARCHIVE_PATH_SIZE + 256];
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-            (void)unlink(path);
-        }
-    }
-    if (entries) {
-        (void)closedir(entries);
-    }
-    (void)rmdir(folder);
-}
-
-/* Takes the folder, which no shop may run in, refuses one with databases, and makes a folder to work in. */
-static bool folder_take(struct restore *self)
-{
-    char path[FOLDER_PATH_SIZE];
-    if (snprintf(self->folder, sizeof self->folder, "%s", self->store.store + strlen("sqlite:")) >= (int)sizeof self->folder) {
-        snprintf(self->message, sizeof self->message, "the store's path is too long");
-        return false;
-    }
-    self->made_folder = access(self->folder, F_OK) != 0;
-    if (!data_folder_take(self->folder, path, &self->lock_fd, self->message, sizeof self->message)) {
-        return false;
-    }
-    for (size_t i = 0; i < archive_part_count; i++) {
-        char file[ARCHIVE_PATH_SIZE];
-        snprintf(file, sizeof file, "%s/%s", self->folder, archive_parts[i]->sqlite->file);
-        if (access(file, F_OK) == 0) {
-            snprintf(self->message, sizeof self->message, "the store is not empty: there is %.300s; restore into an empty one", file);
-            return false;
-        }
-    }
-    snprintf(self->work_folder, sizeof self->work_folder, "%s/restoring", self->folder);
-    folder_remove(self->work_folder); /* of a restore that was killed */
-    snprintf(self->url, sizeof self->url, "sqlite:%s", self->work_folder);
-    self->store.store = self->url;
-    return true;
-}
-
-static bool folder_sync(const char *folder)
-{
-    DIR *entries = opendir(folder);
-    bool good = entries && fsync(dirfd(entries)) == 0;
-    if (entries) {
-        (void)closedir(entries);
-    }
-    return good;
-}
-
-/* The files take their places, each by a rename. */
-static bool files_place(struct restore *self)
-{
-    for (size_t i = 0; i < archive_part_count; i++) {
-        char from[ARCHIVE_PATH_SIZE], to[ARCHIVE_PATH_SIZE];
-        snprintf(from, sizeof from, "%s/%s", self->work_folder, archive_parts[i]->sqlite->file);
-        snprintf(to, sizeof to, "%s/%s", self->folder, archive_parts[i]->sqlite->file);
-        if (rename(from, to) != 0) {
-            snprintf(self->message, sizeof self->message, "cannot move %.150s: %s", from, strerror(errno));
-            return false;
-        }
-    }
-    folder_remove(self->work_folder);
-    if (!folder_sync(self->folder)) {
-        snprintf(self->message, sizeof self->message, "cannot write %.200s: %s", self->folder, strerror(errno));
-        return false;
-    }
-    return true;
 }
 
 /* Nothing is left of a restore that failed. */
 static void all_undo(struct restore *self)
 {
-    char lock[FOLDER_SIZE + 16];
-    if (self->archive) {
-        archive_undo(self->archive);
+    size_t size = strlen(self->message);
+    if (self->archive && archive_undo(self->archive, NULL) != ERR_NONE) {
+        snprintf(self->message + size, sizeof self->message - size,
+                 "; what was put could not be deleted, and no program will start there: run zmart restore again");
     }
     archive_destroy(&self->archive);
-    if (self->work_folder[0]) {
-        folder_remove(self->work_folder);
-    }
-    if (self->made_folder && self->lock_fd >= 0) {
-        snprintf(lock, sizeof lock, "%s/zmart.lock", self->folder);
-        (void)unlink(lock);
-        (void)rmdir(self->folder);
-    }
+    restore_folder_undo(&self->folder);
 }
 
 /* ---- the command ---- */
@@ -374,22 +284,34 @@ static void books_tell(const struct restore *self)
         printf("zmart: %" PRId64 " pieces that orders have were not in stock, which ends at 0, not below: more of them are sold than"
                " there are; look at those products\n", books->pieces_short);
     }
+    printf("zmart: orders that were looked up to be settled: %" PRId64 "\n", books->orders_asked);
     printf("zmart: events: epoch %" PRId64 ", from seq %" PRId64 ", handed over %" PRId64 "\n", self->restart.now_ms,
            self->restart.last_seq + EVENT_RESTORE_GAP, self->events_appended);
 }
 
-static bool restore_run(struct restore *self, const char *path)
+/* What was put is a shop from now on. */
+static bool all_end(struct restore *self)
+{
+    struct fault fault;
+    fault_init(&fault, NULL);
+    if (!self->archive) {
+        return restore_folder_place(&self->folder, self->message);
+    }
+    enum err e = archive_end(self->archive, &fault);
+    archive_destroy(&self->archive); /* whether it has ended or not is not known then: nothing is deleted */
+    return e == ERR_NONE || fault_tell(self, &fault);
+}
+
+static bool restore_run(struct restore *self)
 {
     if (!file_read(self, "checking", "", NULL) || /* before anything is changed */
-        (store_kind_of(self->store.store) == STORE_SQLITE && !folder_take(self)) || !all_put(self)) {
-        return false;
-    }
-    archive_destroy(&self->archive);
-    if (!outboxes_hand(self) || (self->work_folder[0] && !files_place(self))) {
+        (store_kind_of(self->store.store) == STORE_SQLITE &&
+         !restore_folder_take(&self->store, &self->folder, self->message)) ||
+        !all_put(self) || !outboxes_hand(self) || !all_end(self)) {
         return false;
     }
     archive_progress_end();
-    printf("zmart: restored %s: %" PRId64 " rows\n", path, self->rows);
+    printf("zmart: restored %s: %" PRId64 " rows\n", self->path, self->rows);
     books_tell(self);
     return true;
 }
@@ -397,7 +319,7 @@ static bool restore_run(struct restore *self, const char *path)
 int restore_main(const struct words *argv)
 {
     struct restore_settings settings;
-    struct restore self = {.lock_fd = -1};
+    struct restore self = {.folder = {.lock_fd = -1}};
     char url[ARCHIVE_PATH_SIZE];
     int rest = 0;
     switch (config_load(&table, argv->count, argv->items, &settings, &rest, self.message, sizeof self.message)) {
@@ -410,9 +332,10 @@ int restore_main(const struct words *argv)
         return PROCESS_BAD_CONFIG;
     }
     self.path = argv->items[1];
+    self.stop_fd = signals_take();
     self.store = archive_store_settings(&settings.store, url);
-    self.reader = archive_reader_new(argv->items[1], self.message);
-    bool good = self.reader && (settings.restore.check ? file_read(&self, "checking", NULL, NULL) : restore_run(&self, argv->items[1]));
+    self.reader = archive_reader_new(self.path, self.message);
+    bool good = self.reader && (settings.restore.check ? file_read(&self, "checking", NULL, NULL) : restore_run(&self));
     if (!good) {
         archive_progress_end();
         all_undo(&self);
@@ -420,8 +343,6 @@ int restore_main(const struct words *argv)
     }
     archive_destroy(&self.archive);
     archive_reader_destroy(&self.reader);
-    if (self.lock_fd >= 0) {
-        close(self.lock_fd);
-    }
+    restore_folder_release(&self.folder);
     return good ? PROCESS_OK : PROCESS_FAILED;
 }

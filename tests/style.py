@@ -27,6 +27,7 @@ TESTED_ELSEWHERE = {
     "tests/cli/test_backup.py": ["cli/backup.c", "cli/books.c", "cli/books_join.c", "cli/restore.c", "event-svc/archive.c", "lib/store/archive.c", "lib/store/archive_mongo.c",
                                  "lib/store/archive_record.c", "lib/store/archive_store.c", "lib/store/sqlite_pause.c", "mail-svc/archive.c",
                                  "order-svc/archive.c", "product-svc/archive.c", "user-svc/archive.c", "webhook-svc/archive.c"],
+    "tests/cli/test_restore_killed.py": ["cli/restore_folder.c", "lib/store/mongo_mark.c"],
     "tests/cli/test_up.py": ["cli/child.c", "cli/ping.c", "cli/rooms.c", "cli/supervisor.c", "cli/threads.c"],
     "tests/gateway/test_http.c": ["gateway/api.c", "gateway/cors.c", "gateway/counters.c", "gateway/docs.c", "gateway/exchange.c",
                                   "gateway/gateway.c", "gateway/http_body.c", "gateway/own.c"],

@@ -107,8 +107,9 @@ MUST_USE enum err archive_give_record(const struct archive_row *row, const char 
 
 struct archive; /* the stores of all parts, opened together */
 
-/* config->store is a URL. For reading: the moment is now. For writing: INVALID_BODY if anything is there already. The
- * fault's detail is one line that says what to do. parts are borrowed. */
+/* config->store is a URL. For reading: the moment is now. For writing: INVALID_BODY if anything is there already; on MongoDB
+ * the database is marked until archive_end, and what an unfinished restore has left behind such a mark is deleted (CONFLICT if
+ * that one is still at work). The fault's detail is one line that says what to do. parts are borrowed. */
 MUST_USE enum err archive_open(const struct store_config *config, const struct archive_part *const *parts, size_t count,
                                bool writes, struct fault *fault, struct archive **out);
 /* What was written and not committed is undone on SQLite. */
@@ -121,11 +122,17 @@ MUST_USE enum err archive_put(struct archive *self, const struct archive_part *p
                               const struct archive_row *row, struct fault *fault);
 /* Everything put is durable. */
 MUST_USE enum err archive_commit(struct archive *self, struct fault *fault);
-/* On MongoDB: deletes what was put, so that nothing has changed. On SQLite whoever restores removes the files. */
-void archive_undo(struct archive *self);
+/* Says that the work goes on; to be called with every row. CONFLICT: another restore has taken it over. */
+MUST_USE enum err archive_beat(struct archive *self, struct fault *fault);
+/* What was put is a shop: on MongoDB programs may open it. Nothing is undone after this, even if it fails. */
+MUST_USE enum err archive_end(struct archive *self, struct fault *fault);
+/* On MongoDB: deletes what was put, so that nothing has changed; if that fails, the database stays marked. On SQLite whoever
+ * restores removes the files. */
+MUST_USE enum err archive_undo(struct archive *self, struct fault *fault);
 
-/* The part's own handle, for what rows alone cannot do; one of them is NULL. */
+/* The part's own handle, for what rows alone cannot do; NULL on the other store. */
 struct sqlite_db *archive_sqlite(struct archive *self, const struct archive_part *part);
+struct mongo_pool *archive_pool(struct archive *self, const struct archive_part *part);
 struct mongo_db *archive_mongo(struct archive *self, const struct archive_part *part);
 
 #endif

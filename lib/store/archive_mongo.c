@@ -175,20 +175,3 @@ enum err archive_mongo_put(struct part_store *store, const struct archive_kind *
     store->bulk_size += document.len;
     return ERR_NONE;
 }
-
-void archive_mongo_undo(struct part_store *store)
-{
-    mongo_bulk_destroy(&store->bulk);
-    for (size_t k = 0; store->mongo && k < store->part->kind_count; k++) {
-        AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
-        const struct archive_kind *kind = &store->part->kinds[k];
-        int64_t count;
-        if (!kind->collection) {
-            continue;
-        }
-        if (kind->id) {
-            bson_put_text(&all, "_id", text_of(kind->id));
-        }
-        (void)!mongo_delete_all(store->mongo, kind->collection, &all, NULL, &count);
-    }
-}

@@ -18,13 +18,12 @@ struct part_store {
     struct archive_versions *versions; /* MongoDB: of what was walked; may be NULL */
 };
 
-/* archive_mongo.c: as archive_walk, archive_put and archive_undo, of one part. */
+/* archive_mongo.c: as archive_walk and archive_put, of one part. */
 MUST_USE enum err archive_mongo_walk(struct part_store *store, const struct archive_kind *kind, archive_visit *visit,
                                      void *user, struct fault *fault);
 MUST_USE enum err archive_mongo_put(struct part_store *store, const struct archive_kind *kind,
                                     const struct archive_row *row, struct fault *fault);
 /* What was put is stored. */
 MUST_USE enum err archive_mongo_end(struct part_store *store, struct fault *fault);
-void archive_mongo_undo(struct part_store *store);
 
 #endif

@@ -7,11 +7,13 @@
 #include "lib/base/mem.h"
 #include "lib/store/archive_parts.h"
 #include "lib/store/archive_versions.h"
+#include "lib/store/mongo_mark.h"
 
 enum { PATH_MAX_SIZE = 1024, COMMIT_ROWS = 1000 };
 
 struct archive {
     bool writes;
+    struct mongo_mark *mark; /* on MongoDB, if it writes */
     size_t count;
     struct part_store parts[ARCHIVE_MAX_PARTS];
 };
@@ -30,6 +32,11 @@ static struct part_store *store_of(struct archive *self, const struct archive_pa
 struct sqlite_db *archive_sqlite(struct archive *self, const struct archive_part *part)
 {
     return store_of(self, part)->sqlite;
+}
+
+struct mongo_pool *archive_pool(struct archive *self, const struct archive_part *part)
+{
+    return store_of(self, part)->pool;
 }
 
 struct mongo_db *archive_mongo(struct archive *self, const struct archive_part *part)
@@ -86,7 +93,10 @@ static enum err sqlite_parts_open(struct archive *self, const struct store_confi
         schemas[i] = self->parts[i].part->sqlite;
     }
     size_t opened_count = 0;
-    enum err e = self->writes ? ERR_NONE : sqlite_pause_writers(config, schemas, self->count, fault, &pause);
+    enum err e = self->writes ? ERR_NONE : sqlite_mark_check(strchr(config->store, ':') + 1, fault);
+    if (e == ERR_NONE && !self->writes) {
+        e = sqlite_pause_writers(config, schemas, self->count, fault, &pause);
+    }
     for (size_t i = 0; e == ERR_NONE && i < self->count; i++) {
         struct part_store *store = &self->parts[i];
         if (!self->writes && !has_file(config, store->part)) {
@@ -110,16 +120,32 @@ static enum err sqlite_parts_open(struct archive *self, const struct store_confi
 
 static enum err mongo_parts_open(struct archive *self, const struct store_config *config, struct fault *fault)
 {
-    enum err e = ERR_NONE;
+    enum err e = self->writes ? mongo_mark_open(config, fault, &self->mark) : ERR_NONE;
     for (size_t i = 0; e == ERR_NONE && i < self->count; i++) {
         struct part_store *store = &self->parts[i];
         if (!store->part->mongo) {
             return fault_set(fault, ERR_INVALID_BODY, "%s-svc cannot be kept in MongoDB", store->part->service);
         }
-        e = mongo_pool_open(config, store->part->mongo, NULL, fault, &store->pool);
+        e = self->writes ? mongo_pool_open_marked(config, store->part->mongo, fault, &store->pool)
+                         : mongo_pool_open(config, store->part->mongo, NULL, fault, &store->pool);
         if (e == ERR_NONE) {
             store->mongo = mongo_db_new(store->pool);
         }
+    }
+    return e;
+}
+
+/* Before the mark, so that no shop is stopped by it, and behind it, where nobody begins to write. */
+static enum err emptiness_settle(struct archive *self, struct fault *fault)
+{
+    enum err e = empty_check(self, fault);
+    if (e == ERR_NONE && self->mark) {
+        e = mongo_mark_set(self->mark, fault);
+        e = e == ERR_NONE ? empty_check(self, fault) : e;
+        e = e == ERR_NONE ? mongo_mark_fill(self->mark, fault) : e;
+    }
+    if (e != ERR_NONE && self->mark) {
+        (void)!mongo_mark_remove(self->mark, NULL); /* if it stays, the next restore finds nothing to delete behind it */
     }
     return e;
 }
@@ -145,7 +171,7 @@ enum err archive_open(const struct store_config *config, const struct archive_pa
         e = fault_set(fault, ERR_INVALID_BODY, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"", shown);
     }
     if (e == ERR_NONE && writes) {
-        e = empty_check(self, fault);
+        e = emptiness_settle(self, fault);
     }
     if (e != ERR_NONE) {
         archive_destroy(&self);
@@ -171,6 +197,7 @@ void archive_destroy(struct archive **self)
         mongo_db_destroy(&store->mongo);
         mongo_pool_destroy(&store->pool);
     }
+    mongo_mark_destroy(&(*self)->mark);
     mem_free(*self);
     *self = NULL;
 }
@@ -294,9 +321,20 @@ enum err archive_commit(struct archive *self, struct fault *fault)
     return e;
 }
 
-void archive_undo(struct archive *self)
+enum err archive_beat(struct archive *self, struct fault *fault)
+{
+    return self->mark ? mongo_mark_beat(self->mark, fault) : ERR_NONE;
+}
+
+enum err archive_end(struct archive *self, struct fault *fault)
+{
+    return self->mark ? mongo_mark_remove(self->mark, fault) : ERR_NONE;
+}
+
+enum err archive_undo(struct archive *self, struct fault *fault)
 {
     for (size_t i = 0; i < self->count; i++) {
-        archive_mongo_undo(&self->parts[i]);
+        mongo_bulk_destroy(&self->parts[i].bulk);
     }
+    return self->mark ? mongo_mark_undo(self->mark, fault) : ERR_NONE;
 }

@@ -267,10 +267,10 @@ static enum err clients_open(const struct store_config *config, const struct mon
     return ERR_NONE;
 }
 
-enum err mongo_pool_open(const struct store_config *config, const struct mongo_schema *schema, struct metrics *metrics,
-                         struct fault *fault, struct mongo_pool **out)
+/* The pool is the caller's to open, or it is freed. */
+static enum err pool_open(struct mongo_pool *pool, const struct store_config *config, const struct mongo_schema *schema,
+                          struct metrics *metrics, struct fault *fault)
 {
-    struct mongo_pool *pool = mem_alloc(sizeof *pool);
     store_url_show(config->store, pool->shown);
     enum err e = clients_open(config, schema, pool, fault);
     if (e == ERR_NONE) {
@@ -283,10 +283,31 @@ enum err mongo_pool_open(const struct store_config *config, const struct mongo_s
     }
     if (e != ERR_NONE) {
         mongo_pool_destroy(&pool);
-        return e;
     }
-    *out = pool;
-    return ERR_NONE;
+    return e;
+}
+
+enum err mongo_pool_open(const struct store_config *config, const struct mongo_schema *schema, struct metrics *metrics,
+                         struct fault *fault, struct mongo_pool **out)
+{
+    struct mongo_pool *pool = mem_alloc(sizeof *pool);
+    enum err e = pool_open(pool, config, schema, metrics, fault);
+    if (e == ERR_NONE) {
+        *out = pool;
+    }
+    return e;
+}
+
+enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema, struct fault *fault,
+                                struct mongo_pool **out)
+{
+    struct mongo_pool *pool = mem_alloc(sizeof *pool);
+    pool->behind_mark = true;
+    enum err e = pool_open(pool, config, schema, NULL, fault);
+    if (e == ERR_NONE) {
+        *out = pool;
+    }
+    return e;
 }
 
 void mongo_pool_destroy(struct mongo_pool **self)

@@ -42,11 +42,14 @@ struct mongo_schema {
 struct mongo_pool; /* thread-safe */
 struct mongo_db;   /* of one thread */
 
-/* Connects to the database that the URL names ("zmart" if none), refuses one that is another's or a newer zmart's, and
- * makes and checks the indexes. The fault's detail is one line that says what to do; it holds no password. metrics may be
- * NULL; counts zmart_store_commands_total by command. */
+/* Connects to the database that the URL names ("zmart" if none), refuses one that is another's, a newer zmart's, or filled by
+ * a restore that has not ended, and makes and checks the indexes. The fault's detail is one line that says what to do; it
+ * holds no password. metrics may be NULL; counts zmart_store_commands_total by command. */
 MUST_USE enum err mongo_pool_open(const struct store_config *config, const struct mongo_schema *schema,
                                   struct metrics *metrics, struct fault *fault, struct mongo_pool **out);
+/* The same for a restore, which may open a database that is marked as unfinished (mongo_mark.h). */
+MUST_USE enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema,
+                                         struct fault *fault, struct mongo_pool **out);
 /* After its handles. */
 void mongo_pool_destroy(struct mongo_pool **self);
 

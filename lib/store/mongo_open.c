@@ -7,7 +7,7 @@
 #include "lib/base/invariant.h"
 #include "lib/store/mongo_parts.h"
 
-static const char mark_collection[] = "zmart_schema";
+const char mongo_schema_collection[] = "zmart_schema";
 
 enum { UNAUTHORIZED = 13, WRONG_PASSWORD = 18 };
 
@@ -40,7 +40,7 @@ static bool is_foreign(char **names)
 {
     bool marked = false, others = false;
     for (char **name = names; *name; name++) {
-        marked = marked || strcmp(*name, mark_collection) == 0;
+        marked = marked || strcmp(*name, mongo_schema_collection) == 0;
         others = others || strncmp(*name, "system.", strlen("system.")) != 0;
     }
     return others && !marked;
@@ -76,7 +76,7 @@ static enum err majority_try(struct mongo_db *db, struct fault *fault)
     bson_t concern;
     const bson_t *document;
     bson_error_t error;
-    mongoc_collection_t *marks = mongoc_client_get_collection(db->client, db->pool->database, mark_collection);
+    mongoc_collection_t *marks = mongoc_client_get_collection(db->client, db->pool->database, mongo_schema_collection);
     ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&options, "readConcern", &concern));
     bson_put_text(&concern, "level", TEXT(MONGOC_READ_CONCERN_LEVEL_MAJORITY));
     ASSERT(bson_append_document_end(&options, &concern));
@@ -102,13 +102,13 @@ static enum err version_read(struct mongo_db *db, const struct mongo_schema *sch
     bson_t mark;
     bool found = false;
     bson_put_text(&filter, "_id", text_of(schema->service));
-    const struct mongo_query query = {.collection = mark_collection, .filter = &filter};
+    const struct mongo_query query = {.collection = mongo_schema_collection, .filter = &filter};
     enum err e = mongo_find_one(db, &query, &arena, fault, &mark, &found);
     if (e == ERR_NONE) {
         *out = 0;
         if (found && !bson_get_int(&mark, "version", out)) {
             return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s of %.100s has an unreadable version for %s",
-                             mark_collection, db->pool->shown, schema->service);
+                             mongo_schema_collection, db->pool->shown, schema->service);
         }
     }
     return e;
@@ -125,8 +125,8 @@ static enum err version_write(struct mongo_db *db, const struct mongo_schema *sc
     ASSERT(BSON_APPEND_DOCUMENT_BEGIN(&update, "$max", &part));
     bson_put_int(&part, "version", schema->version);
     ASSERT(bson_append_document_end(&update, &part));
-    enum err e = mongo_upsert(db, mark_collection, &filter, &update, fault, &found);
-    return e == ERR_CONFLICT ? mongo_upsert(db, mark_collection, &filter, &update, fault, &found) : e;
+    enum err e = mongo_upsert(db, mongo_schema_collection, &filter, &update, fault, &found);
+    return e == ERR_CONFLICT ? mongo_upsert(db, mongo_schema_collection, &filter, &update, fault, &found) : e;
 }
 
 static enum err version_settle(struct mongo_db *db, const struct mongo_schema *schema, struct fault *fault)
@@ -279,6 +279,9 @@ enum err mongo_settle(struct mongo_db *db, const struct mongo_schema *schema, st
     enum err e = owner_check(db, fault);
     if (e == ERR_NONE) {
         e = majority_try(db, fault);
+    }
+    if (e == ERR_NONE && !db->pool->behind_mark) {
+        e = mongo_mark_refuse(db, fault);
     }
     if (e == ERR_NONE) {
         e = version_settle(db, schema, fault);

@@ -10,6 +10,7 @@ enum { MONGO_DATABASE_SIZE = 64, MONGO_MAX_COUNTED = 16 };
 
 struct mongo_pool {
     mongoc_client_pool_t *clients;
+    bool behind_mark;             /* a restore's: the mark of an unfinished one is not refused */
     char database[MONGO_DATABASE_SIZE];
     char shown[STORE_SHOWN_SIZE]; /* the URL, for people */
     bool majority_reads;          /* the server can read what a majority has */
@@ -46,7 +47,14 @@ mongoc_collection_t *mongo_collection(struct mongo_db *db, const char *name);
 
 /* ---- mongo_open.c ---- */
 
+extern const char mongo_schema_collection[];
+
 /* Refuses, marks, makes and checks, with the first handle. */
 MUST_USE enum err mongo_settle(struct mongo_db *db, const struct mongo_schema *schema, struct fault *fault);
+
+/* ---- mongo_mark.c ---- */
+
+/* SERVICE_UNAVAILABLE if a backup was being put into the database and that has not ended. */
+MUST_USE enum err mongo_mark_refuse(struct mongo_db *db, struct fault *fault);
 
 #endif

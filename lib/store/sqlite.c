@@ -89,6 +89,18 @@ static enum err open_failed(const char *path, struct fault *fault)
                      barred ? "; zmart's user must be able to write to its folder and to each file in it" : "");
 }
 
+enum err sqlite_mark_check(const char *folder, struct fault *fault)
+{
+    char path[PATH_MAX_SIZE + 32];
+    snprintf(path, sizeof path, "%s/%s", folder, SQLITE_MARK_FILE);
+    if (access(path, F_OK) == 0) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                         "the restore into %.150s has not ended; if it was killed, run zmart restore FILE there again, or remove "
+                         "the folder", folder);
+    }
+    return ERR_NONE;
+}
+
 static enum err lock_take(const char *path, struct fault *fault, int *out_fd)
 {
     char lock_path[PATH_MAX_SIZE + 8];
@@ -245,7 +257,10 @@ enum err sqlite_db_open(const struct store_config *config, const struct sqlite_s
     }
     struct sqlite_db *db = mem_alloc(sizeof *db);
     db->lock_fd = -1;
-    enum err e = writer ? folder_make(folder, fault) : ERR_NONE;
+    enum err e = sqlite_mark_check(folder, fault);
+    if (e == ERR_NONE && writer) {
+        e = folder_make(folder, fault);
+    }
     if (e == ERR_NONE && writer) {
         e = lock_take(path, fault, &db->lock_fd);
     }

@@ -22,6 +22,10 @@ struct sqlite_schema {
     int migration_count;
 };
 
+/* While a file of this name is in a folder, its databases are those of a restore that has not ended, and are refused. */
+#define SQLITE_MARK_FILE "restore.unfinished"
+MUST_USE enum err sqlite_mark_check(const char *folder, struct fault *fault);
+
 /* Opens DIR/file of a store URL "sqlite:DIR", making the folder (mode 0700) and the file as needed. writer: takes the
  * file's lock (DIR/file.lock, flock) or fails: a second writing process is refused and MongoDB is named. A reader
  * needs the writer to have opened it first. metrics may be NULL; counts zmart_store_commits_total and

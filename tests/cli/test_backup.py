@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """zmart backup and zmart restore over real shops: under load, with books that do not fit, with files and disks that are bad."""
+import fcntl
 import os
 import pathlib
 import re
@@ -185,6 +186,29 @@ def bad_files_change_nothing():
         assert before == {p.name: p.read_bytes() for p in target.glob("*.db")}
 
 
+def only_a_backup_is_replaced():
+    """Whatever else stands where a backup is to go stays as it is, also for a moment."""
+    with Shop() as shop:
+        stocked_shop(shop)
+        data, file, note, pipe = shop.folder / "data", shop.folder / "a.backup", shop.folder / "note", shop.folder / "pipe"
+        zmart("backup", file, "--data", data)
+        zmart("backup", file, "--data", data)  # an older one is replaced
+        note.write_text("to remember")
+        os.mkfifo(pipe)
+        assert "no backup of zmart's" in zmart("backup", note, "--data", data, status=1) and note.read_text() == "to remember"
+        assert "no backup of zmart's" in zmart("backup", data / "order.db", "--data", data, status=1)
+        for path in (pipe, "/dev/stdout"):
+            assert "is no file" in zmart("backup", path, "--data", data, status=1)
+        assert "is no file" in zmart("restore", pipe, "--data", shop.folder / "new", status=1)
+        assert "cannot write" in zmart("backup", shop.folder / "none" / "file", "--data", data, status=1)
+        with open(f"{file}.part", "wb") as part:
+            fcntl.flock(part, fcntl.LOCK_EX)
+            assert "another backup is writing" in zmart("backup", file, "--data", data, status=1)
+        zmart("backup", file, "--data", data)  # what a backup that was killed has left is no hindrance
+        sections(file)
+        assert sorted(p.name for p in shop.folder.iterdir()) == ["a.backup", "data", "note", "pipe", "stderr.txt"], list(shop.folder.iterdir())
+
+
 def a_full_disk_leaves_nothing():
     def small(size):
         def limit():
@@ -217,5 +241,5 @@ def on_a_schedule():
         sections(left[-1])
 
 
-run({f.__name__: f for f in (of_a_shop_under_load, what_waits_is_handed_over, books_are_settled, nothing_is_left_behind, bad_files_change_nothing,
+run({f.__name__: f for f in (of_a_shop_under_load, what_waits_is_handed_over, books_are_settled, nothing_is_left_behind, bad_files_change_nothing, only_a_backup_is_replaced,
                              a_full_disk_leaves_nothing, on_a_schedule)})
