@@ -124,15 +124,18 @@ def interrupted():
 
 # ---- MongoDB ----
 
+INSERT, UPDATE, END = b"\x02insert\0", b"\x02update\0", b"\x02delete\0\x0d\0\0\0zmart_schema\0"  # as commands begin in BSON
+
+
 class Way:
-    """Between a program and its server: kills the program when it sends its n-th command."""
+    """Between a program and its server: kills the program when it sends its n-th command of a kind, which arrives all the same."""
 
     def __init__(self, url):
         parts = urllib.parse.urlsplit(url)
         self.target = (parts.hostname, parts.port or 27017)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = parts._replace(netloc=f"127.0.0.1:{self.listener.getsockname()[1]}").geturl()
-        self.count, self.kill_at, self.process, self.lock = 0, 0, None, threading.Lock()
+        self.counts, self.kill_at, self.process, self.lock = {}, None, None, threading.Lock()
         threading.Thread(target=self.listen, daemon=True).start()
 
     def listen(self):
@@ -143,20 +146,26 @@ class Way:
                 threading.Thread(target=self.carry, args=(client, server, True), daemon=True).start()
                 threading.Thread(target=self.carry, args=(server, client, False), daemon=True).start()
 
+    def count(self, data):
+        with self.lock:
+            for kind in (INSERT, UPDATE, END):
+                if kind in data[:200]:
+                    self.counts[kind] = self.counts.get(kind, 0) + 1
+                    if self.kill_at == (kind, self.counts[kind]):
+                        self.process.kill()
+
     def carry(self, source, target, counts):
         with contextlib.suppress(OSError), source, target:
             while data := source.recv(1 << 16):
-                with self.lock:
-                    self.count += counts
-                    if counts and self.count == self.kill_at:
-                        self.process.kill()
+                if counts:
+                    self.count(data)
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
 
-    def run(self, n, *words):
-        self.count, self.kill_at = 0, 0
+    def run(self, kill_at, *words):
+        self.counts, self.kill_at = {}, None
         self.process = subprocess.Popen([ZMART, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.kill_at = n
+        self.kill_at = kill_at  # long before it has started
         told = "".join(self.process.communicate(timeout=180 * SLOW))
         return self.process.returncode, told
 
@@ -182,23 +191,28 @@ def things_in(database):
 def at_some_commands_on_mongodb():
     with backup_of_a_shop() as folder, database_beside("killed") as (url, database):
         way, marks = Way(url), database.zmart_schema
-        status, told = way.run(0, "restore", folder / "a.backup", "--store", way.url)
+        status, told = way.run(None, "restore", folder / "a.backup", "--store", way.url)
         assert status == 0 and not marks.find_one({"_id": "restoring"}), told
-        whole, count = things_in(database), way.count
+        whole, inserts = things_in(database), way.counts[INSERT]
+        assert inserts > 8 and way.counts[END] == 1, way.counts
         zmart("backup", folder / "whole.backup", "--store", url)
         for name in whole:
             database[name].delete_many({})
-        filled = 0
-        for n in (count // 2, *range(count - 20, count, 4)):
-            status, told = way.run(n, "restore", folder / "a.backup", "--store", way.url)  # also where the one before was killed
-            assert status == -signal.SIGKILL, (n, count, told)
-            mark = marks.find_one({"_id": "restoring"})
-            assert mark or not things_in(database), f"{things_in(database)} without a mark"
-            if mark:
-                filled += bool(things_in(database))
-                assert "has not ended" in refusal(url) and "zmart restore" in refusal(url)
-                assert "has not ended" in zmart("backup", folder / "bad.backup", "--store", url, status=1)
-        assert filled > 2, filled
+        last = inserts - 1  # the mark is not put again
+        for kind, n in ((INSERT, 1), (UPDATE, 1), (INSERT, 3), (INSERT, inserts // 2), (INSERT, last), (UPDATE, 3), (END, 1)):
+            status, told = way.run((kind, n), "restore", folder / "a.backup", "--store", way.url)  # also where the one before was killed
+            assert status == -signal.SIGKILL, (kind, n, way.counts, told)
+            there = things_in(database)
+            if kind == END and not marks.find_one({"_id": "restoring"}):
+                assert there == whole, f"{there} without a mark"
+                continue
+            assert marks.find_one({"_id": "restoring"}), f"{there} without a mark"
+            assert there or (kind, n) not in ((INSERT, 3), (INSERT, inserts // 2), (INSERT, last)), f"nothing was put before {kind} {n}"
+            assert "has not ended" in refusal(url) and "zmart restore" in refusal(url)
+            assert "has not ended" in zmart("backup", folder / "bad.backup", "--store", url, status=1)
+        if not marks.find_one({"_id": "restoring"}):
+            assert "not empty" in zmart("restore", folder / "a.backup", "--store", url, status=1)
+            marks.insert_one({"_id": "restoring", "token": "x", "beat": 0, "fills": True})
         zmart("restore", folder / "a.backup", "--store", url)
         assert not marks.find_one({"_id": "restoring"})
         assert things_in(database) == whole, (things_in(database), whole)
@@ -241,7 +255,7 @@ def a_failed_one_leaves_nothing():
     """A file that is whole, and has something that the store refuses at its end: what was put is deleted, and the mark goes."""
     with backup_of_a_shop() as folder, database_beside("failed") as (url, database):
         way = Way(url)
-        status, _ = way.run(0, "restore", folder / "a.backup", "--store", way.url)
+        status, _ = way.run(None, "restore", folder / "a.backup", "--store", way.url)
         assert status == 0
         for name in things_in(database):
             database[name].delete_many({})
