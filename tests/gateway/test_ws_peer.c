@@ -1,120 +1,12 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
+/* What a peer hears and says, how it ends, what it queues. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "gateway/event_types.h"
-#include "gateway/ws_peer.h"
 #include "lib/base/mem.h"
-#include "tests/gateway/ws_client.h"
-
-static const struct ws_limits limits = {
-    .queue_count = 8,
-    .queue_size = 64 * 1024,
-    .receive_size = 64 * 1024,
-    .receive_rate = 20,
-    .ping_ms = 25000,
-    .close_ms = 2000,
-    .age_ms = 3600 * 1000,
-};
-
-struct fixture {
-    struct ws_peer *peer;
-    struct ws_reader reader; /* the client's end */
-    int64_t now_ms;
-};
-
-static void fixture_open_as(struct fixture *f, enum role role, struct ws_filter filter)
-{
-    int pair[2], size = 16 * 1024;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    assert_int_equal(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
-    struct ws_peer_settings settings = {
-        .id = 5,
-        .fd = pair[0],
-        .identity = {.user_id = "usr_a", .session_id = "ses_a", .role = role, .issued_at_ms = 1000},
-        .filter = filter,
-        .limits = &limits,
-        .client = "127.0.0.1",
-    };
-    f->reader.fd = pair[1];
-    f->now_ms = 1000000;
-    f->peer = ws_peer_new(&settings, 0, f->now_ms);
-    assert_non_null(f->peer);
-    assert_true(ws_peer_is_held(f->peer));
-    ws_peer_start(f->peer, (struct text){0}, f->now_ms);
-}
-
-static int fixture_open(void **state)
-{
-    struct fixture *f = malloc(sizeof(*f));
-    fixture_open_as(f, ROLE_CUSTOMER, (struct ws_filter){0});
-    *state = f;
-    return 0;
-}
-
-static int fixture_close(void **state)
-{
-    struct fixture *f = *state;
-    ws_peer_destroy(&f->peer);
-    close(f->reader.fd);
-    free(f);
-    return 0;
-}
-
-static void pump(struct fixture *f)
-{
-    struct pollfd wait = {.fd = ws_peer_fd(f->peer), .events = POLLIN | POLLOUT};
-    while (!ws_peer_is_done(f->peer) && poll(&wait, 1, 0) == 1 && (wait.revents & POLLIN)) {
-        ws_peer_on_io(f->peer, true, true, f->now_ms);
-    }
-    ws_peer_on_io(f->peer, false, true, f->now_ms);
-}
-
-static void expect_close(struct fixture *f, int code)
-{
-    struct ws_frame frame;
-    do {
-        assert_true(ws_client_read(&f->reader, &frame));
-    } while (frame.opcode != 8);
-    assert_int_equal(frame.size ? (uint8_t)frame.payload[0] << 8 | (uint8_t)frame.payload[1] : 1005, code);
-}
-
-/* The client says goodbye and hangs up; nothing is left. */
-static void expect_end(struct fixture *f)
-{
-    struct ws_frame frame;
-    pump(f);
-    assert_false(ws_client_read(&f->reader, &frame));
-    shutdown(f->reader.fd, SHUT_RDWR);
-    ws_peer_on_io(f->peer, true, true, f->now_ms);
-    assert_true(ws_peer_is_done(f->peer));
-}
-
-static struct ws_message *event_of(int64_t seq, const char *user, const char *order, uint32_t size)
-{
-    static char json[256 * 1024];
-    memset(json, 'j', sizeof(json));
-    struct ws_message *message = ws_message_of_event((struct text){json, size}, seq, text_of(user), text_of(order));
-    message->types = event_types_bit(TEXT("order.placed"));
-    return message;
-}
-
-static bool send_event(struct fixture *f, int64_t seq, uint32_t size)
-{
-    struct ws_message *event = event_of(seq, "usr_a", "ord_1", size);
-    bool sent = ws_peer_send(f->peer, event, f->now_ms);
-    ws_message_drop(&event);
-    return sent;
-}
+#include "tests/gateway/peer_fixture.h"
 
 static void events_arrive_as_text(void **state)
 {
@@ -478,74 +370,6 @@ static void a_held_peer_queues_and_keeps_silent(void **state)
     assert_true(ws_peer_is_done(f->peer)); /* its handshake came to nothing */
 }
 
-static bool sees(struct fixture *f, const char *user, const char *order)
-{
-    struct ws_message *event = event_of(1, user, order, 2);
-    bool result = ws_peer_sees(f->peer, event);
-    ws_message_drop(&event);
-    return result;
-}
-
-static void customers_see_their_own_orders(void **state)
-{
-    struct fixture *f = *state;
-    assert_true(sees(f, "usr_a", "ord_1"));
-    assert_false(sees(f, "usr_b", "ord_1"));
-    assert_false(sees(f, "usr_", "ord_1"));
-    assert_false(sees(f, "", "ord_1"));
-}
-
-static struct ws_filter filter_of(const char *first, const char *second)
-{
-    struct ws_filter filter = {.count = 2, .order_ids = mem_alloc_array(2, WS_ID_SIZE)};
-    snprintf(filter.order_ids[0], WS_ID_SIZE, "%s", first);
-    snprintf(filter.order_ids[1], WS_ID_SIZE, "%s", second);
-    return filter;
-}
-
-static void administrators_see_all_and_filters_narrow(void **state)
-{
-    (void)state;
-    struct fixture *f = malloc(sizeof(*f));
-    fixture_open_as(f, ROLE_ADMIN, (struct ws_filter){0});
-    assert_true(sees(f, "usr_b", "ord_1") && sees(f, "", "ord_1"));
-    fixture_close((void **)&f);
-    f = malloc(sizeof(*f));
-    fixture_open_as(f, ROLE_ADMIN, filter_of("ord_1", "ord_2"));
-    assert_true(sees(f, "usr_b", "ord_1") && sees(f, "usr_c", "ord_2"));
-    assert_false(sees(f, "usr_b", "ord_3"));
-    fixture_close((void **)&f);
-    f = malloc(sizeof(*f));
-    fixture_open_as(f, ROLE_CUSTOMER, filter_of("ord_1", "ord_2"));
-    assert_true(sees(f, "usr_a", "ord_1"));
-    assert_false(sees(f, "usr_a", "ord_3"));
-    assert_false(sees(f, "usr_b", "ord_1")); /* a filter gives no rights */
-    fixture_close((void **)&f);
-}
-
-static void denials_end_the_right_sessions(void **state)
-{
-    (void)state;
-    struct ws_identity identity = {.user_id = "usr_a", .session_id = "ses_a", .issued_at_ms = 1000};
-    struct denial denial = {.session_id = TEXT("ses_a")};
-    set_has(denial, &denial, session_id);
-    assert_true(ws_identity_is_denied(&identity, &denial));
-    denial.session_id = TEXT("ses_b");
-    assert_false(ws_identity_is_denied(&identity, &denial));
-    denial = (struct denial){.user_id = TEXT("usr_a"), .before = 1000};
-    set_has(denial, &denial, user_id);
-    assert_true(ws_identity_is_denied(&identity, &denial));
-    denial.before = 999; /* signed in again since */
-    assert_false(ws_identity_is_denied(&identity, &denial));
-    denial.before = 1000;
-    denial.except_session_id = TEXT("ses_a");
-    set_has(denial, &denial, except_session_id);
-    assert_false(ws_identity_is_denied(&identity, &denial));
-    denial.user_id = TEXT("usr_b");
-    denial.except_session_id = TEXT("ses_b");
-    assert_false(ws_identity_is_denied(&identity, &denial));
-}
-
 #define WITH_PEER(test) cmocka_unit_test_setup_teardown(test, fixture_open, fixture_close)
 
 int main(void)
@@ -571,9 +395,6 @@ int main(void)
         WITH_PEER(a_reader_that_stalls_for_good_is_dropped),
         WITH_PEER(one_event_larger_than_the_queue_still_goes),
         WITH_PEER(a_held_peer_queues_and_keeps_silent),
-        WITH_PEER(customers_see_their_own_orders),
-        cmocka_unit_test(administrators_see_all_and_filters_narrow),
-        cmocka_unit_test(denials_end_the_right_sessions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

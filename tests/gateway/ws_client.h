@@ -1,4 +1,4 @@
-/* A WebSocket client of few words for tests: frames in the clear, every wait with a deadline of five seconds.
+/* A WebSocket client of few words for tests: frames in the clear, every wait with a deadline of half a minute.
  * A broken expectation fails the running cmocka test. */
 #ifndef ZMART_TESTS_GATEWAY_WS_CLIENT_H
 #define ZMART_TESTS_GATEWAY_WS_CLIENT_H
@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { WS_CLIENT_WAIT_MS = 5000, WS_CLIENT_PAYLOAD_SIZE = 1024 * 1024 };
+enum { WS_CLIENT_WAIT_MS = 30000, WS_CLIENT_PAYLOAD_SIZE = 1024 * 1024 };
 
 struct ws_frame {
     bool fin;
