@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 
+#include "lib/base/clock.h"
 #include "lib/bus/client.h"
 #include "lib/bus/service.h"
 

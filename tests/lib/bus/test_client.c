@@ -1,162 +1,8 @@
 /* A client with brokers that come, go, freeze and drain. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
 #include "lib/base/clock.h"
-#include "lib/base/mem.h"
-#include "lib/bus/main.h"
-#include "tests/lib/bus/rig.h"
-#include "tests/lib/bus/tiny_broker.h"
-
-static struct gate gate;
-
-/* ---- a service that answers with the attempt, or waits at the gate ---- */
-
-static enum err settle(struct call *call, const void *in, void *out)
-{
-    const struct product_settle *orders = in;
-    (void)out;
-    if (text_is(orders->orders.items[0].order_id, "sick")) {
-        return fault_set(call_fault(call), ERR_SERVICE_UNAVAILABLE, "sick");
-    }
-    return ERR_NONE;
-}
-
-static enum err get(struct call *call, const void *in, void *out)
-{
-    const struct product_ref *ref = in;
-    if (text_is(ref->id, "gate")) {
-        gate_pass(&gate);
-    }
-    if (text_is(ref->id, "sick")) {
-        return fault_set(call_fault(call), ERR_SERVICE_UNAVAILABLE, "sick");
-    }
-    *(struct product *)out = (struct product){.id = ref->id,
-                                              .name = ref->id,
-                                              .sku = TEXT("sku"),
-                                              .currency = TEXT("EUR"),
-                                              .version = 1,
-                                              .stock = call_attempt(call),
-                                              .active = call_is_redelivered(call)};
-    return ERR_NONE;
-}
-
-static enum err service_open(struct service_loop *loop, const void *config, struct fault *fault, struct loop_store *out)
-{
-    (void)loop, (void)config, (void)fault;
-    *out = (struct loop_store){0};
-    return ERR_NONE;
-}
-
-static const struct op_handler handlers[] = {{OP_product_get, get}, {OP_product_settle, settle}};
-static const struct service service = {.name = "product",
-                                       .handlers = handlers,
-                                       .handler_count = ARRAY_COUNT(handlers),
-                                       .default_loops = 1,
-                                       .open = service_open};
-
-/* ---- a context, two ipc addresses, a client ---- */
-
-struct scene {
-    void *context;
-    char first[BUS_ADDRESS_SIZE], second[BUS_ADDRESS_SIZE], both[2 * BUS_ADDRESS_SIZE];
-    struct rig_env rig;
-    struct bus_client *client;
-    struct arena arena;
-    struct fault fault;
-};
-
-static int scene_open(void **state)
-{
-    struct scene *scene = mem_alloc(sizeof *scene);
-    gate_open(&gate);
-    scene->context = bus_context_new();
-    rig_ipc_make(scene->first);
-    rig_ipc_make(scene->second);
-    snprintf(scene->both, sizeof scene->both, "%s,%s", scene->first, scene->second);
-    fault_init(&scene->fault, &scene->arena);
-    *state = scene;
-    return 0;
-}
-
-static void client_open(struct scene *scene, const char *bus, int slot_count)
-{
-    rig_env_open(&scene->rig, scene->context, bus, "client");
-    scene->client = rig_client(&scene->rig, slot_count);
-}
-
-static void client_close(struct scene *scene)
-{
-    bus_client_destroy(&scene->client);
-    rig_env_close(&scene->rig);
-}
-
-static int scene_close(void **state)
-{
-    struct scene *scene = *state;
-    bus_context_destroy(&scene->context);
-    rig_ipc_remove(scene->first);
-    rig_ipc_remove(scene->second);
-    arena_release(&scene->arena);
-    gate_close(&gate);
-    mem_free(scene);
-    return 0;
-}
-
-static struct bus_request request_of(struct scene *scene, const char *id, uint32_t budget_ms)
-{
-    static const struct call_meta nobody;
-    struct product_ref ref = {.id = text_of(id)};
-    struct bus_request request = {.route = TEXT("product.get"),
-                                  .meta = record_pack_in(&call_meta_record, &nobody, &scene->arena),
-                                  .body = record_pack_in(&product_ref_record, &ref, &scene->arena),
-                                  .budget_ms = budget_ms,
-                                  .priority = 1,
-                                  .flags = FRAME_REPEATABLE};
-    id_new(request.request_id);
-    return request;
-}
-
-static enum err get_call(struct scene *scene, const char *id, uint32_t budget_ms, int *out_attempt)
-{
-    struct bus_request request = request_of(scene, id, budget_ms);
-    struct bus_answer answer;
-    struct product product;
-    enum err status = bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer);
-    if (status == ERR_NONE) {
-        status = record_unpack(&product_record, answer.body, &scene->arena, &scene->fault, &product);
-        *out_attempt = (int)product.stock;
-        assert_int_equal(product.active, *out_attempt > 1);
-    }
-    return status;
-}
-
-/* An asynchronous call's end. */
-struct note {
-    struct bus_client *again; /* start another one from within */
-    const struct bus_request *request;
-    _Atomic int status, done_count, attempt;
-};
-
-static void note_done(void *user, enum err status, const struct bus_answer *answer, const struct problem *problem)
-{
-    struct note *note = user;
-    assert_int_equal(answer != NULL, status == ERR_NONE);
-    assert_int_equal(problem != NULL, status != ERR_NONE);
-    struct bus_client *again = note->again;
-    note->attempt = answer ? answer->attempt : 0;
-    note->status = (int)status;
-    note->again = NULL;
-    if (again) {
-        assert_int_equal(bus_client_start(again, note->request, note_done, note), ERR_NONE);
-    }
-    note->done_count++;
-}
+#include "tests/lib/bus/client_scene.h"
 
 /* ---- tests ---- */
 
@@ -195,7 +41,7 @@ static void test_kept_until_there_is_a_broker(void **state)
         client_open(scene, bases[i], 4);
         struct bus_request request = request_of(scene, "x", 20000);
         assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
-        rig_service_start(&rig, scene->context, bases[i], &service, 0);
+        rig_service_start(&rig, scene->context, bases[i], &client_service, 0);
         struct tiny_broker *broker = tiny_broker_new(scene->context, bases[i], RIG_HEARTBEAT_MS);
         RIG_WAIT(note.done_count == 1);
         assert_int_equal(note.status, ERR_NONE);
@@ -212,19 +58,19 @@ static void test_broker_restarts(void **state)
     struct rig_service rig;
     int attempt = 0;
     struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_start(&rig, scene->context, scene->first, &client_service, 0);
     rig_service_wait(&rig);
     client_open(scene, scene->first, 4);
     struct note note = {.status = -1};
     struct bus_request request = request_of(scene, "gate", 20000);
     assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
-    gate_wait(&gate);
+    gate_wait(&client_gate);
     tiny_broker_destroy(&broker); /* it dies while the worker has the request */
     broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
     RIG_WAIT(tiny_broker_given(broker) == 1);
-    sem_post(&gate.leave); /* this reply belongs to the dead broker's life */
-    gate_wait(&gate);
-    sem_post(&gate.leave);
+    sem_post(&client_gate.leave); /* this reply belongs to the dead broker's life */
+    gate_wait(&client_gate);
+    sem_post(&client_gate.leave);
     RIG_WAIT(note.done_count == 1);
     assert_int_equal(note.status, ERR_NONE);
     assert_int_equal(note.attempt, 2);
@@ -243,7 +89,7 @@ static void test_redelivered_with_its_first_attempt(void **state)
     struct product product;
     struct bus_answer answer;
     struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_start(&rig, scene->context, scene->first, &client_service, 0);
     rig_service_wait(&rig);
     client_open(scene, scene->first, 4);
     struct bus_request request = request_of(scene, "x", 5000);
@@ -267,7 +113,7 @@ static void test_no_refusal_of_what_was_sent_before(void **state)
     struct product_settle settle = {.orders = {&order, 1}};
     struct call_meta meta = {.caller = TEXT("test")};
     struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_start(&rig, scene->context, scene->first, &client_service, 0);
     rig_service_wait(&rig);
     client_open(scene, scene->first, 4);
     set_has(call_meta, &meta, caller);
@@ -295,7 +141,7 @@ static void pair_open(struct scene *scene, struct pair *pair, int heartbeat_ms)
 {
     pair->brokers[0] = tiny_broker_new(scene->context, scene->first, heartbeat_ms);
     pair->brokers[1] = tiny_broker_new(scene->context, scene->second, heartbeat_ms);
-    rig_service_start(&pair->rig, scene->context, scene->both, &service, 0);
+    rig_service_start(&pair->rig, scene->context, scene->both, &client_service, 0);
     client_open(scene, scene->both, 64);
     for (int i = 0; i < 2; i++) {
         RIG_WAIT(tiny_broker_workers(pair->brokers[i]) == 1);
@@ -398,129 +244,24 @@ static void test_not_repeatable(void **state)
     struct scene *scene = *state;
     struct rig_service rig;
     struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_start(&rig, scene->context, scene->first, &client_service, 0);
     rig_service_wait(&rig);
     client_open(scene, scene->first, 4);
     struct note note = {.status = -1};
     struct bus_request request = request_of(scene, "gate", 20000);
     request.flags = 0;
     assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
-    gate_wait(&gate);
+    gate_wait(&client_gate);
     tiny_broker_forget(broker);
     RIG_WAIT(note.done_count == 1);
     assert_int_equal(note.status, ERR_OUTCOME_UNKNOWN);
-    sem_post(&gate.leave);
+    sem_post(&client_gate.leave);
     client_close(scene);
     assert_int_equal(rig_service_stop(&rig), 0);
     tiny_broker_destroy(&broker);
 }
 
 /* ---- what keeps clients from making trouble worse ---- */
-
-static const struct calls_config limits = {.retry_percent = 10,
-                                           .retry_floor = 1,
-                                           .breaker_percent = 50,
-                                           .breaker_window_ms = 60000,
-                                           .breaker_calls = 4,
-                                           .breaker_patience_ms = 1,
-                                           .breaker_open_ms = 100};
-
-static void limited_client_open(struct scene *scene, int slot_count)
-{
-    char message[128];
-    rig_env_open(&scene->rig, scene->context, scene->first, "client");
-    struct bus_client_settings settings = {
-        .bus = &scene->rig.bus, .role = "gateway", .slot_count = slot_count, .calls = &limits};
-    scene->client = bus_client_new(&scene->rig.env, &settings, message, sizeof message);
-    assert_non_null(scene->client);
-}
-
-static int metric_of(struct scene *scene, enum metric_kind kind, const char *name, const char *labels)
-{
-    return (int)metric_value(metrics_get(scene->rig.env.metrics, kind, name, labels, ""));
-}
-
-static bool is_rejected(struct scene *scene, const char *id)
-{
-    int attempt;
-    return get_call(scene, id, 5000, &attempt) == ERR_SERVICE_UNAVAILABLE &&
-           strstr(scene->fault.detail, "product has not answered") != NULL;
-}
-
-static void test_breaker(void **state)
-{
-    struct scene *scene = *state;
-    struct rig_service rig;
-    int attempt;
-    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
-    rig_service_wait(&rig);
-    limited_client_open(scene, 4);
-    RIG_WAIT(is_rejected(scene, "sick"));
-    assert_int_equal(scene->fault.retry_after_s, 1);
-    int taken = tiny_broker_taken(broker);
-    assert_true(taken >= 4);
-    assert_true(metric_of(scene, METRIC_COUNTER, "zmart_breaker_rejected_total", "service=\"product\"") >= 1);
-    struct bus_request request = request_of(scene, "x", 5000);
-    struct bus_answer answer;
-    request.flags |= FRAME_SERVICE; /* a saga is not stopped halfway */
-    assert_int_equal(bus_client_call(scene->client, &request, &scene->arena, &scene->fault, &answer), ERR_NONE);
-    RIG_WAIT(get_call(scene, "x", 5000, &attempt) == ERR_NONE); /* it is well again, and is asked now and then */
-    RIG_WAIT(get_call(scene, "x", 5000, &attempt) == ERR_NONE &&
-             metric_of(scene, METRIC_GAUGE, "zmart_breaker_state", "service=\"product\"") == 0);
-    client_close(scene);
-    assert_int_equal(rig_service_stop(&rig), 0);
-    tiny_broker_destroy(&broker);
-}
-
-static void test_retry_budget(void **state)
-{
-    struct scene *scene = *state;
-    struct rig_service rig;
-    enum { CALLS = 10 + 2 }; /* two more than may be sent again at once */
-    struct note notes[CALLS] = {0};
-    struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
-    limited_client_open(scene, 64);
-    for (int i = 0; i < CALLS; i++) { /* there is nobody to answer them */
-        struct bus_request request = request_of(scene, "x", 60000);
-        assert_int_equal(bus_client_start(scene->client, &request, note_done, &notes[i]), ERR_NONE);
-    }
-    RIG_WAIT(tiny_broker_taken(broker) == CALLS);
-    int64_t begin_ms = clock_now_ms();
-    tiny_broker_destroy(&broker);
-    broker = tiny_broker_new(scene->context, scene->first, RIG_QUICK_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
-    for (int i = 0; i < CALLS; i++) {
-        RIG_WAIT(notes[i].done_count == 1);
-        assert_int_equal(notes[i].status, ERR_NONE);
-        assert_int_equal(notes[i].attempt, 2);
-    }
-    assert_int_equal(metric_of(scene, METRIC_COUNTER, "zmart_bus_resent_total", ""), CALLS);
-    int64_t earned = 10 + 2 + (clock_now_ms() - begin_ms) * limits.retry_floor / 1000; /* on a busy machine enough for all */
-    assert_true(metric_of(scene, METRIC_COUNTER, "zmart_bus_retries_delayed_total", "") > 0 || earned > CALLS);
-    client_close(scene);
-    assert_int_equal(rig_service_stop(&rig), 0);
-    tiny_broker_destroy(&broker);
-}
-
-static void test_slots_run_out(void **state)
-{
-    struct scene *scene = *state;
-    int attempt;
-    client_open(scene, scene->first, 1);
-    struct note note = {.status = -1};
-    struct bus_request request = request_of(scene, "x", 20000);
-    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_NONE);
-    int64_t start_ms = clock_now_ms();
-    assert_int_equal(get_call(scene, "x", 20000, &attempt), ERR_SERVICE_UNAVAILABLE);
-    assert_true(clock_now_ms() - start_ms < 10000);
-    assert_int_equal(scene->fault.retry_after_s, 1);
-    assert_int_equal(bus_client_start(scene->client, &request, note_done, &note), ERR_SERVICE_UNAVAILABLE);
-    client_close(scene);
-    assert_int_equal(note.done_count, 1);
-    assert_int_equal(note.status, ERR_SERVICE_UNAVAILABLE);
-}
-
 static void test_bad_requests(void **state)
 {
     struct scene *scene = *state;
@@ -557,7 +298,7 @@ static void test_late_reply(void **state)
     struct rig_service rig;
     int attempt = 0;
     struct tiny_broker *broker = tiny_broker_new(scene->context, scene->first, RIG_HEARTBEAT_MS);
-    rig_service_start(&rig, scene->context, scene->first, &service, 0);
+    rig_service_start(&rig, scene->context, scene->first, &client_service, 0);
     rig_service_wait(&rig);
     client_open(scene, scene->first, 1);
     RIG_WAIT(bus_client_connected(scene->client));
@@ -565,8 +306,8 @@ static void test_late_reply(void **state)
     do { /* on a busy machine its time may be over before it is begun */
         assert_int_equal(get_call(scene, "gate", budget_ms, &attempt), ERR_EXPIRED);
         budget_ms *= 2;
-    } while (sem_trywait(&gate.entered) != 0 && budget_ms < RIG_PATIENCE_MS);
-    sem_post(&gate.leave);
+    } while (sem_trywait(&client_gate.entered) != 0 && budget_ms < RIG_PATIENCE_MS);
+    sem_post(&client_gate.leave);
     assert_int_equal(get_call(scene, "y", 5000, &attempt), ERR_NONE); /* the same slot, another generation */
     struct metric *late = metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_late_replies_total", "", "");
     RIG_WAIT(metric_value(late) >= 1);
@@ -627,13 +368,20 @@ static void test_many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(test_settings),        SCENE(test_no_broker),     SCENE(test_kept_until_there_is_a_broker),
-        SCENE(test_broker_restarts), SCENE(test_frozen_broker), SCENE(test_draining_broker),
-        SCENE(test_redelivered_with_its_first_attempt), SCENE(test_no_refusal_of_what_was_sent_before),
-        SCENE(test_not_repeatable),  SCENE(test_slots_run_out), SCENE(test_bad_requests),
-        SCENE(test_start_from_done), SCENE(test_late_reply),    SCENE(test_many_threads),
+        SCENE(test_settings),
+        SCENE(test_no_broker),
+        SCENE(test_kept_until_there_is_a_broker),
+        SCENE(test_broker_restarts),
+        SCENE(test_redelivered_with_its_first_attempt),
+        SCENE(test_no_refusal_of_what_was_sent_before),
+        SCENE(test_frozen_broker),
         SCENE(test_refused_elsewhere),
-        SCENE(test_breaker),         SCENE(test_retry_budget),
+        SCENE(test_draining_broker),
+        SCENE(test_not_repeatable),
+        SCENE(test_bad_requests),
+        SCENE(test_start_from_done),
+        SCENE(test_late_reply),
+        SCENE(test_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
