@@ -46,7 +46,9 @@ struct peer *peer_find(const struct peers *self, enum plane plane, struct text i
 static char *string_of(struct text text)
 {
     char *string = mem_alloc((size_t)text.size + 1);
-    memcpy(string, text.data, text.size);
+    if (text.size > 0) { /* or data may be NULL */
+        memcpy(string, text.data, text.size);
+    }
     return string;
 }
 
