@@ -1,60 +1,25 @@
 /* The store of mails on MongoDB. */
 #include "tests/contract/contract_mail.h"
 
-#include <unistd.h>
+#define DESK_SCHEMA &mail_mongo_schema
+#define DESK_COLLECTIONS "mails", "log_readers"
+#define DESK_DESTROY mail_store_destroy
+#include "tests/contract/subscriber_mongo.h"
 
-#include "lib/store/mongo.h"
-#include "tests/mongo/database.h"
-
-struct place {
-    char url[TEST_URL_SIZE];
-    struct mongo_pool *pool;
-};
-
-static void store_new(struct desk *desk, int64_t now_ms)
+static enum err store_make(struct mongo_pool *pool, int64_t now_ms, struct fault *fault, struct mail_store **out)
 {
-    struct place *place = desk->host;
-    struct fault fault;
-    fault_init(&fault, NULL);
-    if (mail_store_mongo_new(place->pool, now_ms, &fault, &desk->store) != ERR_NONE) {
-        fail_msg("open: %s (%s)", fault.detail, fault.cause);
-    }
+    return mail_store_mongo_new(pool, now_ms, fault, out);
 }
 
-static void mongo_open(struct desk *desk)
+static void test_any_command_may_be_spoilt(void **state)
 {
-    struct place *place = calloc(1, sizeof *place);
-    struct fault fault;
-    test_database_new(place->url);
-    struct store_config config = {
-        .store = place->url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = 20000};
-    fault_init(&fault, NULL);
-    if (mongo_pool_open(&config, &mail_mongo_schema, NULL, &fault, &place->pool) != ERR_NONE) {
-        fail_msg("open: %s (%s)", fault.detail, fault.cause);
-    }
-    desk->host = place;
-    store_new(desk, MADE_AT);
-}
-
-static void mongo_reopen(struct desk *desk)
-{
-    mail_store_destroy(&desk->store);
-    store_new(desk, MADE_AT + 1000);
-}
-
-static void mongo_close(struct desk *desk)
-{
-    struct place *place = desk->host;
-    mail_store_destroy(&desk->store);
-    mongo_pool_destroy(&place->pool);
-    test_database_drop(place->url);
-    free(place);
+    (void)state;
+    spoil_all(20);
 }
 
 int main(void)
 {
-    static const struct contract_host host = {mongo_open, mongo_reopen, mongo_close};
-    const struct CMUnitTest tests[] = {CONTRACT_TESTS};
-    contract_host = &host;
+    const struct CMUnitTest tests[] = {CONTRACT_TESTS, cmocka_unit_test(test_any_command_may_be_spoilt)};
+    contract_host = &mongo_host;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,44 +1,28 @@
 /* The store of webhooks on MongoDB. */
 #include "tests/contract/contract_webhook.h"
 
-#include <unistd.h>
+#define DESK_SCHEMA &webhook_mongo_schema
+#define DESK_COLLECTIONS "webhooks", "deliveries", "webhook_answers", "log_readers"
+#define DESK_DESTROY webhook_store_destroy
+#include "tests/contract/subscriber_mongo.h"
 
-#include "lib/store/mongo.h"
-#include "tests/mongo/database.h"
-
-struct place {
-    char url[TEST_URL_SIZE];
-    struct mongo_pool *pool;
-};
-
-static void mongo_open(struct desk *desk)
+static enum err store_make(struct mongo_pool *pool, int64_t now_ms, struct fault *fault, struct webhook_store **out)
 {
-    struct place *place = calloc(1, sizeof *place);
-    struct fault fault;
-    test_database_new(place->url);
-    struct store_config config = {
-        .store = place->url, .store_connect_ms = 2000, .store_select_ms = 5000, .store_answer_ms = 20000};
-    fault_init(&fault, NULL);
-    if (mongo_pool_open(&config, &webhook_mongo_schema, NULL, &fault, &place->pool) != ERR_NONE) {
-        fail_msg("open: %s (%s)", fault.detail, fault.cause);
-    }
-    desk->store = webhook_store_mongo_new(place->pool);
-    desk->host = place;
+    (void)now_ms;
+    (void)fault;
+    *out = webhook_store_mongo_new(pool);
+    return ERR_NONE;
 }
 
-static void mongo_close(struct desk *desk)
+static void test_any_command_may_be_spoilt(void **state)
 {
-    struct place *place = desk->host;
-    webhook_store_destroy(&desk->store);
-    mongo_pool_destroy(&place->pool);
-    test_database_drop(place->url);
-    free(place);
+    (void)state;
+    spoil_all(25);
 }
 
 int main(void)
 {
-    static const struct contract_host host = {mongo_open, mongo_close};
-    const struct CMUnitTest tests[] = {CONTRACT_TESTS};
-    contract_host = &host;
+    const struct CMUnitTest tests[] = {CONTRACT_TESTS, cmocka_unit_test(test_any_command_may_be_spoilt)};
+    contract_host = &mongo_host;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
