@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import select
 import shutil
 import signal
 import socket
@@ -452,6 +453,19 @@ def tail_lines(child, count):
     return [json.loads(child.stdout.readline()) for _ in range(count)]
 
 
+def listened_from_now_on(shop, ada, product, child):
+    """Places orders until the tail shows one, and reads those behind it: what came before it listened it need not show."""
+    placed = []
+
+    def shown():
+        placed.append(place(shop, ada["token"], product)["id"])
+        return select.select([child.stdout], [], [], 0.2)[0]
+    wait_for("the tail to listen", shown, 30)
+    first = tail_lines(child, 1)[0]["subject"]
+    behind = placed[placed.index(first) + 1:]
+    assert [e["subject"] for e in tail_lines(child, len(behind))] == behind
+
+
 def told(child, words):
     """Waits until the tail says so on stderr."""
     for line in iter(child.stderr.readline, ""):
@@ -574,9 +588,7 @@ def the_tail_leaves_a_dead_line():
         offset = int(plane_address(target, "events").rsplit(":", 1)[1]) - shop.events_port
         with Proxy(base, f"tcp://127.0.0.1:{shop.events_port + 1000 - offset}", planes=("events",)) as proxy:
             child = tail(shop, "order", "--json", "--events", plane_address(base, "events"))
-            wait_for("the tail to listen", lambda: proxy.counts["down"] > 0)
-            place(shop, ada["token"], product)
-            tail_lines(child, 1)
+            listened_from_now_on(shop, ada, product, child)
             proxy.power_off()
             assert proxy.counts["powered_off"] == 1
             orders = [place(shop, ada["token"], product) for _ in range(5)]
