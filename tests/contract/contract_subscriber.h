@@ -99,7 +99,7 @@ static bool fails_now(struct failing *self, bool afterwards, struct fault *fault
         return false;
     }
     self->failed = true;
-    fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
+    fault_set(fault, afterwards ? ERR_OUTCOME_UNKNOWN : ERR_SERVICE_UNAVAILABLE, NULL);
     return true;
 }
 
@@ -110,9 +110,9 @@ static bool fails_now(struct failing *self, bool afterwards, struct fault *fault
         return ERR_SERVICE_UNAVAILABLE;                                                        \
     }                                                                                          \
     enum err e = failing->inner->ops->verb(failing->inner, __VA_ARGS__);                       \
-    return e == ERR_NONE && fails_now(failing, true, fault) ? ERR_SERVICE_UNAVAILABLE : e
+    return e == ERR_NONE && fails_now(failing, true, fault) ? ERR_OUTCOME_UNKNOWN : e
 
-/* What the service does in one unit of work. It is done again after SERVICE_UNAVAILABLE. */
+/* What the service does in one unit of work. It is done again after SERVICE_UNAVAILABLE and OUTCOME_UNKNOWN. */
 typedef enum err scenario_step(struct desk *desk, DESK_STORE *store);
 
 static void step_run(struct desk *desk, DESK_STORE *store, scenario_step *step)
@@ -124,7 +124,7 @@ static void step_run(struct desk *desk, DESK_STORE *store, scenario_step *step)
         begin(desk);
         e = step(desk, store);
         end(desk, e == ERR_NONE);
-        if (e != ERR_NONE && e != ERR_SERVICE_UNAVAILABLE) {
+        if (e != ERR_NONE && e != ERR_SERVICE_UNAVAILABLE && e != ERR_OUTCOME_UNKNOWN) {
             fail_msg("%s (%s)", err_info(e)->slug, desk->fault.cause);
         }
         if (e != ERR_NONE && contract_host->recover) {
