@@ -40,6 +40,10 @@ enum err appended(struct event_store *store, struct event_new *events, uint32_t 
 void assert_gap_free(struct place *place, struct event_store *store, uint32_t count);
 int contract_event_run(void);
 
+/* ---- contract_event_failing.c ---- */
+
+int contract_event_failing_run(void);
+
 /* ---- contract_letter.c ---- */
 
 int contract_letter_run(void);

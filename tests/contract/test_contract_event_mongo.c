@@ -293,5 +293,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lease_is_given_back, place_make, place_drop),
         cmocka_unit_test(any_command_may_be_spoilt),
     };
-    return contract_event_run() + contract_letter_run() + cmocka_run_group_tests(tests, NULL, NULL);
+    return contract_event_run() + contract_event_failing_run() + contract_letter_run() +
+           cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,5 +46,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_second_writer_is_refused, place_make, place_drop),
     };
-    return contract_event_run() + contract_letter_run() + cmocka_run_group_tests(tests, NULL, NULL);
+    return contract_event_run() + contract_event_failing_run() + contract_letter_run() +
+           cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -228,59 +228,60 @@ struct bad {
         what, &record##_record, bytes, sizeof(bytes) - 1, pointer                                                      \
     }
 
+static const struct bad cases[] = {
+    BAD("nothing", product_ref, "", ""),
+    BAD("an array", product_ref, "\x90", ""),
+    BAD("missing", product_ref, "\x80", "/id"),
+    BAD("given twice", product_ref, "\x82\xa2id\xa1x\xa2id\xa1y", "/id"),
+    BAD("nil, then given", order_new,
+        "\x83\xa4note\xc0\xa4note\xa1x\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x01", "/note"),
+    BAD("trailing byte", product_ref, "\x81\xa2id\xa1x\x00", ""),
+    BAD("trailing map", product_ref, "\x81\xa2id\xa1x\x80", ""),
+    BAD("a number", product_ref, "\x81\xa2id\x01", "/id"),
+    BAD("a binary", product_ref, "\x81\xa2id\xc4\x01x", "/id"),
+    BAD("nil for what is required", product_ref, "\x81\xa2id\xc0", "/id"),
+    BAD("empty", product_ref, "\x81\xa2id\xa0", "/id"),
+    BAD("too long", product_ref, "\x81\xa2id\xd9\x29xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "/id"),
+    BAD("bad UTF-8", product_ref, "\x81\xa2id\xa2\xc0\x80", "/id"),
+    BAD("NUL", product_ref, "\x81\xa2id\xa1\x00", "/id"),
+    BAD("control character", product_ref, "\x81\xa2id\xa1\n", "/id"),
+    BAD("key that is no text", product_ref, "\x82\x01\x01\xa2id\xa1x", ""),
+    BAD("never used byte", product_ref, "\x82\xa1x\xc1\xa2id\xa1x", ""),
+    BAD("cut in a skipped value", product_ref,
+        "\x82\xa2id\xa1x\xa1y\xda\xff\xff"
+        "abc",
+        ""),
+    BAD("entries announced that never come", product_ref, "\xdf\xff\xff\xff\xff\xa2id\xa1x", ""),
+    BAD("enum of no such name", user_role_set, "\x82\xa2id\xa1x\xa4role\xa4king", "/role"),
+    BAD("enum by number", user_role_set, "\x82\xa2id\xa1x\xa4role\x01", "/role"),
+    BAD("float", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcb\x3f\xf0\0\0\0\0\0\0",
+        "/items/0/quantity"),
+    BAD("zero pieces", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x00", "/items/0/quantity"),
+    BAD("beyond int64", order_new,
+        "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
+        "/items/0/quantity"),
+    BAD("second line bad", order_new,
+        "\x81\xa5items\x92\x82\xaaproduct_id\xa1p\xa8quantity\x01\x81\xaaproduct_id\xa1p", "/items/1/quantity"),
+    BAD("no lines", order_new, "\x81\xa5items\x90", "/items"),
+    BAD("lines announced that never come", order_new, "\x81\xa5items\xdd\x00\x00\x00\x64", "/items"),
+    BAD("nested map", order_new, "\x82\xb0shipping_address\x81\xa4name\x01\xa5items\x90", "/shipping_address/name"),
+    BAD("too many texts", event_replay,
+        "\x82\xa5"
+        "after\x00\xa5types\xdc\x00\x21"
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ",
+        "/types"),
+    BAD("a text that is none", event_replay,
+        "\x82\xa5"
+        "after\x00\xa5types\x91\x01",
+        "/types"),
+    BAD("bool by number", call_meta, "\x81\xa5keyed\x01", "/keyed"),
+    BAD("unknown value too deep", product_ref,
+        "\x82\xa1x\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0\xa2id\xa1x", ""),
+};
+
 static void each_malformation_has_its_pointer(void **state)
 {
     (void)state;
-    static const struct bad cases[] = {
-        BAD("nothing", product_ref, "", ""),
-        BAD("an array", product_ref, "\x90", ""),
-        BAD("missing", product_ref, "\x80", "/id"),
-        BAD("given twice", product_ref, "\x82\xa2id\xa1x\xa2id\xa1y", "/id"),
-        BAD("nil, then given", order_new,
-            "\x83\xa4note\xc0\xa4note\xa1x\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x01", "/note"),
-        BAD("trailing byte", product_ref, "\x81\xa2id\xa1x\x00", ""),
-        BAD("trailing map", product_ref, "\x81\xa2id\xa1x\x80", ""),
-        BAD("a number", product_ref, "\x81\xa2id\x01", "/id"),
-        BAD("a binary", product_ref, "\x81\xa2id\xc4\x01x", "/id"),
-        BAD("nil for what is required", product_ref, "\x81\xa2id\xc0", "/id"),
-        BAD("empty", product_ref, "\x81\xa2id\xa0", "/id"),
-        BAD("too long", product_ref, "\x81\xa2id\xd9\x29xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "/id"),
-        BAD("bad UTF-8", product_ref, "\x81\xa2id\xa2\xc0\x80", "/id"),
-        BAD("NUL", product_ref, "\x81\xa2id\xa1\x00", "/id"),
-        BAD("control character", product_ref, "\x81\xa2id\xa1\n", "/id"),
-        BAD("key that is no text", product_ref, "\x82\x01\x01\xa2id\xa1x", ""),
-        BAD("never used byte", product_ref, "\x82\xa1x\xc1\xa2id\xa1x", ""),
-        BAD("cut in a skipped value", product_ref,
-            "\x82\xa2id\xa1x\xa1y\xda\xff\xff"
-            "abc",
-            ""),
-        BAD("entries announced that never come", product_ref, "\xdf\xff\xff\xff\xff\xa2id\xa1x", ""),
-        BAD("enum of no such name", user_role_set, "\x82\xa2id\xa1x\xa4role\xa4king", "/role"),
-        BAD("enum by number", user_role_set, "\x82\xa2id\xa1x\xa4role\x01", "/role"),
-        BAD("float", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcb\x3f\xf0\0\0\0\0\0\0",
-            "/items/0/quantity"),
-        BAD("zero pieces", order_new, "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\x00", "/items/0/quantity"),
-        BAD("beyond int64", order_new,
-            "\x81\xa5items\x91\x82\xaaproduct_id\xa1p\xa8quantity\xcf\xff\xff\xff\xff\xff\xff\xff\xff",
-            "/items/0/quantity"),
-        BAD("second line bad", order_new,
-            "\x81\xa5items\x92\x82\xaaproduct_id\xa1p\xa8quantity\x01\x81\xaaproduct_id\xa1p", "/items/1/quantity"),
-        BAD("no lines", order_new, "\x81\xa5items\x90", "/items"),
-        BAD("lines announced that never come", order_new, "\x81\xa5items\xdd\x00\x00\x00\x64", "/items"),
-        BAD("nested map", order_new, "\x82\xb0shipping_address\x81\xa4name\x01\xa5items\x90", "/shipping_address/name"),
-        BAD("too many texts", event_replay,
-            "\x82\xa5"
-            "after\x00\xa5types\xdc\x00\x21"
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ",
-            "/types"),
-        BAD("a text that is none", event_replay,
-            "\x82\xa5"
-            "after\x00\xa5types\x91\x01",
-            "/types"),
-        BAD("bool by number", call_meta, "\x81\xa5keyed\x01", "/keyed"),
-        BAD("unknown value too deep", product_ref,
-            "\x82\xa1x\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\x91\xc0\xa2id\xa1x", ""),
-    };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         AUTO(arena_release) struct arena arena = {0};
         struct fault fault;
