@@ -2,11 +2,13 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -154,6 +156,39 @@ static bool is_backup_name(const char *name)
     return size == start + 16 + end && strncmp(name, name_start, start) == 0 && strcmp(name + size - end, name_end) == 0;
 }
 
+/* What a backup into the folder that was killed has left; one that is being written is locked. */
+static void part_remove(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        (void)unlink(path);
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void parts_remove(const char *folder)
+{
+    static const char part_end[] = ".part";
+    DIR *entries = opendir(folder);
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries))) {
+        char name[NAME_SIZE], path[ARCHIVE_PATH_SIZE];
+        size_t size = strlen(entry->d_name), end = sizeof part_end - 1;
+        if (size > end && size < sizeof name && strcmp(entry->d_name + size - end, part_end) == 0) {
+            snprintf(name, sizeof name, "%.*s", (int)(size - end), entry->d_name);
+            snprintf(path, sizeof path, "%.900s/%.63s", folder, entry->d_name);
+            if (is_backup_name(name)) {
+                part_remove(path);
+            }
+        }
+    }
+    if (entries) {
+        (void)closedir(entries);
+    }
+}
+
 static int name_order(const void *a, const void *b)
 {
     return strcmp(b, a); /* newest first */
@@ -208,6 +243,7 @@ static bool backup_into(struct target *target, const char *folder, int64_t keep,
         snprintf(message, ARCHIVE_MESSAGE_SIZE, "cannot make the folder %s: %s", folder, strerror(errno));
         return false;
     }
+    parts_remove(folder);
     path_in(folder, path);
     bool good = backup_write(target, path, message);
     if (good && keep > 0) {

@@ -231,7 +231,10 @@ def on_a_schedule():
         stocked_shop(shop)
         keeper = subprocess.Popen([ZMART, "backup", folder, "--every", "1s", "--keep", "2", "--data", shop.folder / "data"],
                                   stdout=subprocess.PIPE, text=True)
+        left = pathlib.Path(folder) / "zmart-20200101T000000Z.backup.part"  # by one that was killed
+        left.touch()
         written = [keeper.stdout.readline().split()[2] for _ in range(4)]
+        assert not left.exists()
         assert len(set(written)) == 4
         wait_for("the older ones to go", lambda: len(list(pathlib.Path(folder).iterdir())) <= 3)
         keeper.send_signal(signal.SIGTERM)

@@ -66,7 +66,7 @@ def refused_by_all(folder):
     assert "has not ended" in zmart("backup", folder.parent / "bad.backup", "--data", folder, status=1)
     port = ("--port", "0", "--events", "")
     done = subprocess.run([ZMART, "up", "--data", folder, *port], capture_output=True, text=True, timeout=60 * SLOW)
-    assert done.returncode == 1 and "has not ended" in done.stderr and "zmart restore" in done.stderr, done
+    assert done.returncode == 1 and "has not ended" in done.stderr and "zmart restore" in done.stderr and done.stderr.count("\n") == 1, done
 
 
 def at_each_step_on_sqlite():
