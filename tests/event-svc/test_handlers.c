@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "broker/program.h"
@@ -21,23 +20,10 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 #include "lib/bus/client.h"
-#include "lib/bus/main.h"
 #include "lib/bus/subscriber.h"
+#include "tests/lib/bus/runner.h"
 
 enum { PATIENCE_MS = 20000, SEEN_MAX = 1000, CALLERS = 6, BATCHES = 10, BATCH = 4 };
-
-/* ---- a program on a thread ---- */
-
-struct runner {
-    const struct program *program;
-    char *argv[6];
-    int argc;
-    struct program_host host;
-    int ready_fd;
-    atomic_int status;
-    pthread_t thread;
-    bool running;
-};
 
 struct world {
     char folder[64];
@@ -53,54 +39,16 @@ struct world {
     struct subscriber *subscriber; /* NULL until a test subscribes */
 };
 
-static void fd_raise(int fd)
+static void program_start(struct world *world, struct runner *runner, const struct program *program)
 {
-    uint64_t one = 1;
-    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
-}
-
-static void runner_ready(struct env *env, const char *detail)
-{
-    struct runner *runner = env->owner;
-    (void)detail;
-    fd_raise(runner->ready_fd);
-}
-
-static void *runner_main(void *argument)
-{
-    struct runner *runner = argument;
-    runner->status = program_run(runner->program, runner->argc, runner->argv, &runner->host);
-    fd_raise(runner->ready_fd);
-    return NULL;
-}
-
-static void runner_start(struct world *world, struct runner *runner, const struct program *program)
-{
-    uint64_t count;
     bool stores = program == &event_program;
-    const char *const words[] = {program->name, "--bus", world->bus_name, stores ? "--store" : "--events",
-                                 stores ? world->url : ""};
-    *runner = (struct runner){.program = program, .argc = ARRAY_COUNT(words), .status = -1};
-    memcpy(runner->argv, words, sizeof words); /* nobody writes into the strings */
-    runner->ready_fd = eventfd(0, EFD_CLOEXEC);
-    runner->host = (struct program_host){.log = &world->log, .bus_context = world->context,
-                                         .stop_fd = eventfd(0, EFD_CLOEXEC), .ready = runner_ready, .owner = runner};
-    assert_int_equal(pthread_create(&runner->thread, NULL, runner_main, runner), 0);
-    runner->running = true;
-    assert_int_equal(read(runner->ready_fd, &count, sizeof count), sizeof count);
-    assert_int_equal(runner->status, -1); /* ready, and not ended */
+    const char *const flags[] = {"--bus", world->bus_name, stores ? "--store" : "--events", stores ? world->url : "", NULL};
+    assert_int_equal(runner_start(runner, program, &world->log, world->context, flags), -1); /* ready, and not ended */
 }
 
-static void runner_stop(struct runner *runner)
+static void program_stop(struct runner *runner)
 {
-    if (runner->running) {
-        fd_raise(runner->host.stop_fd);
-        pthread_join(runner->thread, NULL);
-        close(runner->host.stop_fd);
-        close(runner->ready_fd);
-        runner->running = false;
-        assert_int_equal(runner->status, 0);
-    }
+    assert_int_equal(runner_stop(runner), 0);
 }
 
 static int world_make(void **state)
@@ -117,8 +65,8 @@ static int world_make(void **state)
     world->bus = (struct bus_config){.bus = world->bus_name, .heartbeat_ms = 1000};
     world->env = (struct env){.log = &world->log, .metrics = world->metrics, .instance = "test",
                               .bus_context = world->context, .stop_fd = -1};
-    runner_start(world, &world->broker, &broker_program);
-    runner_start(world, &world->events, &event_program);
+    program_start(world, &world->broker, &broker_program);
+    program_start(world, &world->events, &event_program);
     struct bus_client_settings settings = {.bus = &world->bus, .role = "service", .slot_count = 64};
     world->client = bus_client_new(&world->env, &settings, message, sizeof message);
     assert_non_null(world->client);
@@ -132,8 +80,8 @@ static int world_drop(void **state)
     char command[128];
     subscriber_destroy(&world->subscriber);
     bus_client_destroy(&world->client);
-    runner_stop(&world->events);
-    runner_stop(&world->broker);
+    program_stop(&world->events);
+    program_stop(&world->broker);
     bus_context_destroy(&world->context);
     metrics_destroy(&world->metrics);
     snprintf(command, sizeof command, "rm -r '%s'", world->folder);
@@ -348,13 +296,13 @@ static void a_restart_publishes_what_it_owes(void **state)
         snprintf(id, sizeof id, "evt_%d", i);
         assert_int_equal(append_one(world, id, "order.placed"), i + 1);
     }
-    runner_stop(&world->events);
+    program_stop(&world->events);
     fault_init(&fault, NULL); /* as after a crash: committed, but nobody knows whether the last three were published */
     assert_int_equal(event_store_open(&config, NULL, true, 1, NULL, &fault, &store), ERR_NONE);
     assert_int_equal(store->ops->mark(store, 2, &fault), ERR_NONE);
     event_store_destroy(&store);
     subscribe(world, &memory);
-    runner_start(world, &world->events, &event_program);
+    program_start(world, &world->events, &event_program);
     assert_true(memory_wait(&memory, 3));
     assert_int_equal(memory.seqs[0], 3);
     assert_int_equal(memory.seqs[2], 5);
@@ -404,12 +352,12 @@ static void a_position_may_be_lost(void **state)
         snprintf(id, sizeof id, "evt_%d", i);
         (void)append_one(world, id, "order.placed");
     }
-    runner_stop(&world->events);
+    program_stop(&world->events);
     fault_init(&fault, NULL);
     assert_int_equal(event_store_open(&config, NULL, true, 1, NULL, &fault, &store), ERR_NONE);
     assert_int_equal(store->ops->purge(store, INT64_MAX, 2, &fault, &count), ERR_NONE);
     event_store_destroy(&store);
-    runner_start(world, &world->events, &event_program);
+    program_start(world, &world->events, &event_program);
     assert_int_equal(replay(world, (struct event_replay){.after = 1}, &arena, &fault, &page), ERR_POSITION_LOST);
     assert_int_equal(fault.head, 4);
     assert_int_equal(replay(world, (struct event_replay){.after = 2}, &arena, &fault, &page), ERR_NONE);

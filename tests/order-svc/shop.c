@@ -4,7 +4,6 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "broker/program.h"
@@ -15,70 +14,27 @@
 
 /* ---- programs on threads ---- */
 
-static void fd_raise(int fd)
+/* words: what follows its bus. */
+static void program_start(struct shop *shop, struct runner *runner, const struct program *program,
+                          const char *const words[4])
 {
-    uint64_t one = 1;
-    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
+    const char *const flags[] = {"--bus", shop->bus.bus, words[0], words[1], words[2], words[3], NULL};
+    assert_int_equal(runner_start(runner, program, &shop->log, shop->context, flags), -1); /* ready, and not ended */
 }
 
-static void runner_ready(struct env *env, const char *detail)
+void program_stop(struct runner *runner)
 {
-    struct runner *runner = env->owner;
-    (void)detail;
-    fd_raise(runner->ready_fd);
-}
-
-static void *runner_main(void *argument)
-{
-    struct runner *runner = argument;
-    runner->status = program_run(runner->program, runner->argc, runner->argv, &runner->host);
-    fd_raise(runner->ready_fd);
-    return NULL;
-}
-
-/* words: what follows the program's name and its bus. */
-static void runner_start(struct shop *shop, struct runner *runner, const struct program *program,
-                         const char *const words[4])
-{
-    uint64_t count;
-    *runner = (struct runner){.program = program, .argc = 3, .status = -1};
-    const char *const first[] = {program->name, "--bus", shop->bus.bus};
-    memcpy(runner->argv, first, sizeof first); /* nobody writes into the strings */
-    for (int i = 0; i < 4 && words[i]; i++) {
-        memcpy(&runner->argv[runner->argc++], &words[i], sizeof words[i]);
-    }
-    runner->ready_fd = eventfd(0, EFD_CLOEXEC);
-    runner->host = (struct program_host){.log = &shop->log,
-                                         .bus_context = shop->context,
-                                         .stop_fd = eventfd(0, EFD_CLOEXEC),
-                                         .ready = runner_ready,
-                                         .owner = runner};
-    assert_int_equal(pthread_create(&runner->thread, NULL, runner_main, runner), 0);
-    runner->running = true;
-    assert_int_equal(read(runner->ready_fd, &count, sizeof count), sizeof count);
-    assert_int_equal(runner->status, -1); /* ready, and not ended */
-}
-
-void runner_stop(struct runner *runner)
-{
-    if (runner->running) {
-        fd_raise(runner->host.stop_fd);
-        pthread_join(runner->thread, NULL);
-        close(runner->host.stop_fd);
-        close(runner->ready_fd);
-        runner->running = false;
-        assert_int_equal(runner->status, 0);
-    }
+    assert_int_equal(runner_stop(runner), 0);
 }
 
 void shop_start_products(struct shop *shop)
 {
-    runner_start(shop, &shop->products, &product_program, (const char *const[4]){"--store", shop->url});
+    program_start(shop, &shop->products, &product_program, (const char *const[4]){"--store", shop->url});
 }
 
 void shop_start_orders(struct shop *shop, const char *settle_ms)
 {
-    runner_start(shop, &shop->orders, &order_program,
+    program_start(shop, &shop->orders, &order_program,
                  (const char *const[4]){"--store", shop->url, "--order-settle-ms", settle_ms});
 }
 
@@ -95,8 +51,8 @@ int shop_make(void **state)
     shop->bus = (struct bus_config){.bus = "inproc://shop", .heartbeat_ms = 1000};
     shop->env = (struct env){
         .log = &shop->log, .metrics = shop->metrics, .instance = "test", .bus_context = shop->context, .stop_fd = -1};
-    runner_start(shop, &shop->broker, &broker_program, (const char *const[4]){"--events", ""});
-    runner_start(shop, &shop->events, &event_program, (const char *const[4]){"--store", shop->url});
+    program_start(shop, &shop->broker, &broker_program, (const char *const[4]){"--events", ""});
+    program_start(shop, &shop->events, &event_program, (const char *const[4]){"--store", shop->url});
     shop_start_products(shop);
     shop_start_orders(shop, "20");
     struct bus_client_settings settings = {.bus = &shop->bus, .role = "service", .slot_count = 64};
@@ -111,10 +67,10 @@ int shop_drop(void **state)
     struct shop *shop = *state;
     char command[64];
     bus_client_destroy(&shop->client);
-    runner_stop(&shop->orders);
-    runner_stop(&shop->products);
-    runner_stop(&shop->events);
-    runner_stop(&shop->broker);
+    program_stop(&shop->orders);
+    program_stop(&shop->products);
+    program_stop(&shop->events);
+    program_stop(&shop->broker);
     bus_context_destroy(&shop->context);
     metrics_destroy(&shop->metrics);
     arena_release(&shop->arena);

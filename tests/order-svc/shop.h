@@ -9,25 +9,11 @@
 
 #include <cmocka.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "lib/bus/client.h"
-#include "lib/bus/main.h"
 #include "proto/ident.h"
+#include "tests/lib/bus/runner.h"
 
 enum { PATIENCE_MS = 20000 };
-
-struct runner {
-    const struct program *program;
-    char *argv[8];
-    int argc;
-    struct program_host host;
-    int ready_fd;
-    atomic_int status;
-    pthread_t thread;
-    bool running;
-};
 
 struct shop {
     char folder[40];
@@ -48,7 +34,7 @@ struct shop {
 int shop_make(void **state);
 int shop_drop(void **state);
 
-void runner_stop(struct runner *runner);
+void program_stop(struct runner *runner); /* it must end well */
 void shop_start_products(struct shop *shop);
 void shop_start_orders(struct shop *shop, const char *settle_ms);
 

@@ -280,7 +280,7 @@ static void test_nobody_answers(void **state)
     uint8_t id[ID_SIZE];
     struct order order;
     some_id(id);
-    runner_stop(&shop->products);
+    program_stop(&shop->products);
     struct ask ask = {.op = OP_order_create, .request_id = id, .meta = by_user("usr_1"), .in = &in, .budget_ms = 500};
     enum err e = shop_ask(shop, &ask, &order);
     assert_true(e == ERR_EXPIRED || e == ERR_SERVICE_UNAVAILABLE || e == ERR_OUTCOME_UNKNOWN);

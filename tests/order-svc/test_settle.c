@@ -16,7 +16,7 @@ static void test_confirmed_in_the_end(void **state)
 {
     struct shop *shop = *state;
     struct text tea = product_made(shop, "EUR", 10000, 1000);
-    runner_stop(&shop->orders);
+    program_stop(&shop->orders);
     shop_start_orders(shop, "60000"); /* its first run is at the start, the next one far away */
     enum { COUNT = SETTLE_MAX + 40 };
     for (int i = 0; i < COUNT; i++) {
@@ -24,7 +24,7 @@ static void test_confirmed_in_the_end(void **state)
     }
     assert_int_equal(count_becomes(shop, "order.db", DUE, COUNT), COUNT);
     assert_int_equal(count_becomes(shop, "product.db", CONFIRMED, 0), 0);
-    runner_stop(&shop->orders); /* what is due outlives the process */
+    program_stop(&shop->orders); /* what is due outlives the process */
     shop_start_orders(shop, "60000");
     assert_int_equal(count_becomes(shop, "product.db", CONFIRMED, COUNT), COUNT);
     assert_int_equal(count_becomes(shop, "order.db", DUE, 0), 0);
@@ -38,7 +38,7 @@ static void test_cancelled_while_products_are_away(void **state)
     struct text tea = product_made(shop, "EUR", 10000, 10);
     struct order order = placed(shop, tea), shipped = placed(shop, tea);
     assert_int_equal(count_becomes(shop, "order.db", DUE, 0), 0);
-    runner_stop(&shop->products);
+    program_stop(&shop->products);
     assert_int_equal(move_ask(shop, by_user("usr_1"), order.id, ORDER_CANCELLED, &order), ERR_NONE);
     assert_int_equal(order.status, ORDER_CANCELLED);
     assert_int_equal(move_ask(shop, by_admin(), shipped.id, ORDER_CONFIRMED, &shipped), ERR_NONE);

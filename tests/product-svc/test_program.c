@@ -14,7 +14,7 @@ static void unusable_settings_end_the_program(void **state)
     world->log.level = LOG_ERROR + 1; /* what is told is not looked at here */
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         struct runner runner;
-        runner_start(world, &runner, &product_program, bad[i].flag, bad[i].value);
+        program_start(world, &runner, &product_program, bad[i].flag, bad[i].value);
         assert_int_not_equal(runner_stop(&runner), 0);
     }
 }

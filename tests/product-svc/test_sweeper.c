@@ -109,7 +109,7 @@ static void unfinished_orders_are_settled(void **state)
     judge_program.name = "order-svc";
     judge_program.run = judge_run;
     leave_old_holds(world);
-    runner_start(world, &world->orders, &judge_program, NULL, NULL);
+    program_start(world, &world->orders, &judge_program, NULL, NULL);
     products_start(world);
     int64_t until_ms = clock_now_ms() + PATIENCE_MS;
     while (stock_of(world, TEXT("prd_1")) != 8) { /* cancelled, never and other come back; placed and shipped do not */

@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "broker/program.h"
@@ -12,56 +11,11 @@ enum { SLOTS = 64 };
 
 /* ---- programs on threads ---- */
 
-static void fd_raise(int fd)
+void program_start(struct world *world, struct runner *runner, const struct program *program, const char *flag,
+                   const char *value)
 {
-    uint64_t one = 1;
-    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
-}
-
-static void runner_ready(struct env *env, const char *detail)
-{
-    struct runner *runner = env->owner;
-    (void)detail;
-    fd_raise(runner->ready_fd);
-}
-
-static void *runner_main(void *argument)
-{
-    struct runner *runner = argument;
-    runner->status = program_run(&runner->program, runner->argc, runner->argv, &runner->host);
-    fd_raise(runner->ready_fd);
-    return NULL;
-}
-
-/* Starts it and waits until it is ready, or has ended. flag and value may be NULL. */
-void runner_start(struct world *world, struct runner *runner, const struct program *program, const char *flag,
-                  const char *value)
-{
-    uint64_t count;
-    const char *const words[] = {program->name, "--bus", world->bus_name, flag, value};
-    *runner = (struct runner){.program = *program, .argc = flag ? 5 : 3, .status = -1};
-    memcpy(runner->argv, words, sizeof words); /* nobody writes into the strings */
-    runner->ready_fd = eventfd(0, EFD_CLOEXEC);
-    runner->host = (struct program_host){.log = &world->log,
-                                         .bus_context = world->context,
-                                         .stop_fd = eventfd(0, EFD_CLOEXEC),
-                                         .ready = runner_ready,
-                                         .owner = runner};
-    assert_int_equal(pthread_create(&runner->thread, NULL, runner_main, runner), 0);
-    runner->running = true;
-    assert_int_equal(read(runner->ready_fd, &count, sizeof count), sizeof count);
-}
-
-int runner_stop(struct runner *runner)
-{
-    if (runner->running) {
-        fd_raise(runner->host.stop_fd);
-        pthread_join(runner->thread, NULL);
-        close(runner->host.stop_fd);
-        close(runner->ready_fd);
-        runner->running = false;
-    }
-    return runner->status;
+    const char *const flags[] = {"--bus", world->bus_name, flag, value, NULL};
+    (void)runner_start(runner, program, &world->log, world->context, flags);
 }
 
 int world_make(void **state)
@@ -81,7 +35,7 @@ int world_make(void **state)
                               .instance = "test",
                               .bus_context = world->context,
                               .stop_fd = -1};
-    runner_start(world, &world->broker, &broker_program, "--events", "");
+    program_start(world, &world->broker, &broker_program, "--events", "");
     assert_int_equal(world->broker.status, -1);
     struct bus_client_settings settings = {.bus = &world->bus, .role = "gateway", .slot_count = SLOTS};
     world->client = bus_client_new(&world->env, &settings, message, sizeof message);
@@ -92,8 +46,8 @@ int world_make(void **state)
 
 void products_start(struct world *world)
 {
-    runner_start(world, &world->events, &event_program, "--store", world->url);
-    runner_start(world, &world->products, &product_program, "--store", world->url);
+    program_start(world, &world->events, &event_program, "--store", world->url);
+    program_start(world, &world->products, &product_program, "--store", world->url);
     assert_int_equal(world->products.status, -1); /* ready, and not ended */
 }
 

@@ -9,26 +9,9 @@
 
 #include <cmocka.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 #include "lib/bus/client.h"
-#include "lib/bus/main.h"
 #include "product-svc/program.h"
-
-enum { WORDS_MAX = 8 };
-
-/* A program on a thread. */
-struct runner {
-    struct program program;
-    char *argv[WORDS_MAX];
-    int argc;
-    struct program_host host;
-    int ready_fd;
-    atomic_int status;
-    pthread_t thread;
-    bool running;
-};
+#include "tests/lib/bus/runner.h"
 
 struct world {
     char folder[64];
@@ -52,11 +35,9 @@ struct caller {
     uint8_t request_id[ID_SIZE];
 };
 
-/* Starts it and waits until it is ready, or has ended: then status is not -1. flag and value may be NULL. */
-void runner_start(struct world *world, struct runner *runner, const struct program *program, const char *flag,
-                  const char *value);
-/* Its exit status; the first if it was stopped before. */
-int runner_stop(struct runner *runner);
+/* Starts it and waits until it is ready, or has ended: then its status is not -1. flag and value may be NULL. */
+void program_start(struct world *world, struct runner *runner, const struct program *program, const char *flag,
+                   const char *value);
 
 int world_make(void **state); /* setup: a broker and a caller */
 int world_make_with_products(void **state);
