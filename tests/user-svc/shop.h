@@ -15,7 +15,7 @@
 #include "lib/bus/main.h"
 #include "user-svc/program.h"
 
-enum { SHOP_MAX_ARGS = 24 };
+enum { SHOP_MAX_ARGS = 32 };
 
 struct runner {
     const struct program *program;

@@ -68,6 +68,70 @@ static void a_stricter_policy_is_a_setting(void **state)
     assert_int_equal(shop_try_login(shop, "a@b.de", "password"), ERR_NONE); /* who is in stays in */
 }
 
+static enum err refresh(struct shop *shop, const struct user_session *session, struct user_session *out)
+{
+    struct user_refresh request = {.refresh_token = session->refresh_token};
+    return shop_do(shop, OP_user_refresh, &nobody, NULL, &request, out);
+}
+
+/* Time goes by in the store: so many seconds since this column's time. */
+static void age(struct shop *shop, const char *table, const char *column, int seconds)
+{
+    char sql[160];
+    snprintf(sql, sizeof sql, "UPDATE %s SET %s = %s - %d RETURNING 1", table, column, column, seconds * 1000);
+    assert_int_equal(shop_query(shop, sql), 1);
+}
+
+static void sessions_and_tickets_last_as_long_as_set(void **state)
+{
+    static const char *const flags[] = {"--refresh-idle-s", "3600", "--refresh-total-s", "7200", "--ticket-ttl-s", "600",
+                                        "--token-ttl-s",    "77",   NULL};
+    struct shop *shop = *state;
+    struct nothing nothing = {0};
+    struct ws_ticket ticket;
+    struct identity identity;
+    shop_restart(shop, flags);
+    struct user_session first = shop_register(shop, "a@b.de", "password"), second, third, none;
+    assert_int_equal(first.expires_in, 77);
+    struct who who = who_of(shop, &first);
+    for (int late = 0; late <= 1; late++) {
+        assert_int_equal(shop_do(shop, OP_user_ticket, &who, NULL, &nothing, &ticket), ERR_NONE);
+        assert_int_equal(ticket.expires_in, 600);
+        age(shop, "tickets", "expires_at", late ? 600 : 300);
+        struct ticket_ref ref = {.ticket = ticket.ticket};
+        assert_int_equal(shop_do(shop, OP_user_redeem, &a_gateway, NULL, &ref, &identity), late ? ERR_UNAUTHENTICATED : ERR_NONE);
+    }
+    age(shop, "sessions", "used_at", 3000);
+    assert_int_equal(refresh(shop, &first, &second), ERR_NONE);
+    age(shop, "sessions", "created_at", 7000);
+    assert_int_equal(refresh(shop, &second, &third), ERR_NONE);
+    age(shop, "sessions", "created_at", 201);
+    assert_int_equal(refresh(shop, &third, &none), ERR_UNAUTHENTICATED);
+    struct user_session idle = shop_login(shop, "a@b.de", "password");
+    age(shop, "sessions", "used_at", 3601);
+    assert_int_equal(refresh(shop, &idle, &none), ERR_UNAUTHENTICATED);
+}
+
+static void guesses_are_delayed_as_set(void **state)
+{
+    static const char *const flags[] = {"--login-failures", "2", "--login-delay-max-s", "1", NULL};
+    struct shop *shop = *state;
+    shop_register(shop, "a@b.de", "password");
+    shop_restart(shop, flags);
+    assert_int_equal(shop_try_login(shop, "a@b.de", "passwort"), ERR_BAD_CREDENTIALS);
+    assert_int_equal(shop_try_login(shop, "a@b.de", "passwort"), ERR_BAD_CREDENTIALS);
+    assert_int_equal(shop_query(shop, "SELECT blocked_until > last_at FROM attempts"), 0);
+    for (int failures = 3; failures <= 5; failures++) { /* without a most the last two would wait two and four seconds */
+        enum err e;
+        do {
+            e = shop_try_login(shop, "a@b.de", "passwort");
+        } while (e == ERR_RATE_LIMITED);
+        assert_int_equal(e, ERR_BAD_CREDENTIALS);
+        assert_int_equal(shop_query(shop, "SELECT failures FROM attempts"), failures);
+        assert_int_equal(shop_query(shop, "SELECT blocked_until - last_at FROM attempts"), 1000);
+    }
+}
+
 static void impossible_settings_refuse_to_start(void **state)
 {
     static const char *const no_address[] = {"--admin-email", "nobody", NULL};
@@ -147,6 +211,7 @@ static void secrets_are_the_owners_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        IN_SHOP(sessions_and_tickets_last_as_long_as_set), IN_SHOP(guesses_are_delayed_as_set),
         IN_SHOP(a_restart_keeps_keys_and_sessions),      IN_SHOP(a_dearer_hash_comes_with_the_next_login),
         IN_SHOP(a_pinned_administrator_is_the_only_one), IN_SHOP(a_stricter_policy_is_a_setting),
         IN_SHOP(impossible_settings_refuse_to_start),    IN_SHOP(a_full_queue_says_when_to_come_back),
