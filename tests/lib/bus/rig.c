@@ -74,6 +74,13 @@ void rig_service_start_small(struct rig_service *rig, void *context, const char 
     start(rig, context, bus, service);
 }
 
+void rig_service_start_batched(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                               int64_t batch)
+{
+    rig->config = (struct service_config){.batch = batch, .credit = 256, .calls = 64, .drain_ms = 10000};
+    start(rig, context, bus, service);
+}
+
 static bool sem_wait_patiently(sem_t *sem)
 {
     struct timespec until;

@@ -41,6 +41,9 @@ void rig_service_start_draining(struct rig_service *rig, void *context, const ch
 /* The same with this much credit and so many calls to others at a time. */
 void rig_service_start_small(struct rig_service *rig, void *context, const char *bus, const struct service *service,
                              int64_t credit, int64_t calls);
+/* The same with so many requests in one unit of work at most. */
+void rig_service_start_batched(struct rig_service *rig, void *context, const char *bus, const struct service *service,
+                               int64_t batch);
 /* Waits until it says that it is ready. */
 void rig_service_wait(struct rig_service *rig);
 /* Drains it; returns its exit status. */

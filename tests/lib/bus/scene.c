@@ -28,7 +28,7 @@ int scene_open(void **state, const char *base, const struct service *service)
     rig_service_wait(&scene->product);
     rig_service_wait(&scene->user);
     rig_env_open(&scene->rig, scene->context, base, "client");
-    scene->client = rig_client(&scene->rig, 64);
+    scene->client = rig_client(&scene->rig, 128);
     fault_init(&scene->fault, &scene->arena);
     *state = scene;
     return 0;

@@ -32,6 +32,23 @@ static void test_batch(void **state)
     tape_expect("release commit begin! save run:one release save run:fail undo save run:three release commit ");
 }
 
+/* --batch: what is over it waits for the next unit of work. */
+static void test_a_batch_is_bounded(void **state)
+{
+    struct scene *scene = *state;
+    struct caller callers[3];
+    static const char *const tickets[] = {"one", "two", "three"};
+    assert_int_equal(rig_service_stop(&scene->user), 0);
+    pool = work_pool_new(1, 4);
+    rig_service_start_batched(&scene->user, scene->context, scene->base, &user_service, 2);
+    rig_service_wait(&scene->user);
+    queue_behind(scene, callers, tickets, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(caller_join(&callers[i]), ERR_NONE);
+    }
+    tape_expect("release commit begin! save run:one release save run:two release commit begin! save run:three release commit ");
+}
+
 static void test_broken_store(void **state)
 {
     struct scene *scene = *state;
@@ -169,7 +186,7 @@ static void test_group(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENE(test_batch),
+        SCENE(test_batch), SCENE(test_a_batch_is_bounded),
         SCENE(test_broken_store),
         SCENE(test_failed_commit),
         SCENE(test_reads_beside_writes),

@@ -14,7 +14,8 @@
 enum { LOOPS = 4 };
 
 static int shared_thing;
-static _Atomic int forgotten, committed_by[LOOPS];
+enum { MOST_LOOPS = 64 }; /* that -j takes */
+static _Atomic int forgotten, committed_by[MOST_LOOPS];
 static _Atomic bool prepare_fails;
 
 static enum err prepare(const void *config, struct env *env, struct fault *fault, struct service_share *out)
@@ -146,6 +147,29 @@ static void test_each_loop_is_told_of_its_writes(void **state)
     }
 }
 
+/* -j 64: every loop works at the same time, and nobody else does. */
+static void test_as_many_loops_as_there_may_be(void **state)
+{
+    struct scene *scene = *state;
+    struct caller held[MOST_LOOPS + 1];
+    assert_int_equal(rig_service_stop(&scene->user), 0);
+    rig_service_start(&scene->user, scene->context, scene->base, &shared_service, MOST_LOOPS);
+    rig_service_wait(&scene->user);
+    forgotten = 0;
+    for (int i = 0; i < MOST_LOOPS; i++) {
+        caller_start(&held[i], scene, "gate");
+        gate_wait(&gate);
+    }
+    caller_start(&held[MOST_LOOPS], scene, "gate");
+    RIG_WAIT(queue_length(scene) == 1);
+    for (int i = 0; i <= MOST_LOOPS; i++) {
+        sem_post(&gate.leave);
+    }
+    for (int i = 0; i <= MOST_LOOPS; i++) {
+        (void)caller_join(&held[i]); /* on a busy machine the first ones' time may be over */
+    }
+}
+
 static void test_what_cannot_be_prepared_ends_the_program(void **state)
 {
     struct rig_service rig;
@@ -166,6 +190,7 @@ int main(void)
         SHARED(test_a_key_stays_with_its_loop),
         SHARED(test_the_idlest_takes_what_has_no_key),
         SHARED(test_each_loop_is_told_of_its_writes),
+        SHARED(test_as_many_loops_as_there_may_be),
         cmocka_unit_test(test_what_cannot_be_prepared_ends_the_program),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
