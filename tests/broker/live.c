@@ -107,7 +107,7 @@ struct wire_peer peer_open(void *context, const char *address, const char *servi
                           .instance = TEXT("test"),
                           .version = TEXT("1"),
                           .services = {.items = list},
-                          .hb_ms = 1000};
+                          .hb_ms = 60000}; /* the broker's wish decides */
     struct arena arena = {0};
     struct text rest = services[0] ? text_of(services) : (struct text){0}, one, name;
     while (text_cut(&rest, ',', &one)) {

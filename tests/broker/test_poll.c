@@ -305,12 +305,121 @@ static void test_round_trips_of_one_that_spins(void **state)
     round_trips(true, "10000");
 }
 
+/* ---- the limits, as the program's flags set them ---- */
+
+static void limited_open(struct shop *shop, const char *const *flags)
+{
+    const char *all[LIVE_MAX_FLAGS + 1] = {"--bus", "inproc://shop", "--events", "", "--heartbeat-ms", "60000"};
+    int count = 6;
+    while (*flags) {
+        assert_true(count < LIVE_MAX_FLAGS - 1);
+        all[count++] = *flags++;
+    }
+    *shop = (struct shop){.context = bus_context_new(),
+                          .bus = "inproc://shop",
+                          .clients = "inproc://shop.clients",
+                          .workers = "inproc://shop.workers"};
+    assert_true(live_start(&shop->live, shop->context, all));
+}
+
+static void ask_for(struct wire_peer *client, const char *route, uint64_t corr, struct text body)
+{
+    struct frame_head head = peer_head(client, FRAME_REQUEST, corr);
+    peer_send_frame(client, &head, (struct text[]){text_of(route), TEXT("\x80"), body}, 3);
+}
+
+static void expect_given(struct wire_peer *worker)
+{
+    struct wire_frame frame;
+    frame_expect(worker, FRAME_REQUEST, &frame);
+    frame_release(&frame);
+}
+
+static void expect_refused(struct wire_peer *client, int status, const char *said)
+{
+    struct wire_frame frame;
+    struct problem problem;
+    struct arena arena = {0};
+    frame_expect(client, FRAME_NACK, &frame);
+    assert_int_equal(frame.head.status, status);
+    struct text body = frame_part(&frame, frame.count - 1);
+    assert_int_equal(record_unpack(&problem_record, body, &arena, NULL, &problem), ERR_NONE);
+    assert_true(text_is(problem.detail, said));
+    arena_release(&arena);
+    frame_release(&frame);
+}
+
+static void test_flags_that_count(void **state)
+{
+    (void)state;
+    static const char *const flags[] = {"--peers", "4", "--client-requests", "3", "--requests", "5", "--queue-requests", "3",
+                                       "--broker-drain-ms", "0", NULL};
+    struct shop shop;
+    limited_open(&shop, flags);
+    struct wire_peer worker = peer_open(shop.context, shop.workers, "echo:1,other:1");
+    struct wire_peer a = peer_open(shop.context, shop.clients, ""), b = peer_open(shop.context, shop.clients, "");
+    struct wire_peer c = peer_open(shop.context, shop.clients, ""), fifth = {.socket = dealer_open(shop.context, shop.clients)};
+    struct hello hello = {.role = TEXT("gateway"), .instance = TEXT("x"), .version = TEXT("1"), .hb_ms = 60000};
+    struct arena arena = {0};
+    struct text body = record_pack_in(&hello_record, &hello, &arena);
+    struct frame_head head = peer_head(&fifth, FRAME_HELLO, 1);
+    peer_send_frame(&fifth, &head, &body, 1);
+    expect_refused(&fifth, 503, "There are too many peers.");
+    ask_for(&a, "echo.say", 1, TEXT("held"));
+    expect_given(&worker);
+    ask_for(&a, "echo.say", 2, TEXT("waits"));
+    ask_for(&a, "echo.say", 3, TEXT("waits"));
+    ask_for(&a, "echo.say", 4, TEXT("too many of one"));
+    expect_refused(&a, 429, "This client has too many requests under way.");
+    ask_for(&b, "echo.say", 1, TEXT("waits"));
+    ask_for(&b, "echo.say", 2, TEXT("too many in line"));
+    expect_refused(&b, 429, "The service's queue is full.");
+    ask_for(&c, "other.say", 1, TEXT("held"));
+    expect_given(&worker);
+    ask_for(&c, "other.say", 2, TEXT("too many of all"));
+    expect_refused(&c, 429, "The broker has too many requests already.");
+    arena_release(&arena);
+    peer_close(&worker);
+    peer_close(&a);
+    peer_close(&b);
+    peer_close(&c);
+    peer_close(&fifth);
+    shop_close(&shop);
+}
+
+static void test_flags_that_weigh(void **state)
+{
+    (void)state;
+    enum { MEDIUM = 40 * 1000, LARGE = 900 * 1000 };
+    static const char *const flags[] = {"--queue-bytes", "65536", "--request-bytes", "1048576", "--queue-age-ms", "600000",
+                                       "--broker-drain-ms", "0", NULL};
+    struct shop shop;
+    char *bytes = mem_alloc(LARGE);
+    limited_open(&shop, flags);
+    struct wire_peer worker = peer_open(shop.context, shop.workers, "echo:1,other:1");
+    struct wire_peer client = peer_open(shop.context, shop.clients, "");
+    ask_for(&client, "echo.say", 1, TEXT("held"));
+    expect_given(&worker);
+    ask_for(&client, "echo.say", 2, (struct text){bytes, MEDIUM});
+    ask_for(&client, "echo.say", 3, (struct text){bytes, MEDIUM});
+    expect_refused(&client, 429, "The service's queue is full.");
+    ask_for(&client, "other.say", 4, (struct text){bytes, LARGE});
+    expect_given(&worker);
+    ask_for(&client, "other.say", 5, (struct text){bytes, 4 * MEDIUM});
+    expect_refused(&client, 429, "The broker holds too many bytes already.");
+    mem_free(bytes);
+    peer_close(&worker);
+    peer_close(&client);
+    shop_close(&shop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips_inproc),     cmocka_unit_test(test_round_trips_ipc),
         cmocka_unit_test(test_a_worker_that_vanishes), cmocka_unit_test(test_a_client_that_does_not_read),
         cmocka_unit_test(test_garbage_on_the_wire),    cmocka_unit_test(test_drain_over_the_wire),
+        cmocka_unit_test(test_flags_that_count),       cmocka_unit_test(test_flags_that_weigh),
         cmocka_unit_test(test_drain_has_an_end),       cmocka_unit_test(test_round_trips_of_one_that_spins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
