@@ -34,7 +34,7 @@
     X(STRING, cors_origins, "cors-origins", "", 0, 4000,                                                               \
       "web origins whose pages may call, separated by commas; * for all; none by default")                             \
     X(STRING, trusted_proxies, "trusted-proxies", "", 0, 1000,                                                         \
-      "IPv4 addresses and networks of proxies in front, by commas: their X-Forwarded-For says who asks")               \
+      "IPv4 addresses and networks of proxies in front, by commas, 16 at most: their X-Forwarded-For says who asks")               \
     X(NUMBER, bad_tokens, "bad-tokens", "600", 0, 1000000, "bad access tokens a minute from one address; 0: no limit") \
     X(NUMBER, rate, "rate-limit", "0", 0, 1000000, "requests a minute of one account or address; 0: no limit")         \
     X(NUMBER, long_polls, "long-polls", "64", 0, 4096,                                                                 \

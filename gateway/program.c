@@ -177,7 +177,7 @@ static int parts_start(struct run *run)
     struct accept_settings accepts = {config->gateway.client_connections, USER_TIMEOUT_MS};
     struct forwarded forwarded;
     if (!forwarded_parse(config->gateway.trusted_proxies, &forwarded)) {
-        return failed(run, "config.bad", "--trusted-proxies takes IPv4 addresses and networks, such as 10.0.0.0/8,127.0.0.1");
+        return failed(run, "config.bad", "--trusted-proxies takes at most 16 IPv4 addresses and networks, such as 10.0.0.0/8,127.0.0.1");
     }
     files_check(run);
     run->client = bus_client_new(run->env, &client, message, sizeof message);

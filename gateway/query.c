@@ -127,8 +127,8 @@ enum err query_read(const struct record *record, struct text query, uint64_t pre
     int count = 0;
     while (query.size && text_cut(&query, '&', &pair)) {
         if (++count > QUERY_MAX_PARAMETERS) {
-            return fault_set(fault, ERR_INVALID_PARAMETER, "A query takes at most %d parameters.",
-                             QUERY_MAX_PARAMETERS);
+            fault_add(fault, "", "too_many", -1, "takes at most %d parameters", QUERY_MAX_PARAMETERS);
+            return fault_set(fault, ERR_INVALID_PARAMETER, NULL);
         }
         if (pair.size) {
             enum err e = pair_read(record, pair, preset, arena, fault, out);

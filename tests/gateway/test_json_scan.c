@@ -118,6 +118,39 @@ static void test_depth_has_an_end(void **state)
     }
 }
 
+static enum err scan(const struct buffer *json, struct fault *fault, struct arena *arena)
+{
+    *fault = (struct fault){0};
+    fault_init(fault, arena);
+    return json_scan(buffer_text(json), JSON_MAX_DEPTH, ERR_INVALID_BODY, arena, fault);
+}
+
+static void test_members_names_and_numbers_have_an_end(void **state)
+{
+    enum { NUMBER_MAX = 64 }; /* characters; as many as no amount or count needs */
+    (void)state;
+    for (int over = 0; over <= 1; over++) {
+        AUTO(arena_release) struct arena arena = {0};
+        AUTO(buffer_release) struct buffer members, name, number;
+        struct fault fault;
+        enum err expected = over ? ERR_INVALID_BODY : ERR_NONE;
+        buffer_init(&members, 4096);
+        for (int i = 0; i < JSON_MAX_MEMBERS + over; i++) {
+            (void)buffer_printf(&members, "%s\"m%d\":1", i ? "," : "{", i);
+        }
+        (void)buffer_add_char(&members, '}');
+        assert_int_equal(scan(&members, &fault, &arena), expected);
+        assert_true(!over || fault_item(&fault, "", "too_many") >= 0);
+        buffer_init(&name, 4096);
+        (void)buffer_printf(&name, "{\"%0*d\":1}", JSON_MAX_NAME_SIZE + over, 0);
+        assert_int_equal(scan(&name, &fault, &arena), expected);
+        buffer_init(&number, 4096);
+        (void)buffer_printf(&number, "{\"n\":0.%0*d}", NUMBER_MAX - 2 + over, 1);
+        assert_int_equal(scan(&number, &fault, &arena), expected);
+        assert_true(!over || fault_item(&fault, "/n", "out_of_range") >= 0);
+    }
+}
+
 /* Cut anywhere, and with any byte changed, it must end without reading outside. */
 static void test_survives_every_cut_and_flip(void **state)
 {
@@ -152,6 +185,7 @@ int main(void)
         cmocka_unit_test(test_refuses_with_the_place),
         cmocka_unit_test(test_lets_json_pass),
         cmocka_unit_test(test_depth_has_an_end),
+        cmocka_unit_test(test_members_names_and_numbers_have_an_end),
         cmocka_unit_test(test_survives_every_cut_and_flip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,6 +69,23 @@ static void test_refuses_by_name(void **state)
     }
 }
 
+static void test_takes_so_many_and_no_more(void **state)
+{
+    char query[8 + QUERY_MAX_PARAMETERS + 1] = "limit=20";
+    (void)state;
+    for (int over = 0; over <= 1; over++) {
+        AUTO(arena_release) struct arena arena = {0};
+        struct fault fault;
+        struct product_query in = {0};
+        fault_init(&fault, &arena);
+        memset(query + 8, '&', QUERY_MAX_PARAMETERS + 1);
+        struct text text = {query, (uint32_t)(8 + QUERY_MAX_PARAMETERS + over)}; /* the last & ends a parameter, too */
+        assert_int_equal(query_read(&product_query_record, text, 0, &arena, &fault, &in), over ? ERR_INVALID_PARAMETER : ERR_NONE);
+        assert_int_equal(fault.item_count, over);
+        assert_true(!over || fault_item(&fault, "", "too_many") == 0);
+    }
+}
+
 static void test_takes_none_where_there_are_none(void **state)
 {
     struct arena arena = {0};
@@ -87,6 +104,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_every_kind),
         cmocka_unit_test(test_refuses_by_name),
+        cmocka_unit_test(test_takes_so_many_and_no_more),
         cmocka_unit_test(test_takes_none_where_there_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,27 @@ static void test_refuses_other_signatures(void **state)
 }
 
 /* 1,340 characters once were enough to end a process. */
+/* This JSON and blanks, so many bytes together. */
+static const char *padded(const char *json, size_t size, struct arena *arena)
+{
+    size_t length = strlen(json);
+    char *out = arena_alloc(arena, size + 1);
+    memset(out, ' ', size);
+    memcpy(out, json, length);
+    return out;
+}
+
+/* Sizes are counted in base64: three bytes are four characters. */
+static void test_parts_have_a_size(void **state)
+{
+    enum { HEADER = TOKEN_MAX_HEADER_SIZE / 4 * 3, PAYLOAD = TOKEN_MAX_PAYLOAD_SIZE / 4 * 3 };
+    AUTO(arena_release) struct arena arena = {0};
+    (void)state;
+    assert_int_equal(verify_made(maker, padded(GOOD_HEADER, HEADER, &arena), padded(GOOD_PAYLOAD, PAYLOAD, &arena)), ERR_NONE);
+    assert_int_equal(verify_made(maker, padded(GOOD_HEADER, HEADER + 1, &arena), GOOD_PAYLOAD), ERR_UNAUTHENTICATED);
+    assert_int_equal(verify_made(maker, GOOD_HEADER, padded(GOOD_PAYLOAD, PAYLOAD + 1, &arena)), ERR_UNAUTHENTICATED);
+}
+
 static void test_survives_depth_and_size(void **state)
 {
     (void)state;
@@ -196,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_refuses_other_headers),
         cmocka_unit_test(test_refuses_other_claims),
         cmocka_unit_test(test_refuses_other_signatures),
+        cmocka_unit_test(test_parts_have_a_size),
         cmocka_unit_test(test_survives_depth_and_size),
     };
     return cmocka_run_group_tests(tests, make, drop);
