@@ -3,15 +3,17 @@
 test_token_cache; silence-ms: test_auth; long-polls: test_stream; ws-user-sockets, ws-messages, ws-message-size: test_sockets)."""
 import contextlib
 import json
+import os
 import pathlib
 import re
 import socket
+import sqlite3
 import struct
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from shop import SLOW, Shop, problem, run
+from shop import SLOW, Shop, problem, run, wait_for
 from sockets import Refused, Socket
 
 PATIENCE = 20 * SLOW
@@ -135,6 +137,37 @@ def draining():
         shop.process = None
 
 
+def what_is_old_or_too_many_is_forgotten():
+    """Rows of known ages lie in the stores when the shop starts: at its first round it keeps what is younger than its settings say."""
+    with Shop("--webhook-keep-days", "2", "--order-void-hours", "49", "--letter-days", "2", "--letter-count", "3", "--mail-files", "2") as shop:
+        shop.stop()
+        data, now = shop.folder / "data", time.time()
+        hours_ago = lambda hours: int((now - hours * 3600) * 1000)
+
+        def put(file, sql, rows):
+            with contextlib.closing(sqlite3.connect(data / file)) as db:
+                db.executemany(sql, rows)
+                db.commit()
+
+        put("webhook.db", "INSERT INTO delivery VALUES(?, 'whk_x', 'evt_x', 'order.placed', 'delivered', 1, NULL, x'90', ?, 1, '{}', NULL)",
+            [(f"dlv_{hours}", hours_ago(hours)) for hours in (47, 49)])
+        put("order.db", "INSERT INTO orders(id, kind, created_at) VALUES(?, 'void', ?)",
+            [(f"ord_{hours}", hours_ago(hours)) for hours in (48.9, 49.1)])
+        put("event.db", "INSERT INTO letter(request_id, death, died, route) VALUES(?, 1, ?, 'order.create')",
+            [(f"{hours:032d}", hours_ago(hours)) for hours in (44, 45, 46, 47, 49)])
+        (data / "mail").mkdir(exist_ok=True)
+        for hours in (1, 2, 3):
+            path = data / "mail" / f"evt_{hours}.eml"
+            path.write_text("old\n")
+            os.utime(path, (now - hours * 3600, now - hours * 3600))
+        shop.start()
+        for file, sql, kept in (("webhook.db", "SELECT id FROM delivery", {"dlv_47"}),
+                                ("order.db", "SELECT id FROM orders WHERE kind = 'void'", {"ord_48.9"}),
+                                ("event.db", "SELECT request_id FROM letter", {f"{hours:032d}" for hours in (44, 45, 46)})):
+            wait_for(f"{file}: {kept}", lambda: {row[0] for row in shop.rows(file, sql)} == kept, 90, 0.2)
+        wait_for("two mails", lambda: {path.name for path in (data / "mail").glob("*.eml")} == {"evt_1.eml", "evt_2.eml"}, 90, 0.2)
+
+
 class Raw:
     """A WebSocket that reads when it is told to."""
 
@@ -226,5 +259,5 @@ def the_bytes_of_that_queue():
 
 
 run({f.__name__: f for f in (workers_and_the_queue_before_them, a_quarter_of_the_workers_polls, connections_of_one_address,
-                             idle_and_slow_connections_end, bodies, bad_tokens_and_rates, draining, sockets_in_all,
+                             idle_and_slow_connections_end, bodies, what_is_old_or_too_many_is_forgotten, bad_tokens_and_rates, draining, sockets_in_all,
                              pings_and_who_does_not_answer, the_queue_of_a_client, the_bytes_of_that_queue)})
