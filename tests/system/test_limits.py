@@ -137,6 +137,23 @@ def draining():
         shop.process = None
 
 
+def heads_that_are_read():
+    """Idempotency-Key and If-Match, and too many parameters."""
+    with Shop() as shop:
+        admin = shop.admin()
+        body = {"name": "x", "price": 1, "stock": 1}
+        assert shop.call("POST", "/api/products", admin, body, headers={"Idempotency-Key": "k" * 255}).status_code == 201
+        refused = problem(shop.call("POST", "/api/products", admin, body, headers={"Idempotency-Key": "k" * 256}), 400, "invalid_parameter")
+        assert [item["pointer"] for item in refused["errors"]] == ["/Idempotency-Key"]
+        product = shop.product(admin)["id"]
+        problem(shop.call("PUT", f"/api/products/{product}", admin, body, headers={"If-Match": '"' + "v" * 198 + '"'}), 412)
+        refused = problem(shop.call("PUT", f"/api/products/{product}", admin, body, headers={"If-Match": '"' + "v" * 199 + '"'}), 400)
+        assert [item["pointer"] for item in refused["errors"]] == ["/If-Match"]
+        assert shop.call("GET", "/api/products?limit=20" + "&" * 63, admin).status_code == 200
+        refused = problem(shop.call("GET", "/api/products?limit=20" + "&x=1" * 64, admin), 400, "invalid_parameter")
+        assert [item["code"] for item in refused["errors"]] == ["unknown_parameter"] * 63 + ["too_many"], refused
+
+
 def what_is_old_or_too_many_is_forgotten():
     """Rows of known ages lie in the stores when the shop starts: at its first round it keeps what is younger than its settings say."""
     with Shop("--webhook-keep-days", "2", "--order-void-hours", "49", "--letter-days", "2", "--letter-count", "3", "--mail-files", "2") as shop:
@@ -259,5 +276,5 @@ def the_bytes_of_that_queue():
 
 
 run({f.__name__: f for f in (workers_and_the_queue_before_them, a_quarter_of_the_workers_polls, connections_of_one_address,
-                             idle_and_slow_connections_end, bodies, what_is_old_or_too_many_is_forgotten, bad_tokens_and_rates, draining, sockets_in_all,
+                             idle_and_slow_connections_end, bodies, heads_that_are_read, what_is_old_or_too_many_is_forgotten, bad_tokens_and_rates, draining, sockets_in_all,
                              pings_and_who_does_not_answer, the_queue_of_a_client, the_bytes_of_that_queue)})

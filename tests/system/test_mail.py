@@ -190,6 +190,25 @@ def a_silent_server_does_not_hold_the_shop():
                 controller.stop()
 
 
+def so_many_mails_are_under_way():
+    """--mail-at-once: the others wait in the store until a connection has ended."""
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent, contextlib.ExitStack() as stack:
+        shop = stack.enter_context(Shop(*smtp(f"127.0.0.1:{silent.getsockname()[1]}", "--smtp-timeout-ms", "120000", "--mail-at-once", "2")))
+        product = open_shop(shop)
+        buyer = shop.register("ada@example.com", "Ada")
+        for _ in range(4):
+            ordered(shop, buyer, product)
+        held = [stack.enter_context(silent.accept()[0]) for _ in range(2)]  # and nothing is said
+        wait_for("all mails in the store", lambda: shop.rows("mail.db", "SELECT count(*) FROM mail") == [(4,)])
+        silent.settimeout(1.5)
+        with contextlib.suppress(TimeoutError):
+            silent.accept()
+            raise AssertionError("a third one")
+        silent.settimeout(None)
+        held[0].close()
+        stack.enter_context(silent.accept()[0])  # the next one's turn
+
+
 def what_is_too_old_is_given_up():
     mailbox = Mailbox(lambda message, to: "451 later")
     with server(mailbox) as address, Shop(*smtp(address, "--mail-give-up-hours", "2")) as shop:
@@ -306,5 +325,5 @@ def old_events_and_a_shop_without_mail():
 run({f.__name__: f for f in (
     customers_are_written_about_every_step, without_a_server_mails_become_files,
     no_more_begin_in_a_second_than_are_allowed, a_4xx_is_tried_again_and_a_5xx_is_given_up,
-    a_server_that_is_away_is_waited_for, a_silent_server_does_not_hold_the_shop, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
+    a_server_that_is_away_is_waited_for, a_silent_server_does_not_hold_the_shop, so_many_mails_are_under_way, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
     old_events_and_a_shop_without_mail)})

@@ -386,6 +386,27 @@ def a_silent_receiver_delays_nobody():
         hold.set()
 
 
+def so_many_posts_and_so_many_webhooks():
+    """--webhook-each posts to one webhook are under way at a time; a shop has 100 webhooks at most."""
+    hold = threading.Event()
+    with Receiver(lambda got: (hold.wait(120), (200, {}, b""))[1]) as slow, Receiver() as quick, \
+            Shop(*LOOPBACK, "--webhook-timeout-ms", "60000", "--webhook-each", "3") as shop:
+        admin = shop.admin()
+        product = shop.product(admin, stock=100)
+        for receiver in (slow, quick):
+            hook(shop, admin, receiver.url, types=["order.placed"])
+        for _ in range(6):
+            place(shop, admin, product)
+        wait_for("all of the quick one", lambda: len(quick.got) == 6)
+        wait_for("three of the slow one", lambda: len(slow.got) >= 3)
+        assert len(slow.got) == 3
+        hold.set()
+        wait_for("the others", lambda: len(slow.got) == 6, 30)
+        for number in range(2, 100):
+            hook(shop, admin, f"{quick.url}/{number}", types=["order.cancelled"])
+        problem(shop.call("POST", "/api/webhooks", admin, {"url": quick.url}), 409, "conflict")
+
+
 def a_receiver_that_takes_nothing_in_is_stopped():
     hold = threading.Event()
     with Receiver(lambda got: (hold.wait(60), (200, {}, b""))[1]) as silent, \
@@ -547,5 +568,5 @@ run({f.__name__: f for f in (
     orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
     a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
     retries_wait_as_long_as_they_should, a_receiver_that_asks_for_time_gets_it, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
-    certificates_are_checked, a_silent_receiver_delays_nobody, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting, what_is_posted_is_as_described,
+    certificates_are_checked, a_silent_receiver_delays_nobody, so_many_posts_and_so_many_webhooks, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting, what_is_posted_is_as_described,
     administrators_alone_and_bad_input)})
