@@ -43,7 +43,7 @@ static enum err successor_make(struct call *call, const struct key_rows *rows, c
 /* Index of the key that signs, of rows that are not empty. */
 static int signing_of(const struct key_policy *policy, const struct key_rows *rows, int64_t now_ms)
 {
-    int64_t created_ms[KEYS_MAX];
+    int64_t created_ms[SIGNING_KEYS_MAX];
     for (uint32_t i = 0; i < rows->count; i++) {
         created_ms[i] = rows->items[i].created_ms;
     }
@@ -68,9 +68,9 @@ static enum err rotate(struct call *call, struct key_rows *rows)
     if (waiting) {
         return ERR_NONE;
     }
-    if (rows->count == KEYS_MAX) {
+    if (rows->count == SIGNING_KEYS_MAX) {
         return fault_set(call_fault(call), ERR_CONFLICT, "tokens of %d keys may still be good; more would be too many",
-                         (int)KEYS_MAX);
+                         (int)SIGNING_KEYS_MAX);
     }
     enum err e = successor_make(call, rows, "asked for");
     if (e == ERR_NONE) {

@@ -34,8 +34,8 @@ void keyring_destroy(struct keyring **self)
 
 enum err keyring_take(struct keyring *self, const struct key_rows *rows, int64_t now_ms, struct fault *fault)
 {
-    int64_t created_ms[KEYS_MAX];
-    ASSERT(rows->count <= KEYS_MAX);
+    int64_t created_ms[SIGNING_KEYS_MAX];
+    ASSERT(rows->count <= SIGNING_KEYS_MAX);
     for (uint32_t i = 0; i < rows->count; i++) {
         created_ms[i] = rows->items[i].created_ms;
     }

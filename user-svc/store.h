@@ -160,10 +160,10 @@ struct user_sweep {
  * ticket_add: *out false if it is there already.
  * ticket_spend: NOT_FOUND if it is unknown, spent, expired, or its session has ended or its token is denied.
  * attempts_get: all zeroes if there are none. attempts_put: *out false if they are no longer `from`.
- * key_add: the first one of a generation stays, others change nothing. key_list: KEYS_MAX at most.
+ * key_add: the first one of a generation stays, others change nothing. key_list: SIGNING_KEYS_MAX at most.
  * key_drop: removes those of earlier generations.
  * secret_add: the first one stays, others change nothing. */
-enum { KEYS_MAX = 16 };
+enum { SIGNING_KEYS_MAX = 16 };
 
 #define USER_STORE_VERBS(V)                                                                                            \
     V(account_insert, (struct user_store * self, const struct account_new *in, struct arena *arena,                    \

@@ -98,15 +98,15 @@ enum err mongo_key_list(struct user_store *self, struct arena *arena, struct fau
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    struct key_rows keys = {.items = arena_alloc(arena, KEYS_MAX * sizeof *keys.items)};
+    struct key_rows keys = {.items = arena_alloc(arena, SIGNING_KEYS_MAX * sizeof *keys.items)};
     struct mongo_rows rows;
     const bson_t *document;
     enum err bad = ERR_NONE;
     bson_put_int(&sort, "_id", -1);
     const struct mongo_query query = {
-        .collection = "signing_keys", .filter = &filter, .sort = &sort, .limit = KEYS_MAX};
+        .collection = "signing_keys", .filter = &filter, .sort = &sort, .limit = SIGNING_KEYS_MAX};
     mongo_find(user_mongo(self), &query, &rows);
-    while (bad == ERR_NONE && keys.count < KEYS_MAX && mongo_next(&rows, &document)) {
+    while (bad == ERR_NONE && keys.count < SIGNING_KEYS_MAX && mongo_next(&rows, &document)) {
         bad = key_read(document, arena, fault, &keys.items[keys.count]);
         keys.count += bad == ERR_NONE;
     }

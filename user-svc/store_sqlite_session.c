@@ -258,14 +258,14 @@ enum err sqlite_key_add(struct user_store *self, const struct key_row *in, struc
 enum err sqlite_key_list(struct user_store *self, struct arena *arena, struct fault *fault, struct key_rows *out)
 {
     enum err e;
-    struct key_rows rows = {.items = arena_alloc(arena, KEYS_MAX * sizeof *rows.items)};
+    struct key_rows rows = {.items = arena_alloc(arena, SIGNING_KEYS_MAX * sizeof *rows.items)};
     sqlite3_stmt *select = sqlite_prepare(
         user_db(self), "SELECT private_pem, generation, created_at, kid, public_pem, x, y FROM signing_keys ORDER BY generation DESC LIMIT ?1",
         fault);
     if (!select) {
         return fault->code;
     }
-    sqlite_bind_int_at(select, 1, KEYS_MAX);
+    sqlite_bind_int_at(select, 1, SIGNING_KEYS_MAX);
     while (user_row(self, select, fault, &e)) {
         struct key_row *row = &rows.items[rows.count];
         e = sqlite_read_record(select, &signing_key_record, arena, fault, &row->shown);

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include "lib/base/clock.h"
+#include "user-svc/store.h"
 
 static uint32_t key_count(struct shop *shop)
 {
@@ -61,6 +62,24 @@ static void an_administrator_may_ask_for_a_new_key(void **state)
     assert_int_equal(key_count(shop), 2); /* the old one's tokens are still good */
 }
 
+/* Who asks again and again is told when there would be more keys than gateways are shown; nothing is lost. */
+static void so_many_keys_and_no_more(void **state)
+{
+    static const char *const at_once[] = {"--key-lead-s", "0", NULL};
+    struct shop *shop = *state;
+    struct nothing nothing = {0};
+    struct key_rotated made;
+    shop_restart(shop, at_once);
+    struct who boss = founder(shop);
+    for (int count = 2; count <= SIGNING_KEYS_MAX; count++) {
+        assert_int_equal(shop_do(shop, OP_user_rotate_key, &boss, NULL, &nothing, &made), ERR_NONE);
+        assert_int_equal(key_count(shop), count);
+    }
+    assert_int_equal(shop_do(shop, OP_user_rotate_key, &boss, NULL, &nothing, &made), ERR_CONFLICT);
+    assert_int_equal(key_count(shop), SIGNING_KEYS_MAX);
+    shop_login(shop, "a@b.de", "password");
+}
+
 static bool has_two(struct shop *shop)
 {
     return key_count(shop) == 2;
@@ -93,6 +112,7 @@ int main(void)
         {"an_administrator_may_ask_for_a_new_key", an_administrator_may_ask_for_a_new_key, shop_open, shop_close,
          (void *)(uintptr_t)flags},
         {"an_old_key_gets_a_successor_and_is_forgotten", an_old_key_gets_a_successor_and_is_forgotten, shop_open, shop_close,
-         (void *)(uintptr_t)flags}};
+         (void *)(uintptr_t)flags},
+        cmocka_unit_test_setup_teardown(so_many_keys_and_no_more, shop_open, shop_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
