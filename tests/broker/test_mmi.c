@@ -1,6 +1,8 @@
 /* What the broker answers about itself. */
 #include "tests/broker/harness.h"
 
+#include <stdio.h>
+
 #include "proto/fault.h"
 #include "proto/mmi.h"
 
@@ -85,6 +87,29 @@ static void test_workers_and_queues(void **state)
     assert_int_equal(queues.queues.items[0].oldest_ms, 100);
     assert_int_equal(queues.accepted, 8);
     assert_int_equal(queues.in_flight, 6);
+    harness_release(&desk.h);
+}
+
+/* More than fit in one list; all of them are in mmi.service's numbers. */
+static void test_workers_are_listed_up_to_a_number(void **state)
+{
+    (void)state;
+    struct desk desk;
+    struct mmi_worker_list workers;
+    struct mmi_service service;
+    char id[16];
+    harness_init(&desk.h);
+    desk.h.settings.peers_max = MMI_MAX_WORKERS + 10;
+    harness_start(&desk.h);
+    desk.client = say_hello(&desk.h, PLANE_CLIENTS, "c", "");
+    for (int i = 0; i <= MMI_MAX_WORKERS; i++) {
+        snprintf(id, sizeof id, "w%d", i);
+        (void)say_hello(&desk.h, PLANE_WORKERS, id, "echo:1");
+    }
+    assert_int_equal(ask(&desk, "mmi.workers", TEXT(""), &mmi_worker_list_record, &workers), 200);
+    assert_int_equal(workers.workers.count, MMI_MAX_WORKERS);
+    assert_int_equal(ask(&desk, "mmi.service", service_ref(&desk, "echo"), &mmi_service_record, &service), 200);
+    assert_int_equal(service.workers, MMI_MAX_WORKERS + 1);
     harness_release(&desk.h);
 }
 
@@ -182,7 +207,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_service),
-        cmocka_unit_test(test_workers_and_queues),
+        cmocka_unit_test(test_workers_and_queues), cmocka_unit_test(test_workers_are_listed_up_to_a_number),
         cmocka_unit_test(test_metrics_are_spliced),
         cmocka_unit_test(test_dead_letters),
     };

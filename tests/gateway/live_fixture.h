@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <civetweb.h>
+#include <stdatomic.h>
 
 #include "gateway/live.h"
 #include "tests/gateway/ws_client.h"
@@ -29,6 +30,8 @@ struct fixture {
     int port;
     struct ws_reader reader;
 };
+
+extern atomic_bool orders_wait; /* whoever asks for an order gets no answer yet */
 
 int fixture_open(void **state);
 int fixture_close(void **state);

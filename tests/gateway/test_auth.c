@@ -287,6 +287,53 @@ static void test_a_token_waits_for_the_first_keys(void **state)
     assert_int_equal(check(w, token), ERR_SERVICE_UNAVAILABLE);
 }
 
+struct waiting {
+    struct world *w;
+    struct text token;
+    struct arena arena;
+    pthread_t thread;
+};
+static atomic_int refused_count, admitted_count;
+
+static void *check_early(void *argument)
+{
+    struct waiting *one = argument;
+    struct fault fault;
+    struct identity who;
+    fault_init(&fault, &one->arena);
+    enum err e = auth_check(one->w->auth, one->token, clock_wall_ms(), &one->arena, &fault, &who);
+    atomic_fetch_add(e == ERR_NONE ? &admitted_count : &refused_count, 1);
+    return NULL;
+}
+
+/* Of all that come before the first keys some wait; the others are told at once, and keep no thread. */
+static void test_so_many_wait_for_the_first_keys(void **state)
+{
+    enum { CROWD = AUTH_WAITING_MAX + 1 };
+    struct world *w = *state;
+    struct auth_source source = {keys_get, denials_get, check_get, silence_get, w};
+    struct auth_settings settings = {.token_count = 100, .leeway_s = 5, .silence_ms = 3000, .refetch_ms = INT32_MAX, .ready_ms = INT32_MAX};
+    struct waiting *crowd = mem_alloc(CROWD * sizeof *crowd);
+    auth_destroy(&w->auth);
+    w->auth = auth_new(&source, &settings);
+    struct text token = token_by(w, w->maker, "ses_1", 1000);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i] = (struct waiting){.w = w, .token = token};
+        assert_int_equal(pthread_create(&crowd[i].thread, NULL, check_early, &crowd[i]), 0);
+    }
+    while (atomic_load(&refused_count) == 0) {
+        (void)poll(NULL, 0, 5);
+    }
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
+    for (int i = 0; i < CROWD; i++) {
+        assert_int_equal(pthread_join(crowd[i].thread, NULL), 0);
+        arena_release(&crowd[i].arena);
+    }
+    assert_int_equal(atomic_load(&refused_count), 1);
+    assert_int_equal(atomic_load(&admitted_count), AUTH_WAITING_MAX);
+    mem_free(crowd);
+}
+
 static void test_bearer(void **state)
 {
     static const struct {
@@ -314,6 +361,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_silence_asks_for_each_token, begin, end),
         cmocka_unit_test_setup_teardown(test_what_is_missed_while_denials_come_is_not_forgotten, begin, end),
         cmocka_unit_test_setup_teardown(test_a_token_waits_for_the_first_keys, begin, end),
+        cmocka_unit_test_setup_teardown(test_so_many_wait_for_the_first_keys, begin, end),
         cmocka_unit_test_setup_teardown(test_bearer, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "gateway/ws_change.h"
 #include "tests/gateway/live_fixture.h"
 
 #define ALL_OF_ORDERS "\"order.placed\",\"order.confirmed\",\"order.shipped\",\"order.delivered\",\"order.cancelled\""
@@ -59,6 +60,23 @@ static void clients_change_what_they_follow(void **state)
     close(fd);
 }
 
+/* Changes that ask order-svc wait in line, so many of one client; the next one is refused, and those in line go on. */
+static void so_many_changes_wait(void **state)
+{
+    struct fixture *f = *state;
+    int fd = open_at(f, "/ws?types=order.shipped", "Authorization: customer usr_b ses_2\r\n");
+    atomic_store(&orders_wait, true);
+    for (int i = 0; i < WS_CHANGES_MAX + 1; i++) {
+        say(fd, "{\"subscribe\":{\"orders\":[\"" ORDER_B "\"]}}");
+    }
+    expect_text(f, fd, "\"rate_limited\"");
+    atomic_store(&orders_wait, false);
+    for (int i = 0; i < WS_CHANGES_MAX; i++) {
+        expect_text(f, fd, "{\"subscribed\":{\"types\":[\"order.shipped\"],\"orders\":[\"" ORDER_B "\"]}}");
+    }
+    close(fd);
+}
+
 static void changes_that_are_refused_change_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -99,6 +117,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_LIVE(what_is_said_before_the_101_is_heard),
         WITH_LIVE(clients_change_what_they_follow),
+        WITH_LIVE(so_many_changes_wait),
         WITH_LIVE(changes_that_are_refused_change_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

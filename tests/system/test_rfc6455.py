@@ -486,6 +486,18 @@ for number, (head, status) in enumerate((
     handshake(f"12.4.{number} {status}", head, status, b"application/problem+json")
 
 
+@case("12.4 heads at their limits, and one beyond")
+def heads_at_their_limits():
+    WS_HEAD_FIELDS_MAX, WS_TARGET_MAX, WS_HEAD_MAX = 63, 8 * 1024, 16 * 1024
+    own = good_head().count(b"\r\n") - 2
+    for over in (0, 1):
+        size = WS_HEAD_MAX - len(good_head("x: \r\n")) + over
+        for head, status in ((good_head("".join(f"x{i}: y\r\n" for i in range(WS_HEAD_FIELDS_MAX - own + over))), 431),
+                             (good_head(target="/ws?" + "y" * (WS_TARGET_MAX - 4 + over)), 414), (good_head("x: " + "y" * size + "\r\n"), 431)):
+            with Client(head) as client:
+                assert client.status == (status if over else 101), (len(head), over, client.fields)
+
+
 @case("12.5 the head a byte at a time")
 def _():
     with Client(False) as client:

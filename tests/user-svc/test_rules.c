@@ -36,10 +36,17 @@ static void addresses_that_do_not(void **state)
             fail_msg("\"%s\" was taken", bad[i]);
         }
     }
-    snprintf(local, sizeof local, "%065d@b.de", 1);
-    assert_non_null(email_problem(text_of(local)));
-    snprintf(label, sizeof label, "a@%064d.de", 1);
-    assert_non_null(email_problem(text_of(label)));
+    for (int over = 0; over <= 1; over++) {
+        char domain[EMAIL_DOMAIN_MAX_SIZE + 8];
+        snprintf(local, sizeof local, "%0*d@b.de", EMAIL_LOCAL_MAX_SIZE + over, 1);
+        assert_int_equal(email_problem(text_of(local)) != NULL, over);
+        snprintf(label, sizeof label, "a@%0*d.de", EMAIL_LABEL_MAX_SIZE + over, 1);
+        assert_int_equal(email_problem(text_of(label)) != NULL, over);
+        int left = EMAIL_DOMAIN_MAX_SIZE - 4 * 51 - 3 + over; /* four labels of 50 and a dot each, and .de */
+        snprintf(domain, sizeof domain, "a@%050d.%050d.%050d.%050d.%0*d.de", 1, 1, 1, 1, left, 1);
+        assert_int_equal(strlen(domain), 2 + EMAIL_DOMAIN_MAX_SIZE + over);
+        assert_int_equal(email_problem(text_of(domain)) != NULL, over);
+    }
 }
 
 static void folding_ignores_case(void **state)
