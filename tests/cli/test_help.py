@@ -71,7 +71,15 @@ def rows_of(command, seen):
     return len(rows), tried
 
 
+def so_many_topics():
+    for TAP_MAX_TOPICS in (16, 17):
+        ended = run(["cli/zmart", "tail"], *(f"t{i}" for i in range(TAP_MAX_TOPICS)), "--data", "/nowhere")
+        said = "up to 16 topics" in ended.stderr
+        assert ended.returncode != 0 and said == (TAP_MAX_TOPICS > 16), ended
+
+
 def main():
+    so_many_topics()
     seen = set()
     counts = [rows_of(command, seen) for command in PROGRAMS + COMMANDS]
     assert all(rows > 0 for rows, _ in counts)

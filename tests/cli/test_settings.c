@@ -113,6 +113,29 @@ static void several_of_a_room_need_their_means(void **state)
                      CONFIG_BAD);
 }
 
+static void rooms_on_mongodb_may_be_many(void **state)
+{
+    static const char *const flags[] = {"--product-svc", "--order-svc", "--user-svc", "--event-svc", "--webhook-svc", "--mail-svc"};
+    static const enum room_id ids[] = {ROOM_PRODUCT, ROOM_ORDER, ROOM_USER, ROOM_EVENT, ROOM_WEBHOOK, ROOM_MAIL};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
+        for (int number = 64; number <= 65; number++) {
+            AUTO(arguments_release) struct arguments arguments = {0};
+            struct up_settings settings;
+            char message[SETTINGS_MESSAGE_SIZE];
+            bool good = number == 64;
+            assert_int_equal(load(LIST("--processes", "--store", "mongodb://h/d", flags[i], good ? "64" : "65"), &arguments, &settings, message),
+                             good ? CONFIG_OK : CONFIG_BAD);
+            assert_true(!good || settings_room_count(&settings, ids[i]) == number);
+        }
+        AUTO(arguments_release) struct arguments on_sqlite = {0};
+        struct up_settings settings;
+        char message[SETTINGS_MESSAGE_SIZE];
+        assert_int_equal(load(LIST("--processes", flags[i], "2"), &on_sqlite, &settings, message), CONFIG_BAD);
+        assert_non_null(strstr(message, "needs MongoDB"));
+    }
+}
+
 static void loopback_is_recognised(void **state)
 {
     (void)state;
@@ -156,6 +179,7 @@ int main(void)
         cmocka_unit_test(rooms_get_their_flags),
         cmocka_unit_test(what_cannot_work_is_told),
         cmocka_unit_test(several_of_a_room_need_their_means),
+        cmocka_unit_test(rooms_on_mongodb_may_be_many),
         cmocka_unit_test(loopback_is_recognised),
         cmocka_unit_test(help_tells_every_flag_once),
     };

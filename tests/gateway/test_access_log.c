@@ -150,6 +150,41 @@ static void a_pipe_gets_whole_lines(void **state)
     close(pipe_fds[0]);
 }
 
+static void *pipe_writer(void *argument)
+{
+    struct writer *writer = argument;
+    for (int i = 0; i < writer->first; i++) {
+        line_add(writer->fixture, writer, i);
+    }
+    return NULL;
+}
+
+/* More than all parts and the pipe hold: whoever adds waits for the reader, and nothing is lost or grows without an end. */
+static void a_slow_reader_is_waited_for(void **state)
+{
+    enum { LEAST_LINE_SIZE = 80, LINES = 2 * 8 * ACCESS_LOG_MAX_SIZE / LEAST_LINE_SIZE };
+    struct fixture *f = *state;
+    int pipe_fds[2], count = 0;
+    char piece[64 * 1024];
+    assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0);
+    access_log_destroy(&f->lines);
+    struct log log = {.fd = pipe_fds[1], .level = LOG_INFO, .program = "gateway"};
+    f->lines = access_log_new(&log);
+    struct writer writer = {.fixture = f, .first = LINES};
+    assert_int_equal(pthread_create(&writer.thread, NULL, pipe_writer, &writer), 0);
+    while (count < LINES) {
+        ssize_t got = read(pipe_fds[0], piece, sizeof piece);
+        assert_true(got > 0);
+        for (ssize_t i = 0; i < got; i++) {
+            count += piece[i] == '\n';
+        }
+    }
+    pthread_join(writer.thread, NULL);
+    access_log_destroy(&f->lines);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +192,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(lower_levels_are_not_written, fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(no_line_is_lost_or_torn, fixture_open, fixture_close),
         cmocka_unit_test_setup_teardown(a_pipe_gets_whole_lines, fixture_open, fixture_close),
+        cmocka_unit_test_setup_teardown(a_slow_reader_is_waited_for, fixture_open, fixture_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -305,6 +305,24 @@ static void a_slow_reader_is_told_where_it_stands(void **state)
     expect_end(f);
 }
 
+/* Pings whose answers nobody reads: so many wait, then the peer is dropped. */
+static void so_many_answers_wait(void **state)
+{
+    struct fixture *f = *state;
+    for (int64_t seq = 1; seq < limits.queue_count && !ws_peer_wants_write(f->peer); seq++) {
+        assert_true(send_event(f, seq, 8 * 1024)); /* until the socket takes no more */
+    }
+    assert_true(ws_peer_wants_write(f->peer));
+    for (int i = 0; i < WS_CONTROL_MAX; i++) {
+        ws_client_frame(f->reader.fd, 0x89, "ping", 4);
+        ws_peer_on_io(f->peer, true, false, f->now_ms);
+        assert_false(ws_peer_is_done(f->peer));
+    }
+    ws_client_frame(f->reader.fd, 0x89, "ping", 4);
+    ws_peer_on_io(f->peer, true, false, f->now_ms);
+    assert_true(ws_peer_is_done(f->peer));
+}
+
 static void a_reader_that_stalls_for_good_is_dropped(void **state)
 {
     struct fixture *f = *state;
@@ -392,6 +410,7 @@ int main(void)
         WITH_PEER(two_missed_pongs_end_it),
         WITH_PEER(no_socket_is_for_ever),
         WITH_PEER(a_slow_reader_is_told_where_it_stands),
+        WITH_PEER(so_many_answers_wait),
         WITH_PEER(a_reader_that_stalls_for_good_is_dropped),
         WITH_PEER(one_event_larger_than_the_queue_still_goes),
         WITH_PEER(a_held_peer_queues_and_keeps_silent),

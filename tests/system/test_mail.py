@@ -190,6 +190,16 @@ def a_silent_server_does_not_hold_the_shop():
                 controller.stop()
 
 
+def a_silent_server_is_left_and_tried_again():
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent, contextlib.ExitStack() as stack:
+        shop = stack.enter_context(Shop(*smtp(f"127.0.0.1:{silent.getsockname()[1]}", "--smtp-timeout-ms", "300")))
+        product = open_shop(shop)
+        ordered(shop, shop.register("ada@example.com", "Ada"), product)
+        first, second = (stack.enter_context(silent.accept()[0]) for _ in range(2))  # the first one was not closed by us
+        assert first.recv(100) == b""
+        wait_for("a vain attempt in the log", lambda: '"mail.again"' in log_of(shop))
+
+
 def so_many_mails_are_under_way():
     """--mail-at-once: the others wait in the store until a connection has ended."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent, contextlib.ExitStack() as stack:
@@ -325,5 +335,5 @@ def old_events_and_a_shop_without_mail():
 run({f.__name__: f for f in (
     customers_are_written_about_every_step, without_a_server_mails_become_files,
     no_more_begin_in_a_second_than_are_allowed, a_4xx_is_tried_again_and_a_5xx_is_given_up,
-    a_server_that_is_away_is_waited_for, a_silent_server_does_not_hold_the_shop, so_many_mails_are_under_way, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
+    a_server_that_is_away_is_waited_for, a_silent_server_does_not_hold_the_shop, a_silent_server_is_left_and_tried_again, so_many_mails_are_under_way, what_is_too_old_is_given_up, tls_and_passwords, a_password_in_an_argument_is_refused, a_kill_loses_no_mail,
     old_events_and_a_shop_without_mail)})

@@ -1,8 +1,11 @@
 #!/usr/bin/python3
 """WebSockets and streams: events of every type, each shown to those who may see them, and subscriptions that change while they are open."""
+import contextlib
 import json
 import pathlib
 import resource
+import select
+import socket
 import subprocess
 import sys
 import tempfile
@@ -184,6 +187,32 @@ def a_port_of_its_own_takes_sockets_too():
                     assert closed.code == 4001, closed.code
 
 
+def so_many_handshakes_arrive_at_a_time():
+    """Who comes when WS_HANDSHAKES_MAX have not sent their heads waits until one of those has had its time."""
+    WS_HANDSHAKES_MAX = 1024
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    port = free_port()
+    with Shop("--ws-listen", f"127.0.0.1:{port}") as shop, contextlib.ExitStack() as stack:
+        admin = shop.admin()
+        open_one = lambda: stack.enter_context(socket.create_connection(("127.0.0.1", port), 60 * SLOW))
+        idle = [open_one() for _ in range(WS_HANDSHAKES_MAX)]
+        late = open_one()
+        late.sendall(f"GET /ws HTTP/1.1\r\nHost: shop\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                     f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer {admin}\r\n\r\n".encode())
+        assert late.recv(4096).startswith(b"HTTP/1.1 101")
+        gone = select.select(idle[:500], [], [], 0)[0]  # the first ones; select knows no numbers over 1023
+        assert gone and all(ended(one) for one in gone), len(gone)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def ended(connection):
+    try:
+        return connection.recv(4096) == b"" or connection.recv(4096) == b""  # perhaps after a 408
+    except ConnectionResetError:
+        return True
+
+
 def too_few_files_are_told():
     """The limit is raised to what the system allows; when that is too little, one line says so and what to do."""
     for soft, hard, told_so in ((1000, 3000, True), (1000, 15000, False)):
@@ -220,5 +249,5 @@ def behind_a_proxy_clients_are_told_by_their_own_address():
 
 
 run({f.__name__: f for f in (administrators_see_every_type, customers_see_their_own_orders_alone, subscriptions_change_while_open,
-                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too,
+                             talking_too_much_ends_it, a_port_of_its_own_takes_sockets_too, so_many_handshakes_arrive_at_a_time,
                              behind_a_proxy_clients_are_told_by_their_own_address, too_few_files_are_told)})

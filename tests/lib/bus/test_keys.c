@@ -302,6 +302,26 @@ static void test_the_allowlist_is_changed(void **state)
     assert_non_null(strstr(folder->message, "written by others"));
 }
 
+static void test_the_allowlist_has_a_size(void **state)
+{
+    struct folder *folder = *state;
+    struct key_grants grants;
+    char *text = mem_alloc(KEYS_FILE_MAX_SIZE + 2);
+    for (int over = 0; over <= 1; over++) {
+        memset(text, '#', KEYS_FILE_MAX_SIZE + (size_t)over);
+        for (size_t at = 99; at < KEYS_FILE_MAX_SIZE; at += 100) {
+            text[at] = '\n';
+        }
+        file_put(folder, "allowed", text);
+        assert_int_equal(key_allowed_load(folder->path, &grants, folder->message, sizeof folder->message), !over);
+        if (!over) {
+            key_grants_release(&grants);
+        }
+    }
+    assert_non_null(strstr(folder->message, "is too long"));
+    mem_free(text);
+}
+
 /* ---- what a process shows ---- */
 
 static void test_tcp_needs_keys(void **state)
@@ -363,7 +383,7 @@ int main(void)
                                        WITH_FOLDER(test_a_pair_is_kept),
                                        WITH_FOLDER(test_a_secret_that_others_can_read_is_refused),
                                        WITH_FOLDER(test_a_garbled_pair_is_refused),
-                                       WITH_FOLDER(test_the_allowlist_is_changed),
+                                       WITH_FOLDER(test_the_allowlist_is_changed), WITH_FOLDER(test_the_allowlist_has_a_size),
                                        WITH_FOLDER(test_tcp_needs_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
