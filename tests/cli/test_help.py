@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """test_help.py: reads --help of every program as an operator would, and holds each row to it: what stands at a bound is taken, one
-beyond is refused in one line that names the row and its bounds, on the command line and as a variable."""
+beyond is refused in one line that names the row and its bounds, and a variable as the variable."""
 import os
 import pathlib
 import re
@@ -61,11 +61,12 @@ def rows_of(command, seen):
             continue
         seen.add((flag, least, most))
         tried += 1
+        if tried == 1:
+            refused(command, (variable, most), **{variable: value_of(kind, int(most) + 1)})
         if kind == " N" or int(least) > 0:
             refused(command, (flag, least, most), f"{flag}={value_of(kind, int(least) - 1)}")
         if int(most) < MOST:
             refused(command, (flag, most), f"{flag}={value_of(kind, int(most) + 1)}")
-            refused(command, (variable, most), **{variable: value_of(kind, int(most) + 1)})
     for words in edges.values():  # all at their bounds: what is wrong comes after them
         refused(command, ("--no-such-flag",), *words, "--no-such-flag")
     return len(rows), tried
