@@ -163,9 +163,9 @@ class Way:
             target.shutdown(socket.SHUT_WR)
 
     def run(self, kill_at, *words):
-        self.counts, self.kill_at = {}, None
-        self.process = subprocess.Popen([ZMART, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.kill_at = kill_at  # long before it has started
+        with self.lock:  # nothing is counted before there is a process
+            self.counts, self.kill_at = {}, kill_at
+            self.process = subprocess.Popen([ZMART, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         told = "".join(self.process.communicate(timeout=180 * SLOW))
         return self.process.returncode, told
 
@@ -237,7 +237,7 @@ def only_behind_the_mark():
         ending = threading.Event()
 
         def beat():
-            while not ending.wait(0.5):
+            while not ending.wait(0.1):
                 marks.update_one({"_id": "restoring"}, {"$inc": {"beat": 1}})
         beating = threading.Thread(target=beat)
         beating.start()
