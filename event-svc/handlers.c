@@ -275,14 +275,15 @@ static void beacon_publish(struct event_state *state, struct topic_rows *topics,
     publisher_send(state->publisher, TEXT("_head."), &meta, data, (struct text){0});
 }
 
-/* A beacon follows what it tells of: its numbers are read before the entries that they count are published. */
+/* A beacon follows what it tells of: its numbers are read before the entries that they count are published, and some of
+ * these may be others'. */
 static enum err news_publish(struct event_state *state, struct fault *fault)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct topic_rows topics = {0};
     bool beacon_due = state->beacon_due;
     enum err e = beacon_due ? state->store->ops->topics(state->store, &arena, fault, &topics) : ERR_NONE;
-    if (e == ERR_NONE && !fresh_publish(state)) {
+    if (e == ERR_NONE && (!fresh_publish(state) || beacon_due)) {
         e = log_publish(state, fault);
     }
     metric_set(state->head, state->published);

@@ -19,6 +19,7 @@ struct log_reader {
     atomic_bool news;          /* something was published since the last look began */
     int64_t looking_until_ms;  /* a look is under way, or was given up after this; 0: none */
     int64_t position;          /* as last stored; -1: not read yet */
+    int64_t epoch;             /* of the log that was read last; 0: none was */
 };
 
 static void look_start(struct log_reader *self);
@@ -59,8 +60,15 @@ static enum err page_came(struct call *call, enum err status, const void *reply,
     if (status != ERR_NONE) {
         return status;
     }
+    bool lies_before = page->head < self->position;
+    if (lies_before && page->epoch == self->epoch) {
+        log_warn(service_env(self->loop)->log, "log.lags", KV_INT("position", self->position),
+                 KV_INT("head", page->head));
+        return ERR_NONE;
+    }
+    self->epoch = page->epoch;
     struct log_page taken = {.entries = page->data.items, .count = page->data.count, .position = page->head};
-    if (page->head < self->position) {
+    if (lies_before) {
         log_error(service_env(self->loop)->log, "log.is_another", KV_INT("position", self->position),
                   KV_INT("head", page->head));
         taken.position = 0;

@@ -5,7 +5,8 @@
  * PUB wakes it up (loop 0's service.woken calls log_reader_woken); a timer that runs log_reader_look finds what PUB
  * has lost. The log itself is read by event.replay over the bus, one page at a time. A log whose head lies before
  * our position is another log: it is read from its start, and whoever takes entries knows by their ids which are no
- * news. */
+ * news. With the epoch that was read before it is the same log, read from a member that lags behind: it is asked again
+ * later. */
 #ifndef ZMART_BUS_LOG_READER_H
 #define ZMART_BUS_LOG_READER_H
 
