@@ -301,6 +301,16 @@ static void denials_refresh(struct exchange *x, struct text user_id, bool but_th
              KV("cause", fault.cause));
 }
 
+/* The other gateways hear of it. */
+static void keys_reload(struct exchange *x)
+{
+    struct fault fault;
+    fault_init(&fault, &x->arena);
+    if (auth_load(x->gateway->auth, &fault) != ERR_NONE) {
+        log_warn(x->gateway->env->log, "keys.not_loaded", KV("request", x->request_id_text), KV("cause", fault.cause));
+    }
+}
+
 static void sessions_end(struct exchange *x, const void *request)
 {
     enum op op = x->route->op;
@@ -316,6 +326,8 @@ static void sessions_end(struct exchange *x, const void *request)
     } else if (op == OP_user_set_role) {
         const struct user_role_set *set = request;
         denials_refresh(x, set->id, false);
+    } else if (op == OP_user_distrust_keys) {
+        keys_reload(x);
     }
 }
 

@@ -19,6 +19,9 @@ struct auth {
     struct token_cache *cache;
     pthread_rwlock_t keys_lock;
     struct token_keys *keys; /* NULL until they were fetched */
+    atomic_uint trust;       /* changes when keys are distrusted; what was verified before is not remembered then */
+    atomic_bool distrusted;  /* and nobody has asked yet */
+    pthread_mutex_t fetching; /* one at a time, so that an older answer never comes after a newer one */
     atomic_llong fetched_ms; /* clock_now_ms() of the last fetch, good or not */
     atomic_bool loaded;      /* keys and denials were there */
     atomic_int waiting_count;
@@ -34,6 +37,7 @@ struct auth *auth_new(const struct auth_source *source, const struct auth_settin
     self->denials = denials_new();
     self->cache = token_cache_new(settings->token_count);
     ASSERT(pthread_rwlock_init(&self->keys_lock, NULL) == 0);
+    ASSERT(pthread_mutex_init(&self->fetching, NULL) == 0);
     return self;
 }
 
@@ -42,6 +46,7 @@ void auth_destroy(struct auth **self)
     if (!*self) {
         return;
     }
+    pthread_mutex_destroy(&(*self)->fetching);
     pthread_rwlock_destroy(&(*self)->keys_lock);
     token_keys_destroy(&(*self)->keys);
     token_cache_destroy(&(*self)->cache);
@@ -52,22 +57,51 @@ void auth_destroy(struct auth **self)
 
 /* ---- what user-svc knows ---- */
 
+static void keys_take(struct auth *self, struct token_keys *keys)
+{
+    ASSERT(pthread_rwlock_wrlock(&self->keys_lock) == 0);
+    struct token_keys *old = self->keys;
+    bool distrusts = old && token_keys_count(old) > 0 && !token_keys_share(old, keys);
+    self->keys = keys;
+    if (distrusts) {
+        atomic_fetch_add(&self->trust, 1);
+        token_cache_clear(self->cache);
+    }
+    ASSERT(pthread_rwlock_unlock(&self->keys_lock) == 0);
+    token_keys_destroy(&old);
+    if (distrusts) {
+        atomic_store(&self->distrusted, true);
+    }
+}
+
 static enum err keys_fetch(struct auth *self, struct fault *fault)
 {
     struct arena arena = {0};
     struct signing_keys list;
     atomic_store(&self->fetched_ms, clock_now_ms());
+    ASSERT(pthread_mutex_lock(&self->fetching) == 0);
     enum err e = self->source.keys(self->source.user, &arena, fault, &list);
     if (e == ERR_NONE) {
-        struct token_keys *keys = token_keys_new(&list);
-        ASSERT(pthread_rwlock_wrlock(&self->keys_lock) == 0);
-        struct token_keys *old = self->keys;
-        self->keys = keys;
-        ASSERT(pthread_rwlock_unlock(&self->keys_lock) == 0);
-        token_keys_destroy(&old);
+        keys_take(self, token_keys_new(&list));
     }
+    ASSERT(pthread_mutex_unlock(&self->fetching) == 0);
     arena_release(&arena);
     return e;
+}
+
+bool auth_take_distrust(struct auth *self)
+{
+    return atomic_exchange(&self->distrusted, false);
+}
+
+/* Unless the keys that it was verified with have been distrusted meanwhile. */
+static void token_remember(struct auth *self, const struct token_entry *entry, unsigned trust, int64_t wall_ms)
+{
+    ASSERT(pthread_rwlock_rdlock(&self->keys_lock) == 0);
+    if (atomic_load(&self->trust) == trust) {
+        token_cache_put(self->cache, entry, wall_ms);
+    }
+    ASSERT(pthread_rwlock_unlock(&self->keys_lock) == 0);
 }
 
 enum err auth_reload_denials(struct auth *self, struct fault *fault)
@@ -222,7 +256,7 @@ static struct token_entry entry_of(const uint8_t hash[TOKEN_HASH_SIZE], const st
 }
 
 /* Nobody told us of ended sessions for a while: user-svc is asked, at most once a second for a token. */
-static enum err ask(struct auth *self, struct token_entry *entry, int64_t wall_ms, struct fault *fault)
+static enum err ask(struct auth *self, struct token_entry *entry, unsigned trust, int64_t wall_ms, struct fault *fault)
 {
     int64_t now_ms = clock_now_ms();
     bool good;
@@ -239,7 +273,7 @@ static enum err ask(struct auth *self, struct token_entry *entry, int64_t wall_m
         return fault_set(fault, ERR_UNAUTHENTICATED, "The session has ended.");
     }
     entry->asked_ms = now_ms;
-    token_cache_put(self->cache, entry, wall_ms);
+    token_remember(self, entry, trust, wall_ms);
     return ERR_NONE;
 }
 
@@ -257,6 +291,7 @@ enum err auth_check(struct auth *self, struct text token, int64_t wall_ms, struc
     uint8_t hash[TOKEN_HASH_SIZE];
     struct token_entry entry;
     struct token_claims claims;
+    unsigned trust = atomic_load(&self->trust);
     token_hash(token, hash);
     if (!token_cache_get(self->cache, hash, wall_ms, &entry)) {
         enum err e = verify(self, token, wall_ms, arena, fault, &claims);
@@ -264,13 +299,13 @@ enum err auth_check(struct auth *self, struct text token, int64_t wall_ms, struc
             return e;
         }
         entry = entry_of(hash, &claims);
-        token_cache_put(self->cache, &entry, wall_ms);
+        token_remember(self, &entry, trust, wall_ms);
     }
     if (denials_hit(self->denials, text_of(entry.user_id), text_of(entry.session_id), entry.issued_at_ms)) {
         return fault_set(fault, ERR_UNAUTHENTICATED, "The session has ended.");
     }
     if (auth_is_stale(self)) {
-        enum err e = ask(self, &entry, wall_ms, fault);
+        enum err e = ask(self, &entry, trust, wall_ms, fault);
         if (e != ERR_NONE) {
             return e;
         }

@@ -42,9 +42,12 @@ enum { AUTH_WAITING_MAX = 64 };
 struct auth *auth_new(const struct auth_source *source, const struct auth_settings *settings);
 void auth_destroy(struct auth **self);
 
-/* Fetches keys and denials; until both were there once, auth_ready is false. Called by one thread at a time. */
+/* Fetches keys and denials; until both were there once, auth_ready is false. */
 MUST_USE enum err auth_load(struct auth *self, struct fault *fault);
 bool auth_ready(struct auth *self);
+/* True once after keys were fetched of which none was known before: those were distrusted (a key that is merely over goes long
+ * after its successor was shown), so whoever was let in by their tokens has to go. */
+bool auth_take_distrust(struct auth *self);
 
 /* token: what follows "Bearer ". wall_ms: clock_wall_ms(). UNAUTHENTICATED for anything but a good token of a session
  * that goes on; SERVICE_UNAVAILABLE when user-svc has to be asked and does not answer. May block for ready_ms before auth_ready, and up to a

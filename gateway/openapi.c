@@ -135,6 +135,7 @@ static const char *summary_of(enum op op)
                                                     [OP_user_set_role] = "Give an account a role",
                                                     [OP_user_ticket] = "Get a ticket for one WebSocket",
                                                     [OP_user_rotate_key] = "Begin a new key for signing tokens",
+                                                    [OP_user_distrust_keys] = "Refuse all tokens signed so far at once: a signing key has leaked",
                                                     [OP_webhook_create] = "Add a webhook",
                                                     [OP_webhook_list] = "List webhooks",
                                                     [OP_webhook_get] = "Read a webhook",

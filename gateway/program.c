@@ -58,6 +58,7 @@ struct run {
     struct ws_access_parts access;
     struct live *live;
     struct subscriber *subscriber;
+    atomic_bool keys_due; /* they are not trusted any more: to be asked for at once */
 };
 
 /* ---- what auth asks ---- */
@@ -115,8 +116,12 @@ static void session_ended(struct run *run, const struct subscriber_event *event)
     struct denial denial;
     fault_init(&fault, &arena);
     if (record_unpack(&denial_record, event->private_data, &arena, &fault, &denial) == ERR_NONE) {
-        auth_deny(run->auth, &denial);
-        live_end_sessions(run->live, &denial);
+        if (!has(denial, &denial, session_id) && !has(denial, &denial, user_id)) {
+            atomic_store(&run->keys_due, true); /* who is connected goes when the old keys are gone, and not before */
+        } else {
+            auth_deny(run->auth, &denial);
+            live_end_sessions(run->live, &denial);
+        }
     } else {
         auth_missed_events(run->auth);
     }
@@ -258,6 +263,16 @@ static void auth_keep(struct run *run, int64_t now_ms, int64_t *next_ms)
     *next_ms = now_ms + (e != ERR_NONE || stale ? RETRY_EVERY_MS : run->config->gateway.auth_refresh_s * 1000);
 }
 
+/* Whoever came in with a token that is not trusted any more goes, and comes back with another. */
+static void distrust_apply(struct run *run)
+{
+    struct denial everybody = {.before = INT64_MAX};
+    if (auth_take_distrust(run->auth)) {
+        log_warn(run->env->log, "keys.distrusted", KV_END);
+        live_end_sessions(run->live, &everybody);
+    }
+}
+
 static void run_until_stop(struct run *run)
 {
     char url[MESSAGE_SIZE];
@@ -266,11 +281,12 @@ static void run_until_stop(struct run *run)
     snprintf(url, sizeof url, "http://%s:%d", run->config->gateway.host, http_port(run->http));
     while (!wait_stop(run, KEEP_EVERY_MS)) {
         bool stale = auth_is_stale(run->auth);
-        if (stale && !was_stale) {
+        if ((stale && !was_stale) || atomic_exchange(&run->keys_due, false)) {
             next_ms = 0;
         }
         was_stale = stale;
         auth_keep(run, clock_now_ms(), &next_ms);
+        distrust_apply(run);
         if (!told && auth_ready(run->auth)) {
             told = true;
             log_info(run->env->log, "gateway.ready", KV("url", url), KV_INT("workers", run->config->gateway.workers));

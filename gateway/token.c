@@ -94,6 +94,18 @@ uint32_t token_keys_count(const struct token_keys *self)
     return self->count;
 }
 
+bool token_keys_share(const struct token_keys *a, const struct token_keys *b)
+{
+    for (uint32_t i = 0; i < a->count; i++) {
+        for (uint32_t j = 0; j < b->count; j++) {
+            if (strcmp(a->entries[i].kid, b->entries[j].kid) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static bool key_write(const struct token_key_entry *entry, struct buffer *out)
 {
     return buffer_add_string(out, "{\"kty\":\"EC\",\"crv\":\"P-256\",\"use\":\"sig\",\"alg\":\"ES256\",\"kid\":") &&

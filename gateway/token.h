@@ -25,6 +25,8 @@ struct token_keys;
 struct token_keys *token_keys_new(const struct signing_keys *from);
 void token_keys_destroy(struct token_keys **self);
 uint32_t token_keys_count(const struct token_keys *self);
+/* Whether both have a key. */
+bool token_keys_share(const struct token_keys *a, const struct token_keys *b);
 /* Appends {"keys":[...]} (RFC 7517). */
 bool token_keys_write(const struct token_keys *self, struct buffer *out);
 

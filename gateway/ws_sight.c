@@ -24,6 +24,9 @@ bool ws_identity_is_denied(const struct ws_identity *identity, const struct deni
     if (has(denial, denial, session_id) && text_is(denial->session_id, identity->session_id)) {
         return true;
     }
+    if (!has(denial, denial, session_id) && !has(denial, denial, user_id)) {
+        return identity->issued_at_ms <= denial->before; /* everybody */
+    }
     return has(denial, denial, user_id) && text_is(denial->user_id, identity->user_id) &&
            identity->issued_at_ms <= denial->before &&
            !(has(denial, denial, except_session_id) && text_is(denial->except_session_id, identity->session_id));

@@ -64,8 +64,8 @@ TESTED_ELSEWHERE = {
     "tests/user-svc/test_session.c": ["user-svc/events.c"],
     "tests/user-svc/test_state.c": ["user-svc/shared.c"],
     "tests/user-svc/test_handlers.c": ["user-svc/guesses.c"],
-    "tests/contract/test_contract_user_sqlite.c": ["user-svc/store_sqlite_attempts.c"],
-    "tests/contract/test_contract_user_mongo.c": ["user-svc/store_mongo.c", "user-svc/store_mongo_attempts.c", "user-svc/store_mongo_rest.c",
+    "tests/contract/test_contract_user_sqlite.c": ["user-svc/store_sqlite_answers.c", "user-svc/store_sqlite_attempts.c"],
+    "tests/contract/test_contract_user_mongo.c": ["user-svc/store_mongo.c", "user-svc/store_mongo_answers.c", "user-svc/store_mongo_attempts.c", "user-svc/store_mongo_rest.c",
                                                   "user-svc/store_mongo_roles.c", "user-svc/store_mongo_session.c"],
 }
 

@@ -402,6 +402,12 @@ static enum err user_rotate_key(struct call *call, const struct nothing *in, str
     return key_turn_ask(call, out);
 }
 
+static enum err user_distrust_keys(struct call *call, const struct nothing *in, struct key_rotated *out)
+{
+    (void)in;
+    return key_turn_distrust(call, out);
+}
+
 static enum err user_denials(struct call *call, const struct nothing *in, struct denial_list *out)
 {
     const struct user_state *state = call_state(call);
@@ -422,13 +428,14 @@ enum { SWEEP_EVERY_MS = 60 * 1000, OUTBOX_EVERY_MS = 1000, TIMER_BUDGET_MS = 500
 
 static enum err sweep(struct call *call, void *argument)
 {
-    enum { ENDED_KEPT_MS = 24 * 3600 * 1000 }; /* so that a late repeat still finds that the session has ended */
+    enum { ENDED_KEPT_MS = 24 * 3600 * 1000 }; /* so that a late repeat still finds that the session has ended, or its answer */
     const struct user_state *state = call_state(call);
     int64_t now_ms = clock_wall_ms();
     struct user_sweep bounds = {.now_ms = now_ms,
                                 .sessions_before_ms = now_ms - state->session_policy.idle_ms - ENDED_KEPT_MS,
                                 .ended_before_ms = now_ms - ENDED_KEPT_MS,
                                 .attempts_before_ms = now_ms - ATTEMPT_FORGET_MS - state->config->login_delay_max_s * 1000,
+                                .answers_before_ms = now_ms - 2 * ENDED_KEPT_MS,
                                 .row_count = SWEEP_ROW_COUNT};
     (void)argument;
     return answer(call, user_store_sweep(state->store, &bounds, call_fault(call)));

@@ -1,6 +1,7 @@
 #include "user-svc/key_turn.h"
 
 #include "lib/base/clock.h"
+#include "user-svc/events.h"
 #include "user-svc/session.h"
 
 enum err key_turn_show(struct call *call, struct signing_keys *out)
@@ -80,23 +81,98 @@ static enum err rotate(struct call *call, struct key_rows *rows)
     return e;
 }
 
-enum err key_turn_ask(struct call *call, struct key_rotated *out)
+/* All keys up to now are out: a new one is the only one, and so signs at once. Of two who ask at once the store keeps one key. */
+static enum err distrust(struct call *call, struct key_rows *rows)
+{
+    const struct user_state *state = call_state(call);
+    int64_t now_ms = clock_wall_ms();
+    struct text user_id = call_meta(call)->user_id;
+    struct denial everybody = {.before = now_ms, .expires_at = denial_ends(state, now_ms)};
+    struct event_new ended = session_ended_make(call, &everybody, user_id);
+    enum err e = successor_make(call, rows, "the others are not trusted any more");
+    if (e != ERR_NONE) {
+        return e;
+    }
+    key_rows_wipe(rows);
+    e = rows_read(call, rows);
+    if (e != ERR_NONE) {
+        return e;
+    }
+    struct key_distrust change = {.below_generation = rows->items[0].generation, .user_id = user_id, .ended = &ended};
+    e = user_store_key_distrust(state->store, &change, call_arena(call), call_fault(call));
+    if (e == ERR_NONE) {
+        log_warn(state->log, "user.keys_distrusted", KV_TEXT("user", user_id), KV_TEXT("kid", rows->items[0].shown.kid),
+                 KV_INT("count", (int64_t)rows->count - 1));
+        struct key_rows newest = {.items = rows->items, .count = 1};
+        e = keyring_take(state->shared->keyring, &newest, now_ms, call_fault(call));
+    }
+    return e;
+}
+
+static struct text request_id_of(const struct call *call)
+{
+    return (struct text){(const char *)call_request_id(call), ID_SIZE};
+}
+
+/* The answer that this request has had; NOT_FOUND if it is new. */
+static enum err answered(struct call *call, struct key_rotated *out)
+{
+    const struct user_state *state = call_state(call);
+    struct text body;
+    enum err e = user_store_answer_get(state->store, request_id_of(call), call_arena(call), call_fault(call), &body);
+    if (e == ERR_NONE) {
+        e = record_unpack(&key_rotated_record, body, call_arena(call), call_fault(call), out);
+        call_mark_replayed(call);
+    }
+    return e;
+}
+
+/* Answers with what is kept: by this request, or by the same one that was quicker. */
+static enum err answer_keep(struct call *call, struct key_rotated *out)
+{
+    const struct user_state *state = call_state(call);
+    struct kept_answer kept = {.request_id = request_id_of(call),
+                               .body = record_pack_in(&key_rotated_record, out, call_arena(call)),
+                               .now_ms = clock_wall_ms()};
+    bool fresh = false;
+    enum err e = user_store_answer_add(state->store, &kept, call_fault(call), &fresh);
+    return e == ERR_NONE && !fresh ? answered(call, out) : e;
+}
+
+static enum err turn(struct call *call, bool distrusts, struct key_rotated *out)
 {
     const struct user_state *state = call_state(call);
     struct key_rows rows = {0};
-    if (!call_is_admin(call)) {
-        return answer(call, ERR_FORBIDDEN);
-    }
     enum err e = rows_read(call, &rows);
     if (e == ERR_NONE) {
-        e = rotate(call, &rows);
+        e = distrusts ? distrust(call, &rows) : rotate(call, &rows);
     }
     if (e == ERR_NONE) {
         out->kid = rows.items[0].shown.kid;
-        out->signs_at = rows.items[0].created_ms + state->shared->key_policy.lead_ms;
+        out->signs_at = rows.items[0].created_ms + (distrusts ? 0 : state->shared->key_policy.lead_ms);
+        e = answer_keep(call, out);
     }
     key_rows_wipe(&rows);
-    return answer(call, e);
+    return e;
+}
+
+static enum err ask(struct call *call, bool distrusts, struct key_rotated *out)
+{
+    if (!call_is_admin(call) || !has(call_meta, call_meta(call), user_id)) {
+        return answer(call, ERR_FORBIDDEN);
+    }
+    enum err e = answered(call, out);
+    return answer(call, e == ERR_NOT_FOUND ? turn(call, distrusts, out) : e);
+}
+
+enum err key_turn_ask(struct call *call, struct key_rotated *out)
+{
+    return ask(call, false, out);
+}
+
+enum err key_turn_distrust(struct call *call, struct key_rotated *out)
+{
+    return ask(call, true, out);
 }
 
 static enum err look(struct call *call, struct key_rows *rows)

@@ -114,6 +114,20 @@ struct ticket_use {
     int64_t now_ms;
 };
 
+/* All keys of earlier generations are out at once, and with them what their tokens have got: tickets. */
+struct key_distrust {
+    int64_t below_generation;
+    struct text user_id;            /* who asked */
+    const struct event_new *ended;  /* for gateways: denies everybody */
+};
+
+/* What a request was answered that asks for something which moves on. */
+struct kept_answer {
+    struct text request_id;
+    struct text body; /* packed */
+    int64_t now_ms;
+};
+
 struct key_row {
     int64_t generation; /* 1 for the shop's first key */
     struct signing_key shown;
@@ -141,6 +155,7 @@ struct user_sweep {
     int64_t sessions_before_ms; /* sessions not used since go, */
     int64_t ended_before_ms;    /* and those that ended before */
     int64_t attempts_before_ms; /* failed passwords since which there was none go */
+    int64_t answers_before_ms;  /* answers given before go */
     int64_t row_count;          /* at most so many rows of a kind */
 };
 
@@ -161,7 +176,8 @@ struct user_sweep {
  * ticket_spend: NOT_FOUND if it is unknown, spent, expired, or its session has ended or its token is denied.
  * attempts_get: all zeroes if there are none. attempts_put: *out false if they are no longer `from`.
  * key_add: the first one of a generation stays, others change nothing. key_list: SIGNING_KEYS_MAX at most.
- * key_drop: removes those of earlier generations.
+ * key_drop: removes those of earlier generations. key_distrust: the same, with all tickets and the event; repeatable.
+ * answer_add: *out false if the request has one already, which stays. answer_get: NOT_FOUND.
  * secret_add: the first one stays, others change nothing. */
 enum { SIGNING_KEYS_MAX = 16 };
 
@@ -205,6 +221,12 @@ enum { SIGNING_KEYS_MAX = 16 };
       (self, arena, fault, out))                                                                                       \
     V(key_drop, (struct user_store * self, int64_t below_generation, struct fault *fault),                             \
       (self, below_generation, fault))                                                                                 \
+    V(key_distrust, (struct user_store * self, const struct key_distrust *in, struct arena *arena, struct fault *fault), \
+      (self, in, arena, fault))                                                                                        \
+    V(answer_add, (struct user_store * self, const struct kept_answer *in, struct fault *fault, bool *out),            \
+      (self, in, fault, out))                                                                                          \
+    V(answer_get, (struct user_store * self, struct text request_id, struct arena *arena, struct fault *fault,         \
+                   struct text *out), (self, request_id, arena, fault, out))                                           \
     V(secret_add, (struct user_store * self, const struct secret_row *in, struct fault *fault), (self, in, fault))     \
     V(secret_get, (struct user_store * self, const char *name, struct arena *arena, struct fault *fault,               \
                    struct text *out), (self, name, arena, fault, out))                                                 \

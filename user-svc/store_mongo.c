@@ -18,6 +18,7 @@ static const struct mongo_index indexes[] = {
     {"sessions", "denial", {"denial_ends"}, false, false},
     {"tickets", "end", {"expires_at"}, false, false},
     {"attempts", "age", {"last_at"}, false, false},
+    {"answers", "age", {"at"}, false, false},
     OUTBOX_MONGO_INDEX("users"),
     OUTBOX_MONGO_INDEX("sessions"),
 };
@@ -439,6 +440,9 @@ static const struct user_store_ops mongo_ops = {
     .key_add = mongo_key_add,
     .key_list = mongo_key_list,
     .key_drop = mongo_key_drop,
+    .key_distrust = mongo_key_distrust,
+    .answer_add = mongo_answer_add,
+    .answer_get = mongo_answer_get,
     .secret_add = mongo_secret_add,
     .secret_get = mongo_secret_get,
     .sweep = mongo_user_sweep,

@@ -2,6 +2,7 @@
  *
  *     store_mongo.c           accounts, opening       store_mongo_roles.c     who is an administrator
  *     store_mongo_session.c   sessions, denials       store_mongo_rest.c      tickets, keys, secrets, sweeping
+ *     store_mongo_attempts.c  failed passwords        store_mongo_answers.c   distrusted keys, kept answers
  *
  * Every verb is decided by the change of one document. What follows from it elsewhere is either read from that document
  * (an account's generation ends its sessions) or written there as an intent that anybody finishes (roles). */
@@ -51,6 +52,12 @@ enum err mongo_session_end(struct user_store *self, const struct session_end *in
 enum err mongo_token_good(struct user_store *self, const struct token_check *in, struct fault *fault, bool *out);
 enum err mongo_denial_list(struct user_store *self, int64_t now_ms, struct arena *arena, struct fault *fault,
                            struct denial_list *out);
+
+/* store_mongo_answers.c */
+enum err mongo_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena, struct fault *fault);
+enum err mongo_answer_add(struct user_store *self, const struct kept_answer *in, struct fault *fault, bool *out);
+enum err mongo_answer_get(struct user_store *self, struct text request_id, struct arena *arena, struct fault *fault,
+                          struct text *out);
 
 /* store_mongo_attempts.c */
 enum err mongo_attempts_get(struct user_store *self, struct text name, struct fault *fault, struct attempts *out);

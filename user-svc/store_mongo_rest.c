@@ -203,6 +203,9 @@ enum err mongo_user_sweep(struct user_store *self, const struct user_sweep *in, 
         e = sweep_some(self, "attempts", "last_at", in->attempts_before_ms, in->row_count, fault);
     }
     if (e == ERR_NONE) {
+        e = sweep_some(self, "answers", "at", in->answers_before_ms, in->row_count, fault);
+    }
+    if (e == ERR_NONE) {
         e = sweep_some(self, tickets, "expires_at", in->now_ms + 1, in->row_count, fault);
     }
     if (e == ERR_NONE) {

@@ -75,11 +75,7 @@ static const char schema_2[] =
     "CREATE INDEX users_by_denial ON users(denial_ends) WHERE denial_ends > 0;"
     "CREATE INDEX sessions_by_denial ON sessions(denial_ends) WHERE denial_ends > 0;";
 
-static const char schema_3[] =
-    "CREATE TABLE attempts(name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL, blocked_until INTEGER NOT NULL,"
-    " last_at INTEGER NOT NULL) STRICT; CREATE INDEX attempts_by_age ON attempts(last_at);";
-
-static const char *const migrations[] = {schema_1, schema_2, schema_3};
+static const char *const migrations[] = {schema_1, schema_2, user_attempts_schema, user_answers_schema};
 const struct sqlite_schema user_sqlite_schema = {"user.db", migrations, ARRAY_COUNT(migrations)};
 
 struct sqlite_db *user_db(struct user_store *self)
@@ -475,6 +471,9 @@ static const struct user_store_ops sqlite_ops = {
     .key_add = sqlite_key_add,
     .key_list = sqlite_key_list,
     .key_drop = sqlite_key_drop,
+    .key_distrust = sqlite_key_distrust,
+    .answer_add = sqlite_answer_add,
+    .answer_get = sqlite_answer_get,
     .secret_add = sqlite_secret_add,
     .secret_get = sqlite_secret_get,
     .sweep = sqlite_sweep,

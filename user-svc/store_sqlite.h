@@ -39,7 +39,15 @@ enum err sqlite_secret_get(struct user_store *self, const char *name, struct are
                            struct text *out);
 enum err sqlite_sweep(struct user_store *self, const struct user_sweep *in, struct fault *fault);
 
+/* store_sqlite_answers.c */
+extern const char user_answers_schema[];
+enum err sqlite_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena, struct fault *fault);
+enum err sqlite_answer_add(struct user_store *self, const struct kept_answer *in, struct fault *fault, bool *out);
+enum err sqlite_answer_get(struct user_store *self, struct text request_id, struct arena *arena, struct fault *fault,
+                           struct text *out);
+
 /* store_sqlite_attempts.c */
+extern const char user_attempts_schema[];
 enum err sqlite_attempts_get(struct user_store *self, struct text name, struct fault *fault, struct attempts *out);
 enum err sqlite_attempts_put(struct user_store *self, const struct attempts_change *in, struct fault *fault, bool *out);
 

@@ -1,6 +1,10 @@
 /* Failed passwords in SQLite. */
 #include "user-svc/store_sqlite.h"
 
+const char user_attempts_schema[] =
+    "CREATE TABLE attempts(name TEXT PRIMARY KEY NOT NULL, failures INTEGER NOT NULL, blocked_until INTEGER NOT NULL,"
+    " last_at INTEGER NOT NULL) STRICT; CREATE INDEX attempts_by_age ON attempts(last_at);";
+
 enum err sqlite_attempts_get(struct user_store *self, struct text name, struct fault *fault, struct attempts *out)
 {
     enum err e;

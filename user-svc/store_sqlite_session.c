@@ -331,10 +331,11 @@ enum err sqlite_sweep(struct user_store *self, const struct user_sweep *in, stru
         "DELETE FROM tickets WHERE hash IN (SELECT hash FROM tickets WHERE expires_at <= ?1 LIMIT ?4)",
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE used_at < ?2 LIMIT ?4)",
         "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ?3 LIMIT ?4)",
-        "DELETE FROM attempts WHERE name IN (SELECT name FROM attempts WHERE last_at < ?5 LIMIT ?4)"};
-    static const char *const numbers[] = {"?1", "?2", "?3", "?4", "?5"};
+        "DELETE FROM attempts WHERE name IN (SELECT name FROM attempts WHERE last_at < ?5 LIMIT ?4)",
+        "DELETE FROM answers WHERE request_id IN (SELECT request_id FROM answers WHERE at < ?6 LIMIT ?4)"};
+    static const char *const numbers[] = {"?1", "?2", "?3", "?4", "?5", "?6"};
     const int64_t values[] = {in->now_ms, in->sessions_before_ms, in->ended_before_ms, in->row_count,
-                              in->attempts_before_ms};
+                              in->attempts_before_ms, in->answers_before_ms};
     enum err e = ERR_NONE;
     for (size_t i = 0; e == ERR_NONE && i < ARRAY_COUNT(statements); i++) {
         sqlite3_stmt *erase = sqlite_prepare(user_db(self), statements[i], fault);

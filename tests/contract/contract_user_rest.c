@@ -91,6 +91,66 @@ static void keys_follow_one_another(void **state)
     assert_true(text_is(rows.items[1].shown.kid, "kid 2"));
 }
 
+static void distrusted_keys_go_with_their_tickets(void **state)
+{
+    struct ground *g = *state;
+    static const char point[] = "0123456789012345678901234567890123456789012";
+    struct key_rows rows;
+    struct account_new asker = account_of("usr_1", "a@b", 10);
+    enum role role;
+    bool fresh;
+    WELL(user_store_account_insert(g->store, &asker, &g->arena, &g->fault, &role));
+    session_put(g, "ses_1", "usr_1");
+    for (int i = 1; i <= 3; i++) {
+        char kid[16];
+        snprintf(kid, sizeof kid, "kid %d", i);
+        struct signing_key shown = {.kid = text_of(kid), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)};
+        struct key_row row = {.generation = i, .created_ms = NOW + i, .private_pem = TEXT("private"), .shown = shown};
+        WELL(user_store_key_add(g->store, &row, &g->fault));
+    }
+    struct ticket ticket = ticket_of("t1", "ses_1");
+    WELL(user_store_ticket_add(g->store, &ticket, &g->fault, &fresh));
+    struct event_new ended = event_of("evt_1", "session.ended", "usr_1");
+    ended.private_data = TEXT("\x80");
+    set_has(event_new, &ended, private_data);
+    struct key_distrust change = {.below_generation = 3, .user_id = TEXT("usr_1"), .ended = &ended};
+    (void)events_take(g);
+    WELL(user_store_key_distrust(g->store, &change, &g->arena, &g->fault));
+    WELL(user_store_key_list(g->store, &g->arena, &g->fault, &rows));
+    assert_int_equal(rows.count, 1);
+    assert_true(text_is(rows.items[0].shown.kid, "kid 3"));
+    assert_int_equal(ticket_take(g, "t1", "request-1", NOW), ERR_NOT_FOUND);
+    struct outbox_page page = events_take(g);
+    assert_int_equal(page.append.events.count, 1);
+    assert_true(text_is(page.append.events.items[0].type, "session.ended"));
+    WELL(user_store_ticket_add(g->store, &ticket, &g->fault, &fresh)); /* what is asked for from now on is good */
+    assert_int_equal(ticket_take(g, "t1", "request-1", NOW), ERR_NONE);
+}
+
+static void the_first_answer_stays(void **state)
+{
+    struct ground *g = *state;
+    struct text found;
+    bool fresh = false;
+    struct kept_answer one = {.request_id = TEXT("0123456789abcdef"), .body = TEXT("first\0answer"), .now_ms = NOW};
+    struct kept_answer other = {.request_id = TEXT("0123456789abcdeX"), .body = TEXT("other"), .now_ms = NOW + 1};
+    assert_int_equal(one.request_id.size, ID_SIZE);
+    assert_int_equal(ACT(user_store_answer_get(g->store, one.request_id, &g->arena, &g->fault, &found)), ERR_NOT_FOUND);
+    WELL(user_store_answer_add(g->store, &one, &g->fault, &fresh));
+    assert_true(fresh);
+    WELL(user_store_answer_add(g->store, &other, &g->fault, &fresh));
+    assert_true(fresh);
+    struct kept_answer again = {.request_id = one.request_id, .body = TEXT("second"), .now_ms = NOW + 2};
+    WELL(user_store_answer_add(g->store, &again, &g->fault, &fresh));
+    assert_false(fresh);
+    WELL(user_store_answer_get(g->store, one.request_id, &g->arena, &g->fault, &found));
+    assert_true(text_equal(found, one.body));
+    struct user_sweep bounds = {.answers_before_ms = NOW + 1, .row_count = 10};
+    WELL(user_store_sweep(g->store, &bounds, &g->fault));
+    assert_int_equal(ACT(user_store_answer_get(g->store, one.request_id, &g->arena, &g->fault, &found)), ERR_NOT_FOUND);
+    WELL(user_store_answer_get(g->store, other.request_id, &g->arena, &g->fault, &found));
+}
+
 static void sweeping_takes_only_what_is_over(void **state)
 {
     struct ground *g = *state;
@@ -193,6 +253,8 @@ int contract_user_rest(const struct user_place *place)
         CONTRACT(the_first_key_and_secret_stay),
         CONTRACT(failures_are_counted_one_after_the_other),
         CONTRACT(keys_follow_one_another),
+        CONTRACT(distrusted_keys_go_with_their_tickets),
+        CONTRACT(the_first_answer_stays),
         CONTRACT(sweeping_takes_only_what_is_over),
         CONTRACT(what_is_done_to_an_account_is_told),
         CONTRACT(a_session_that_ends_is_told_once),

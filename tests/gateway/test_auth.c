@@ -17,7 +17,7 @@ struct world {
     struct arena arena;
     struct fault fault;
     int64_t silence_ms;
-    bool knows_newer, down, good, misses;
+    bool knows_newer, distrusts, down, good, misses;
     int keys_count, denials_count, check_count;
     struct denial denial;
     bool denied;
@@ -34,6 +34,9 @@ static enum err keys_get(void *user, struct arena *arena, struct fault *fault, s
     struct signing_key *list = arena_alloc(arena, 2 * sizeof *list);
     list[0] = jwt_maker_key(w->maker);
     list[1] = jwt_maker_key(w->newer);
+    if (w->distrusts) {
+        list[0] = list[1];
+    }
     *out = (struct signing_keys){.issuer = TEXT("zmart")};
     out->keys.items = list;
     out->keys.count = w->knows_newer ? 2 : 1;
@@ -161,6 +164,34 @@ static void test_unknown_kid_fetches_keys(void **state)
     assert_int_equal(w->keys_count, before + 1);
     assert_int_equal(check(w, token_by(w, w->maker, "ses_1", 1000)), ERR_NONE);
     assert_int_equal(w->keys_count, before + 1);
+}
+
+static void test_distrusted_keys_are_out_at_once(void **state)
+{
+    struct world *w = *state;
+    struct text old = token_by(w, w->maker, "ses_1", 1000), new = token_by(w, w->newer, "ses_1", 2000);
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
+    assert_int_equal(check(w, old), ERR_NONE);
+    assert_true(auth_knows(w->auth, old, clock_wall_ms()));
+    w->knows_newer = true; /* a successor beside it is no distrust, */
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
+    assert_false(auth_take_distrust(w->auth));
+    assert_int_equal(check(w, old), ERR_NONE);
+    w->distrusts = true; /* nor is the end of an old one whose successor is known: its tokens have expired long before */
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
+    assert_false(auth_take_distrust(w->auth));
+    assert_int_equal(check(w, new), ERR_NONE);
+    w->knows_newer = w->distrusts = false;
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE); /* none of the keys before */
+    assert_true(auth_take_distrust(w->auth));
+    assert_false(auth_take_distrust(w->auth)); /* told once */
+    assert_false(auth_knows(w->auth, new, clock_wall_ms()));
+    assert_int_equal(check(w, new), ERR_UNAUTHENTICATED);
+    assert_int_equal(check(w, old), ERR_NONE);
+    w->down = true; /* who cannot ask goes on with what it has */
+    assert_int_equal(auth_load(w->auth, &w->fault), ERR_SERVICE_UNAVAILABLE);
+    assert_false(auth_take_distrust(w->auth));
+    assert_int_equal(check(w, old), ERR_NONE);
 }
 
 static struct denial denial_of(const char *session, const char *user, int64_t before_ms)
@@ -356,6 +387,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_checks_and_remembers, begin, end),
         cmocka_unit_test_setup_teardown(test_without_keys_nothing_is_good, begin, end),
         cmocka_unit_test_setup_teardown(test_unknown_kid_fetches_keys, begin, end),
+        cmocka_unit_test_setup_teardown(test_distrusted_keys_are_out_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_ended_sessions_are_refused_at_once, begin, end),
         cmocka_unit_test_setup_teardown(test_denials_are_loaded, begin, end),
         cmocka_unit_test_setup_teardown(test_silence_asks_for_each_token, begin, end),

@@ -162,8 +162,14 @@ static void logout_closes_the_socket(void **state)
     assert_int_equal(read_close(f, a), WS_SESSION_ENDED);
     publish(f, 1, "usr_a", ORDER_A, 0);
     assert_int_equal(read_seq(f, b), 1);
+    int c = open_at(f, "/ws", "Authorization: admin usr_c ses_3\r\n");
+    denial = (struct denial){.before = INT64_MAX}; /* everybody */
+    live_end_sessions(f->live, &denial);
+    assert_int_equal(read_close(f, b), WS_SESSION_ENDED);
+    assert_int_equal(read_close(f, c), WS_SESSION_ENDED);
     close(a);
     close(b);
+    close(c);
 }
 
 static void a_client_that_does_not_read_is_dropped_alone(void **state)
