@@ -8,7 +8,6 @@
 #include "proto/ident.h"
 
 enum {
-    KEY_MAX_SIZE = 255,
     TRACEPARENT_SIZE = 55,
     LOCATION_SIZE = 128,
     DENIAL_FALLBACK_MS = 3600 * 1000 /* longer than any access token lives */
@@ -195,12 +194,13 @@ static enum err key_read(struct exchange *x, const struct op_info *info, bool *o
     if (!key.data || !info->keyed || !x->signed_in) {
         return ERR_NONE;
     }
-    bool printable = key.size >= 1 && key.size <= KEY_MAX_SIZE;
+    bool printable = key.size >= 1 && key.size <= IDEMPOTENCY_KEY_MAX_SIZE;
     for (uint32_t i = 0; printable && i < key.size; i++) {
         printable = key.data[i] >= 0x20 && key.data[i] < 0x7f;
     }
     if (!printable) {
-        fault_add(&x->fault, "/Idempotency-Key", "out_of_range", -1, "takes 1 to %d printable characters", KEY_MAX_SIZE);
+        fault_add(&x->fault, "/Idempotency-Key", "out_of_range", -1, "takes 1 to %d printable characters",
+                  IDEMPOTENCY_KEY_MAX_SIZE);
         return fault_set(&x->fault, ERR_INVALID_PARAMETER, NULL);
     }
     request_id_from_key(x->who.user_id, text_of(info->route), key, request_id);
@@ -257,7 +257,6 @@ static struct text meta_make(struct exchange *x, bool keyed)
 static enum err call(struct exchange *x, const struct op_info *info, bool keyed, const void *request,
                      struct bus_answer *out)
 {
-    enum { IF_MATCH_MAX_SIZE = 200 };
     struct text if_match = x->request.headers[HEADER_IF_MATCH];
     if (if_match.data && (if_match.size == 0 || if_match.size > IF_MATCH_MAX_SIZE || !text_is_utf8(if_match))) {
         fault_add(&x->fault, "/If-Match", "out_of_range", -1, "takes 1 to %d characters", IF_MATCH_MAX_SIZE);

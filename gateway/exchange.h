@@ -14,6 +14,7 @@
 #include "proto/user.h"
 
 enum { REPLY_MAX_BODY_SIZE = 16 * 1024 * 1024, REPLY_MAX_HEAD_SIZE = 16 * 1024 };
+enum { IDEMPOTENCY_KEY_MAX_SIZE = 255, IF_MATCH_MAX_SIZE = 200 }; /* of the headers, in characters */
 
 /* What follows the head of an answer without an end. */
 struct reply_stream {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "gateway/codec_json.h"
+#include "gateway/exchange.h"
 #include "gateway/json_schema.h"
 #include "lib/base/invariant.h"
 #include "proto/fault.h"
@@ -50,6 +51,13 @@ static void parameter_named_add(json_t *parameters, const char *in, const char *
                                                 "description", prose, "schema", "type", "string"));
 }
 
+static void header_add(json_t *parameters, const char *name, int max, const char *prose)
+{
+    json_t *schema = json_pack("{s:s, s:i, s:i}", "type", "string", "minLength", 1, "maxLength", max);
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", name, "in", "header", "required", 0,
+                                                "description", prose, "schema", schema));
+}
+
 /* Only what counts its changes has an entity tag. */
 static bool is_tagged(const struct op_info *info)
 {
@@ -68,15 +76,15 @@ static json_t *parameters_of(const struct route *route, const struct op_info *in
         }
     }
     if (info->keyed) {
-        parameter_named_add(parameters, "header", "Idempotency-Key",
-                            "a repeat with this key and body gets the first answer again (24 h)");
+        header_add(parameters, "Idempotency-Key", IDEMPOTENCY_KEY_MAX_SIZE,
+                   "a repeat with this key and body gets the first answer again (24 h)");
     }
     if (is_tagged(info)) {
         parameter_named_add(parameters, "header", "If-None-Match",
                             "entity tag that is known already: 304 if it still holds");
     }
     if (info->method == HTTP_PUT || info->method == HTTP_DELETE) {
-        parameter_named_add(parameters, "header", "If-Match", "entity tag that must still hold: 412 otherwise");
+        header_add(parameters, "If-Match", IF_MATCH_MAX_SIZE, "entity tag that must still hold: 412 otherwise");
     }
     return parameters;
 }

@@ -3,6 +3,7 @@
 #include <jansson.h>
 
 #include "gateway/docs.h"
+#include "gateway/exchange.h"
 #include "gateway/openapi.h"
 
 static json_t *root;
@@ -72,17 +73,34 @@ static void test_what_is_posted_is_described(void **state)
     assert_null(json_object_get(hooks, "session.ended"));
 }
 
-static bool has_parameter(json_t *operation, const char *name)
+static json_t *parameter_of(json_t *operation, const char *name)
 {
     json_t *parameter;
     size_t i;
     json_array_foreach(json_object_get(operation, "parameters"), i, parameter)
     {
         if (strcmp(json_string_value(json_object_get(parameter, "name")), name) == 0) {
-            return true;
+            return parameter;
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool has_parameter(json_t *operation, const char *name)
+{
+    return parameter_of(operation, name) != NULL;
+}
+
+static void test_headers_have_their_lengths(void **state)
+{
+    (void)state;
+    json_t *paths = json_object_get(root, "paths");
+    json_t *create = json_object_get(json_object_get(paths, "/api/products"), "post");
+    json_t *edit = json_object_get(json_object_get(paths, "/api/products/{id}"), "put");
+    json_t *key = json_object_get(parameter_of(create, "Idempotency-Key"), "schema");
+    json_t *tag = json_object_get(parameter_of(edit, "If-Match"), "schema");
+    assert_int_equal(json_integer_value(json_object_get(key, "maxLength")), IDEMPOTENCY_KEY_MAX_SIZE);
+    assert_int_equal(json_integer_value(json_object_get(tag, "maxLength")), IF_MATCH_MAX_SIZE);
 }
 
 static void test_only_what_has_a_version_is_not_modified(void **state)
@@ -177,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_what_has_a_version_is_not_modified),
         cmocka_unit_test(test_every_reference_leads_somewhere), cmocka_unit_test(test_what_is_posted_is_described),
+        cmocka_unit_test(test_headers_have_their_lengths),
         cmocka_unit_test(test_every_operation_is_there),
         cmocka_unit_test(test_body_leaves_out_what_the_path_says), cmocka_unit_test(test_every_error_is_told),
         cmocka_unit_test(test_page_has_hashes_in_its_policy),
