@@ -88,15 +88,16 @@ int contract_product_random(const struct contract_place *place);
 int contract_product_saga(const struct contract_place *place);
 int contract_product_failing(const struct contract_place *place);
 
-/* Stands before a remote store and spoils the n-th command: it does not arrive, or is done and nobody hears of it. */
-enum contract_spoil { CONTRACT_LOSE_COMMAND, CONTRACT_LOSE_ANSWER };
+/* Stands before a remote store and spoils the n-th command: it does not arrive, or is done and nobody hears of it,
+ * because the connection breaks or nothing comes; or it is done when nobody waits for it any more. */
+enum contract_spoil { CONTRACT_LOSE_COMMAND, CONTRACT_LOSE_ANSWER, CONTRACT_KEEP_SILENT, CONTRACT_BE_LATE };
 struct contract_spoiler {
     void (*open)(const char *url, char out_url[512]);
     void (*spoil)(int n, int how); /* n < 0: none */
     bool (*spoilt)(void);
-    void (*settle)(void); /* what is still on its way arrives */
+    void (*settle)(void); /* what is still on its way arrives, and is done */
     void (*close)(void);
-    int64_t answer_ms, pause_ms; /* how long the store is waited for, and left alone after a failure */
+    int64_t (*answer_ms)(int how); /* how long the store is waited for */
 };
 int contract_product_spoilt(const struct contract_place *place, const struct contract_spoiler *spoiler);
 

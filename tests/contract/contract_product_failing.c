@@ -1,139 +1,12 @@
 /* One scenario of a shop's day, run again and again: in run N the N-th call to the store fails, or its commit does, or
  * its commit succeeds and nobody hears of it. After each run the books balance. */
 #include <stdio.h>
-#include <time.h>
+#include <unistd.h>
 
-#include "tests/contract/contract_product.h"
+#include "tests/contract/failing_product_store.h"
 
-enum { CALLS_MAX = 1000, TRIES_MAX = 3, OPEN_TRIES_MAX = 100, DAY_ID_SIZE = 40 };
-
-/* ---- a store whose N-th call fails ---- */
-
-struct failing {
-    struct product_store store;
-    struct product_store *inner;
-    int calls;
-    int fail_at;
-    bool commits_unheard; /* a commit that fails has happened all the same */
-    bool writes;          /* the unit of work does: only then its commit is a call */
-};
-
-static bool fails(struct failing *self, struct fault *fault)
-{
-    if (self->calls++ != self->fail_at) {
-        return false;
-    }
-    (void)fault_set(fault, ERR_SERVICE_UNAVAILABLE, "as planned");
-    return true;
-}
-
-/* Where the call goes on when it does not fail; NULL when it does. */
-static struct product_store *inner_of(struct product_store *self, struct product_act *act)
-{
-    struct failing *failing = (struct failing *)self;
-    return fails(failing, act->fault) ? NULL : failing->inner;
-}
-
-static enum err failing_insert(struct product_store *self, struct product_act *act, const struct product *product,
-                               struct product *out)
-{
-    struct product_store *inner = inner_of(self, act);
-    return inner ? inner->ops->insert(inner, act, product, out) : ERR_SERVICE_UNAVAILABLE;
-}
-
-static enum err failing_edit(struct product_store *self, struct product_act *act, const struct product_change *change,
-                             struct product *out)
-{
-    struct product_store *inner = inner_of(self, act);
-    return inner ? inner->ops->edit(inner, act, change, out) : ERR_SERVICE_UNAVAILABLE;
-}
-
-static enum err failing_get(struct product_store *self, struct product_act *act, struct text id, bool inactive_too,
-                            struct product *out)
-{
-    struct product_store *inner = ((struct failing *)self)->inner; /* looking is not part of the day */
-    return inner->ops->get(inner, act, id, inactive_too, out);
-}
-
-static enum err failing_reserve(struct product_store *self, struct product_act *act, const struct product_reserve *in,
-                                struct product_reserved *out)
-{
-    struct product_store *inner = inner_of(self, act);
-    return inner ? inner->ops->reserve(inner, act, in, out) : ERR_SERVICE_UNAVAILABLE;
-}
-
-static enum err failing_settle(struct product_store *self, struct product_act *act, const struct product_settle *in)
-{
-    struct product_store *inner = inner_of(self, act);
-    return inner ? inner->ops->settle(inner, act, in) : ERR_SERVICE_UNAVAILABLE;
-}
-
-static enum err failing_stale_holds(struct product_store *self, struct product_act *act, int64_t before_ms,
-                                    struct text_list *out)
-{
-    struct product_store *inner = ((struct failing *)self)->inner;
-    return inner->ops->stale_holds(inner, act, before_ms, out);
-}
-
-static enum err failing_begin(void *store, bool writes, struct fault *fault)
-{
-    struct failing *self = store;
-    self->writes = writes;
-    return self->inner->unit->begin(self->inner->handle, writes, fault);
-}
-
-static enum err failing_commit(void *store, struct fault *fault)
-{
-    struct failing *self = store;
-    bool failed = self->writes && fails(self, fault);
-    if (failed && !self->commits_unheard) {
-        self->inner->unit->rollback(self->inner->handle);
-        return ERR_SERVICE_UNAVAILABLE;
-    }
-    enum err e = self->inner->unit->commit(self->inner->handle, fault);
-    return failed ? fault_set(fault, ERR_OUTCOME_UNKNOWN, "as planned") : e;
-}
-
-static void failing_rollback(void *store)
-{
-    struct failing *self = store;
-    self->inner->unit->rollback(self->inner->handle);
-}
-
-static enum err failing_savepoint(void *store, struct fault *fault)
-{
-    struct failing *self = store;
-    return self->inner->unit->savepoint(self->inner->handle, fault);
-}
-
-static enum err failing_release(void *store, struct fault *fault)
-{
-    struct failing *self = store;
-    return self->inner->unit->release(self->inner->handle, fault);
-}
-
-static void failing_undo(void *store)
-{
-    struct failing *self = store;
-    self->inner->unit->undo(self->inner->handle);
-}
-
-static bool failing_broken(void *store)
-{
-    struct failing *self = store;
-    return self->inner->unit->broken(self->inner->handle);
-}
-
-static const struct product_store_ops failing_ops = {
-    .insert = failing_insert,
-    .edit = failing_edit,
-    .get = failing_get,
-    .reserve = failing_reserve,
-    .settle = failing_settle,
-    .stale_holds = failing_stale_holds,
-};
-static const struct unit_of_work failing_unit = {failing_begin,   failing_commit, failing_rollback, failing_savepoint,
-                                                 failing_release, failing_undo,   failing_broken};
+enum { CALLS_MAX = 1000, TRIES_MAX = 3, DAY_ID_SIZE = 40 };
+enum { REMOTE_TRIES_MAX = 6000, REMOTE_PAUSE_US = 10000 }; /* a remote store is left alone for a moment after a failure */
 
 /* ---- the scenario ---- */
 
@@ -148,9 +21,9 @@ struct day_order {
 
 struct day {
     struct shop *shop;
-    int number;       /* of several in one shop, each with goods of its own */
-    bool gives_up;    /* whoever meets a failure dies of it; otherwise it tries again, */
-    int64_t pause_ms; /* after so long */
+    int number;     /* of several in one shop, each with goods of its own */
+    bool gives_up;  /* whoever meets a failure dies of it; otherwise it tries again, */
+    bool is_remote; /* where the store may need a moment */
     struct text goods[GOODS_COUNT];
     struct day_order orders[5];
 };
@@ -163,12 +36,10 @@ static bool is_failure(enum err e)
 /* Tries until the store answers, unless failures are deadly. */
 static bool again(struct day *day, enum err e, int *tries)
 {
-    if (!is_failure(e) || day->gives_up || ++*tries >= TRIES_MAX) {
+    if (!is_failure(e) || day->gives_up || ++*tries >= (day->is_remote ? REMOTE_TRIES_MAX : TRIES_MAX)) {
         return false;
     }
-    struct timespec pause = {.tv_nsec = day->pause_ms * 1000000};
-    (void)nanosleep(&pause, NULL);
-    return true;
+    return !day->is_remote || usleep(REMOTE_PAUSE_US) == 0;
 }
 
 static struct text_list day_stale(struct day *day)
@@ -339,11 +210,8 @@ static bool run_once(const struct contract_place *place, int fail_at, bool commi
     assert_int_equal(shop_open(&state), 0);
     struct shop *shop = state;
     struct day day = {.shop = shop, .gives_up = gives_up};
-    struct failing failing = {.store = {&failing_ops, &failing_unit, &failing},
-                              .inner = shop->store,
-                              .fail_at = fail_at,
-                              .commits_unheard = commits_unheard};
-    failing.store.unit = shop->store->unit ? &failing_unit : NULL;
+    struct failing failing = {.fail_at = fail_at, .commits_unheard = commits_unheard};
+    failing_product_store_init(&failing, shop->store);
     shop->store = &failing.store;
     day_run(&day);
     int calls = failing.calls;
@@ -399,29 +267,60 @@ int contract_product_failing(const struct contract_place *place)
 
 /* ---- commands that are lost on their way ---- */
 
+static struct product_store *spoilt_store_open(struct shop *shop, const char *url, int64_t answer_ms)
+{
+    struct store_config config = shop->config;
+    struct product_store *store = NULL;
+    enum err e;
+    int tries = 0;
+    config.store = url;
+    config.store_answer_ms = answer_ms;
+    do { /* it may give up soon, on a server that may be busy */
+        e = product_store_open(&config, &(struct product_access){.writer = true}, &shop->fault, &store);
+    } while (is_failure(e) && ++tries < REMOTE_TRIES_MAX && usleep(REMOTE_PAUSE_US) == 0);
+    assert_int_equal(e, ERR_NONE);
+    return store;
+}
+
+/* The shop's store answers again, so that a day begins well. */
+static void store_wait(struct shop *shop)
+{
+    struct text_list list;
+    enum err e;
+    int tries = 0;
+    do {
+        e = shop_find_stale(shop, 0, &list);
+    } while (is_failure(e) && ++tries < REMOTE_TRIES_MAX && usleep(REMOTE_PAUSE_US) == 0);
+    assert_int_equal(e, ERR_NONE);
+}
+
+/* Which commands: whoever dies, dies in every verb, if not at each of its commands; silence and lateness take time, and
+ * share the commands between them. */
+static int first_of(int how)
+{
+    return how == CONTRACT_BE_LATE ? 1 : 0;
+}
+
+static int step_of(int how, bool gives_up)
+{
+    return gives_up ? 3 : how >= CONTRACT_KEEP_SILENT ? 2 : 1;
+}
+
 /* One day after the other in the same shop; in day N the N-th command is spoilt. */
 static void spoil_all(const struct contract_place *place, const struct contract_spoiler *spoiler, int how, bool gives_up)
 {
     void *state = (void *)(uintptr_t)place;
     char url[512];
-    struct product_store *spoilt_store;
     bool spoilt = true;
-    int tries = 0;
     assert_int_equal(shop_open(&state), 0);
     struct shop *shop = state;
     struct product_store *store = shop->store;
-    struct store_config config = shop->config;
     spoiler->open(shop->url, url);
-    config.store = url;
-    config.store_answer_ms = spoiler->answer_ms;
-    enum err e;
-    do { /* it gives up soon, on a server that may be busy */
-        e = product_store_open(&config, &(struct product_access){.writer = true}, &shop->fault, &spoilt_store);
-    } while (is_failure(e) && ++tries < OPEN_TRIES_MAX);
-    assert_int_equal(e, ERR_NONE);
-    for (int n = 0; spoilt; n += gives_up ? 3 : 1) { /* whoever dies, dies in every verb, if not at each of its commands */
-        struct day day = {.shop = shop, .number = n, .gives_up = gives_up, .pause_ms = spoiler->pause_ms};
+    struct product_store *spoilt_store = spoilt_store_open(shop, url, spoiler->answer_ms(how));
+    for (int n = first_of(how); spoilt; n += step_of(how, gives_up)) {
+        struct day day = {.shop = shop, .number = n, .gives_up = gives_up, .is_remote = true};
         shop->store = spoilt_store;
+        store_wait(shop);
         spoiler->spoil(n, how);
         day_run(&day);
         spoilt = spoiler->spoilt();
@@ -433,8 +332,6 @@ static void spoil_all(const struct contract_place *place, const struct contract_
         }
         assert_books(&day, n);
         assert_true(n < CALLS_MAX && (spoilt || n > 20)); /* every verb had its turn */
-        struct timespec pause = {.tv_nsec = spoiler->pause_ms * 1000000};
-        (void)nanosleep(&pause, NULL); /* the next day begins well */
     }
     product_store_destroy(&spoilt_store);
     spoiler->close();
@@ -453,6 +350,16 @@ static void answers_that_are_lost_are_asked_for_again(void **state)
     spoil_all(*state, spoiler_of, CONTRACT_LOSE_ANSWER, false);
 }
 
+static void answers_that_never_come_are_asked_for_again(void **state)
+{
+    spoil_all(*state, spoiler_of, CONTRACT_KEEP_SILENT, false);
+}
+
+static void commands_that_are_late_change_nothing_more(void **state)
+{
+    spoil_all(*state, spoiler_of, CONTRACT_BE_LATE, false);
+}
+
 static void whoever_gets_no_answer_dies(void **state)
 {
     spoil_all(*state, spoiler_of, CONTRACT_LOSE_ANSWER, true);
@@ -464,6 +371,8 @@ int contract_product_spoilt(const struct contract_place *place, const struct con
     const struct CMUnitTest spoilt[] = {
         cmocka_unit_test_prestate(commands_that_are_lost_are_tried_again, state),
         cmocka_unit_test_prestate(answers_that_are_lost_are_asked_for_again, state),
+        cmocka_unit_test_prestate(answers_that_never_come_are_asked_for_again, state),
+        cmocka_unit_test_prestate(commands_that_are_late_change_nothing_more, state),
         cmocka_unit_test_prestate(whoever_gets_no_answer_dies, state),
     };
     spoiler_of = spoiler;
