@@ -149,3 +149,28 @@ void pass(struct harness *h, int64_t time_us)
         (void)broker_tick(h->broker, h->now_us);
     }
 }
+
+uint32_t poison(struct harness *h, uint32_t client, uint64_t corr, uint8_t flags, const char *route)
+{
+    struct frame_head head = head_of(h, FRAME_REQUEST, client, corr);
+    head.flags = FRAME_REPEATABLE | flags;
+    send_request(h, "c", &head, route);
+    for (int i = 0; i < 3; i++) {
+        expect(h, PLANE_WORKERS, "w", FRAME_REQUEST);
+        broker_peer_gone(h->broker, PLANE_WORKERS, TEXT("w"), h->now_us);
+        if (i < 2) {
+            (void)say_hello(h, PLANE_WORKERS, "w", "echo:4");
+        }
+    }
+    expect_nack(h, "c", corr, 502);
+    return say_hello(h, PLANE_WORKERS, "w", "echo:4");
+}
+
+struct text dlq_body(struct harness *h, enum mmi_dlq_action action, struct text request_id)
+{
+    struct mmi_dlq in = {.action = action, .request_id = request_id, .budget_ms = 700};
+    set_has(mmi_dlq, &in, action);
+    set_has(mmi_dlq, &in, request_id);
+    set_has(mmi_dlq, &in, budget_ms);
+    return record_pack_in(&mmi_dlq_record, &in, &h->arena);
+}

@@ -27,23 +27,6 @@ static void desk_open(struct desk *desk, bool with_keeper)
     }
 }
 
-/* One request that kills three workers. */
-static void poison(struct desk *desk, uint64_t corr, uint8_t flags)
-{
-    struct frame_head head = head_of(&desk->h, FRAME_REQUEST, desk->client, corr);
-    head.flags = FRAME_REPEATABLE | flags;
-    send_request(&desk->h, "c", &head, "echo.say#K");
-    for (int i = 0; i < 3; i++) {
-        expect(&desk->h, PLANE_WORKERS, "w", FRAME_REQUEST);
-        broker_peer_gone(desk->h.broker, PLANE_WORKERS, TEXT("w"), desk->h.now_us);
-        if (i < 2) {
-            desk->worker = say_hello(&desk->h, PLANE_WORKERS, "w", "echo:4");
-        }
-    }
-    expect_nack(&desk->h, "c", corr, 502);
-    desk->worker = say_hello(&desk->h, PLANE_WORKERS, "w", "echo:4");
-}
-
 /* The keeper must have been asked this; in (a record) is what it was asked. */
 static void keeper_asked(struct desk *desk, const char *route, const struct record *record, void *out)
 {
@@ -66,12 +49,8 @@ static void keeper_says(struct desk *desk, uint16_t status, const struct record 
 
 static void ask(struct desk *desk, enum mmi_dlq_action action, const char *request_id)
 {
-    struct mmi_dlq in = {.action = action, .request_id = text_of(request_id), .budget_ms = 700};
-    set_has(mmi_dlq, &in, action);
-    set_has(mmi_dlq, &in, request_id);
-    set_has(mmi_dlq, &in, budget_ms);
     struct frame_head head = head_of(&desk->h, FRAME_REQUEST, desk->client, ASKED);
-    struct text body = record_pack_in(&mmi_dlq_record, &in, &desk->h.arena);
+    struct text body = dlq_body(&desk->h, action, text_of(request_id));
     send_frame(&desk->h, PLANE_CLIENTS, "c", &head, (struct text[]){TEXT("mmi.dlq"), TEXT("\x80"), body}, 3);
 }
 
@@ -105,7 +84,7 @@ static void a_letter_is_handed_over_until_it_is_taken(void **state)
     struct dead_letter kept, again;
     struct mmi_dead_letters list;
     desk_open(&desk, true);
-    poison(&desk, 1, 0);
+    desk.worker = poison(&desk.h, desk.client, 1, 0, "echo.say#K");
     pass(&desk.h, 20 * MS);
     keeper_asked(&desk, "event.letter_add", &dead_letter_record, &kept);
     assert_true(text_is(kept.request_id, first_id) && text_is(kept.route, "echo.say#K") && kept.attempts == 3);
@@ -134,7 +113,7 @@ static void secrets_go_without_a_body(void **state)
     struct desk desk;
     struct dead_letter kept;
     desk_open(&desk, true);
-    poison(&desk, 1, FRAME_SECRET);
+    desk.worker = poison(&desk.h, desk.client, 1, FRAME_SECRET, "echo.say#K");
     pass(&desk.h, 20 * MS);
     keeper_asked(&desk, "event.letter_add", &dead_letter_record, &kept);
     assert_true(text_is(kept.route, "echo.say") && kept.bytes == 0);
@@ -151,8 +130,8 @@ static void a_letter_that_kills_its_keeper(void **state)
     struct dead_letter kept;
     struct mmi_dead_letters list;
     desk_open(&desk, true);
-    poison(&desk, 1, 0);
-    poison(&desk, 2, 0);
+    desk.worker = poison(&desk.h, desk.client, 1, 0, "echo.say#K");
+    desk.worker = poison(&desk.h, desk.client, 2, 0, "echo.say#K");
     pass(&desk.h, 20 * MS);
     for (int i = 0; i < FRAME_MAX_ATTEMPTS; i++) {
         keeper_asked(&desk, "event.letter_add", &dead_letter_record, &kept);
@@ -325,7 +304,7 @@ static void both_places_are_one_list(void **state)
     struct mmi_dead_letters stored = {.count = 2, .letters = {rows, 2}};
     set_has(mmi_dead_letter, &rows[1], stored);
     desk_open(&desk, true);
-    poison(&desk, 1, 0);
+    desk.worker = poison(&desk.h, desk.client, 1, 0, "echo.say#K");
     pass(&desk.h, 20 * MS);
     keeper_asked(&desk, "event.letter_add", &dead_letter_record, &kept); /* it has it, but we do not know yet */
     struct frame_head adding = desk.order;

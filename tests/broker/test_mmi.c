@@ -141,40 +141,14 @@ static void test_metrics_are_spliced(void **state)
     harness_release(&desk.h);
 }
 
-/* One request that kills three workers. */
-static void poison(struct desk *desk, uint64_t corr, uint8_t flags)
-{
-    struct frame_head head = head_of(&desk->h, FRAME_REQUEST, desk->client, corr);
-    head.flags = FRAME_REPEATABLE | flags;
-    send_request(&desk->h, "c", &head, "echo.say");
-    for (int i = 0; i < 3; i++) {
-        expect(&desk->h, PLANE_WORKERS, "w", FRAME_REQUEST);
-        broker_peer_gone(desk->h.broker, PLANE_WORKERS, TEXT("w"), desk->h.now_us);
-        if (i < 2) {
-            desk->worker = say_hello(&desk->h, PLANE_WORKERS, "w", "echo:4");
-        }
-    }
-    expect_nack(&desk->h, "c", corr, 502);
-    desk->worker = say_hello(&desk->h, PLANE_WORKERS, "w", "echo:4");
-}
-
-static struct text dlq(struct desk *desk, enum mmi_dlq_action action, struct text id)
-{
-    struct mmi_dlq in = {.action = action, .request_id = id, .budget_ms = 700};
-    set_has(mmi_dlq, &in, action);
-    set_has(mmi_dlq, &in, request_id);
-    set_has(mmi_dlq, &in, budget_ms);
-    return record_pack_in(&mmi_dlq_record, &in, &desk->h.arena);
-}
-
 static void test_dead_letters(void **state)
 {
     (void)state;
     struct desk desk;
     struct mmi_dead_letters letters;
     desk_open(&desk);
-    poison(&desk, 1, 0);
-    poison(&desk, 2, FRAME_SECRET);
+    desk.worker = poison(&desk.h, desk.client, 1, 0, "echo.say");
+    desk.worker = poison(&desk.h, desk.client, 2, FRAME_SECRET, "echo.say");
     assert_int_equal(ask(&desk, "mmi.dlq", TEXT(""), &mmi_dead_letters_record, &letters), 200);
     assert_int_equal(letters.count, 2);
     assert_true(letters.partial); /* nobody is here who keeps any */
@@ -182,11 +156,10 @@ static void test_dead_letters(void **state)
     assert_true(secret->secret && secret->bytes == 0 && !plain->secret && plain->bytes > 0);
     assert_true(text_is(plain->route, "echo.say"));
     assert_int_equal(plain->attempts, 3);
-    assert_int_equal(
-        ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_REQUEUE, secret->request_id), &mmi_dead_letters_record, &letters),
-        409);
+    struct text body = dlq_body(&desk.h, MMI_DLQ_REQUEUE, secret->request_id);
+    assert_int_equal(ask(&desk, "mmi.dlq", body, &mmi_dead_letters_record, &letters), 409);
     struct frame_head head = head_of(&desk.h, FRAME_REQUEST, desk.client, 9);
-    struct text body = dlq(&desk, MMI_DLQ_REQUEUE, plain->request_id);
+    body = dlq_body(&desk.h, MMI_DLQ_REQUEUE, plain->request_id);
     send_frame(&desk.h, PLANE_CLIENTS, "c", &head, (struct text[]){TEXT("mmi.dlq"), TEXT(""), body}, 3);
     struct frame_head again = expect(&desk.h, PLANE_WORKERS, "w", FRAME_REQUEST);
     assert_int_equal(again.request_id[0], 1);
@@ -195,10 +168,10 @@ static void test_dead_letters(void **state)
     expect(&desk.h, PLANE_CLIENTS, "c", FRAME_REPLY);
     send_reply(&desk.h, "w", desk.worker, again.corr);
     expect_nothing(&desk.h);
-    assert_int_equal(
-        ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_DROP, plain->request_id), &mmi_dead_letters_record, &letters), 503);
-    assert_int_equal(
-        ask(&desk, "mmi.dlq", dlq(&desk, MMI_DLQ_DROP, secret->request_id), &mmi_dead_letters_record, &letters), 200);
+    body = dlq_body(&desk.h, MMI_DLQ_DROP, plain->request_id);
+    assert_int_equal(ask(&desk, "mmi.dlq", body, &mmi_dead_letters_record, &letters), 503);
+    body = dlq_body(&desk.h, MMI_DLQ_DROP, secret->request_id);
+    assert_int_equal(ask(&desk, "mmi.dlq", body, &mmi_dead_letters_record, &letters), 200);
     assert_int_equal(letters.count, 0);
     harness_release(&desk.h);
 }
