@@ -100,7 +100,7 @@ static enum err position_read(struct exchange *x, const struct event_stream_quer
 enum err events_stream_handle(struct exchange *x)
 {
     struct event_stream_query query = {0};
-    struct reply_stream stream = {.on = x->request.verb == VERB_GET, .checked_ms = clock_now_ms()};
+    struct reply_stream stream = {.on = true, .checked_ms = clock_now_ms()};
     struct live *live = atomic_load(&x->gateway->live);
     enum err e = api_admit(x, OP_SIGNED_IN);
     if (e == ERR_NONE) {

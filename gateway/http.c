@@ -107,7 +107,8 @@ static void reply_send(struct worker *worker)
     if (x->has_body && !x->body_read) {
         http_body_skip(x);
     }
-    if (x->reply.stream.on && http_stream_begin(x, connection, worker->source.fd, &worker->head)) {
+    bool begins = x->reply.stream.on && x->request.verb != VERB_HEAD; /* HEAD gets the same head, and that is all */
+    if (begins && http_stream_begin(x, connection, worker->source.fd, &worker->head)) {
         return;
     }
     x->reply.close = x->reply.close || !x->request.keep_alive || atomic_load(&x->gateway->draining);

@@ -158,6 +158,9 @@ def pages_are_the_log():
             if not query.startswith(("?limit", "/wait")):
                 problem(shop.call("GET", "/api/events/stream" + query, admin), 400, "invalid_parameter", pointer)
         problem(shop.call("GET", "/api/events/stream", admin, headers={"Last-Event-ID": "x"}), 400, "invalid_parameter", "/Last-Event-ID")
+        head = shop.call("HEAD", "/api/events/stream", admin)
+        assert head.status_code == 200 and head.headers["Content-Type"] == "text/event-stream", head.headers
+        assert "Content-Length" not in head.headers, head.headers  # nobody knows how long it would be
         for path in ("/api/events", "/api/events/stream"):
             problem(shop.call("GET", path), 401, "unauthenticated")
             problem(shop.call("GET", path, "nonsense"), 401, "unauthenticated")
