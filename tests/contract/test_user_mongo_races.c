@@ -7,7 +7,7 @@
 
 #include "lib/base/mem.h"
 
-enum { RACERS = 8, NOW = 1000000 };
+enum { RACERS = 8, NOW = 1000000, TRIES_MAX = 100 };
 
 struct race;
 
@@ -104,6 +104,12 @@ static struct text named(struct racer *racer, const char *prefix)
     return text_of(arena_copy(&racer->arena, name, strlen(name)));
 }
 
+/* A server may refuse what collides again and again (FerretDB calls it a deadlock): whoever is told so asks again. */
+static bool asks_again(enum err e, int *tries)
+{
+    return e == ERR_SERVICE_UNAVAILABLE && ++*tries < TRIES_MAX;
+}
+
 static enum err sign_up(struct racer *racer, struct text email)
 {
     struct text id = named(racer, "usr_");
@@ -121,7 +127,12 @@ static enum err sign_up(struct racer *racer, struct text email)
                               .first_role = ROLE_ADMIN,
                               .created = &created};
     racer->role = ROLE_CUSTOMER;
-    return user_store_account_insert(racer->store, &new, &racer->arena, &racer->fault, &racer->role);
+    enum err e;
+    int tries = 0;
+    do {
+        e = user_store_account_insert(racer->store, &new, &racer->arena, &racer->fault, &racer->role);
+    } while (asks_again(e, &tries));
+    return e;
 }
 
 static enum err sign_up_alone(struct racer *racer)
@@ -166,7 +177,12 @@ static enum err role_put(struct racer *racer, enum role role)
     struct denial denial = {.user_id = id, .before = NOW, .expires_at = NOW + 10};
     set_has(denial, &denial, user_id);
     struct role_change change = {.id = id, .role = role, .now_ms = NOW, .denial = &denial};
-    return user_store_account_set_role(racer->store, &change, &racer->arena, &racer->fault);
+    enum err e;
+    int tries = 0;
+    do {
+        e = user_store_account_set_role(racer->store, &change, &racer->arena, &racer->fault);
+    } while (asks_again(e, &tries));
+    return e;
 }
 
 static enum err promote(struct racer *racer)
