@@ -7,8 +7,8 @@
  * as many products as threads. Each thread sells a product of its own, so no compare-and-set is lost.
  *
  * An order: read the product, look for its hold, take the piece by compare-and-set, write the hold, write the order.
- * Behind 64 of them, as the shop does in one round trip each: confirm the holds (what is due, the products' entries, the
- * holds, the change), mark the orders as told, read their events, take them out. */
+ * Behind 64 of them, as the shop does in one round trip each: confirm the holds (what is due, the products' entries,
+ * the holds, the change), mark the orders as told, read their events, take them out. */
 #include <mongoc/mongoc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -172,13 +172,15 @@ static void buy(struct buyer *buyer)
     bson_iter_t iter;
     snprintf(id, sizeof id, "ord_bare%04d%018ld", buyer->number, buyer->count + (long)getpid() * 1000000);
     snprintf(hold, sizeof hold, "%s/%s", id, buyer->product);
-    ASSERT(look(buyer->products, BCON_NEW("_id", "{", "$in", "[", BCON_UTF8(buyer->product), "]", "}"), 1, &product) == 1);
+    ASSERT(look(buyer->products, BCON_NEW("_id", "{", "$in", "[", BCON_UTF8(buyer->product), "]", "}"), 1, &product) ==
+           1);
     ASSERT(bson_iter_init_find(&iter, &product, "ver"));
     int64_t ver = bson_iter_as_int64(&iter);
     (void)look(buyer->holds, BCON_NEW("_id", "{", "$in", "[", BCON_UTF8(hold), "]", "}"), 1, NULL);
     change(buyer->products, BCON_NEW("_id", BCON_UTF8(buyer->product), "ver", BCON_INT64(ver)),
-           BCON_NEW("$set", "{", "ver", BCON_INT64(ver + 1), "news", BCON_BOOL(true), "}", "$inc", "{", "stock", BCON_INT64(-1),
-                    "changes", BCON_INT64(1), "}"), false);
+           BCON_NEW("$set", "{", "ver", BCON_INT64(ver + 1), "news", BCON_BOOL(true), "}", "$inc", "{", "stock",
+                    BCON_INT64(-1), "changes", BCON_INT64(1), "}"),
+           false);
     copy_insert(buyer->holds, &buyer->bare->hold, hold, id);
     copy_insert(buyer->all_orders, &buyer->bare->order, id, NULL);
     bson_destroy(&product);

@@ -60,7 +60,8 @@ static void client_begin(struct load *load)
 {
     struct client *client = &load->clients[load->begun];
     int size = STALLED_BUFFER;
-    client->stalled = load->begun % (load->stalled_count ? load->count / load->stalled_count : load->count + 1) == 0 && load->stalled_count > 0;
+    client->stalled = load->begun % (load->stalled_count ? load->count / load->stalled_count : load->count + 1) == 0 &&
+                      load->stalled_count > 0;
     client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (client->fd < 0 || (client->stalled && setsockopt(client->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size) != 0) ||
         connect(client->fd, (struct sockaddr *)&load->address, sizeof load->address) != 0 ||
@@ -98,7 +99,8 @@ static void event_count(struct load *load, const char *json, size_t size)
     }
     event->last_us = now;
     if (++event->count == load->count - load->stalled_count) {
-        printf("event %lld %d %lld %lld\n", (long long)seq, event->size, (long long)event->first_us, (long long)event->last_us);
+        printf("event %lld %d %lld %lld\n", (long long)seq, event->size, (long long)event->first_us,
+               (long long)event->last_us);
         fflush(stdout);
     }
 }
@@ -163,7 +165,8 @@ static void client_read(struct load *load, struct client *client)
     }
     size_t size = client->used + (size_t)got, done = 0, taken;
     do {
-        taken = client->open ? frame_take(load, client, bytes + done, size - done) : head_take(load, client, bytes + done, size - done);
+        taken = client->open ? frame_take(load, client, bytes + done, size - done)
+                             : head_take(load, client, bytes + done, size - done);
         done += taken;
     } while (taken > 0 && done < size);
     client->used = (uint32_t)(size - done);
@@ -218,11 +221,12 @@ int main(int count, char **arguments)
     load->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     load->address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arguments[1]))};
     load->address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    load->request_size = (size_t)snprintf(load->request, sizeof load->request,
-                                          "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                                          "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                                          "Authorization: Bearer %s\r\n\r\n",
-                                          arguments[2], token);
+    load->request_size =
+        (size_t)snprintf(load->request, sizeof load->request,
+                         "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+                         "Authorization: Bearer %s\r\n\r\n",
+                         arguments[2], token);
     run(load);
     return 0;
 }

@@ -117,7 +117,8 @@ static int hear_all(const char *address, int subscribers, int count)
     int told = 0, events = 1;
     self.subscriber_count = subscribers;
     for (int i = 0; i < subscribers; i++) {
-        self.items[i] = (zmq_pollitem_t){.socket = socket_open(ZMQ_SUB, "connect", address, 2 * count), .events = ZMQ_POLLIN};
+        self.items[i] =
+            (zmq_pollitem_t){.socket = socket_open(ZMQ_SUB, "connect", address, 2 * count), .events = ZMQ_POLLIN};
         zmq_setsockopt(self.items[i].socket, ZMQ_SUBSCRIBE, "", 0);
     }
     while (self.received < wanted && events > 0) {

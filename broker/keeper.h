@@ -1,5 +1,5 @@
-/* From death to store: what is given up becomes a letter in memory, goes to the service that keeps letters as a request of
- * the broker's own, again and again until that confirms it, and only then leaves memory. */
+/* From death to store: what is given up becomes a letter in memory, goes to the service that keeps letters as a request
+ * of the broker's own, again and again until that confirms it, and only then leaves memory. */
 #ifndef ZMART_BROKER_KEEPER_H
 #define ZMART_BROKER_KEEPER_H
 
@@ -13,8 +13,8 @@ void keeper_settle(struct broker *self, const struct request *request, int statu
 void keeper_step(struct broker *self);
 /* Whether clients ask here for what only brokers may: letters have other people's requests in them. */
 bool keeper_is_asked(struct text service, struct text operation);
-/* A letter as it was kept; its parcel is new, its route borrows from the parcel. False if it has no body, or one that no
- * broker wrote. The caller drops out's parcel. */
+/* A letter as it was kept; its parcel is new, its route borrows from the parcel. False if it has no body, or one that
+ * no broker wrote. The caller drops out's parcel. */
 MUST_USE bool keeper_letter_read(const struct dead_letter *kept, struct letter *out);
 
 #endif

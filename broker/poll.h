@@ -1,6 +1,6 @@
 /* The loop that owns the sockets for clients and workers and drives the core: receives at most 64 messages a socket,
- * sends what the core wants sent, lets it look at the time, and sleeps only when nothing came (for spin_us). Never blocks on a peer:
- * what one does not take waits in its backlog, and one who takes nothing for long is dropped. */
+ * sends what the core wants sent, lets it look at the time, and sleeps only when nothing came (for spin_us). Never
+ * blocks on a peer: what one does not take waits in its backlog, and one who takes nothing for long is dropped. */
 #ifndef ZMART_BROKER_POLL_H
 #define ZMART_BROKER_POLL_H
 

@@ -71,7 +71,8 @@ static bool directory_is_private(int directory, const char *flag, const char *ad
         return false;
     }
     if (status.st_uid != geteuid() || (status.st_mode & 077) != 0) {
-        snprintf(message, size, "--%s %.200s: others can enter this directory (it must be ours, mode 0700)", flag, address);
+        snprintf(message, size, "--%s %.200s: others can enter this directory (it must be ours, mode 0700)", flag,
+                 address);
         return false;
     }
     return true;

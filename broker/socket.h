@@ -1,9 +1,8 @@
 /* libzmq sockets with all the options that this broker wants, bound; and the right to bind them.
  *
- * Without keys the bus lives in an ipc directory that only its owner can enter, or in the process itself; on TCP there is
- * only the read-only event socket, on loopback. With keys every TCP socket is a CURVE server.
- * An ipc address can be bound twice without an error, which silently steals it: a lock file in its directory prevents
- * that. */
+ * Without keys the bus lives in an ipc directory that only its owner can enter, or in the process itself; on TCP there
+ * is only the read-only event socket, on loopback. With keys every TCP socket is a CURVE server. An ipc address can be
+ * bound twice without an error, which silently steals it: a lock file in its directory prevents that. */
 #ifndef ZMART_BROKER_SOCKET_H
 #define ZMART_BROKER_SOCKET_H
 

@@ -108,16 +108,19 @@ static bool place_check(const char *path, char *message)
         return true; /* opening the part tells what is wrong, if anything */
     }
     if (!S_ISREG(status.st_mode)) {
-        snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s is no file: a backup cannot be written there; name a file or a folder", path);
+        snprintf(message, ARCHIVE_MESSAGE_SIZE,
+                 "%s is no file: a backup cannot be written there; name a file or a folder", path);
         return false;
     }
     FILE *file = fopen(path, "re");
-    bool is_backup = file && fread(start, 1, sizeof start, file) == sizeof start && memcmp(start, magic, MAGIC_SIZE) == 0;
+    bool is_backup =
+        file && fread(start, 1, sizeof start, file) == sizeof start && memcmp(start, magic, MAGIC_SIZE) == 0;
     if (file) {
         (void)fclose(file);
     }
     if (!is_backup) {
-        snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s is there and is no backup of zmart's: name another file, or move it away", path);
+        snprintf(message, ARCHIVE_MESSAGE_SIZE,
+                 "%s is there and is no backup of zmart's: name another file, or move it away", path);
     }
     return is_backup;
 }
@@ -218,8 +221,8 @@ bool archive_writer_end(struct archive_writer **self_at, char *message)
     archive_put_int(&row, "rows", self->rows);
     archive_put_text(&row, "sum", ARCHIVE_TEXT, text_of(sum));
     bool good = row_write(self, 'z', &row, message);
-    if (good && (fflush(self->file) != 0 || fsync(fileno(self->file)) != 0 || rename(self->part_path, self->path) != 0 ||
-                 !folder_sync(self->path))) {
+    if (good && (fflush(self->file) != 0 || fsync(fileno(self->file)) != 0 ||
+                 rename(self->part_path, self->path) != 0 || !folder_sync(self->path))) {
         good = write_failed(self, message);
     }
     if (good) {
@@ -313,7 +316,8 @@ static bool sum_fits(const struct archive_row *row, const char *sum, int64_t row
 {
     struct text told = {0};
     int64_t count = -1;
-    return archive_get_text(row, "sum", &told) && text_is(told, sum) && archive_get_int(row, "rows", &count) && count == rows;
+    return archive_get_text(row, "sum", &told) && text_is(told, sum) && archive_get_int(row, "rows", &count) &&
+           count == rows;
 }
 
 bool archive_reader_rewind(struct archive_reader *self, char *message)
@@ -330,8 +334,8 @@ bool archive_reader_rewind(struct archive_reader *self, char *message)
         return false;
     }
     if (get_u32(head + MAGIC_SIZE) != ARCHIVE_FILE_VERSION) {
-        snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s has format %u, this program knows %d: a newer zmart has written it", self->path,
-                 get_u32(head + MAGIC_SIZE), ARCHIVE_FILE_VERSION);
+        snprintf(message, ARCHIVE_MESSAGE_SIZE, "%s has format %u, this program knows %d: a newer zmart has written it",
+                 self->path, get_u32(head + MAGIC_SIZE), ARCHIVE_FILE_VERSION);
         return false;
     }
     sum_add(&self->whole, head, sizeof head);
@@ -348,10 +352,12 @@ struct archive_reader *archive_reader_new(const char *path, char *message)
     struct archive_reader *self = mem_alloc(sizeof *self);
     struct stat status;
     snprintf(self->path, sizeof self->path, "%s", path);
-    bool is_file = stat(path, &status) != 0 || S_ISREG(status.st_mode); /* opening a pipe would wait for whoever writes */
+    bool is_file =
+        stat(path, &status) != 0 || S_ISREG(status.st_mode); /* opening a pipe would wait for whoever writes */
     self->file = is_file ? fopen(path, "re") : NULL;
     if (!self->file || fstat(fileno(self->file), &status) != 0) {
-        snprintf(message, ARCHIVE_MESSAGE_SIZE, "cannot read %s: %s", path, is_file ? strerror(errno) : "it is no file");
+        snprintf(message, ARCHIVE_MESSAGE_SIZE, "cannot read %s: %s", path,
+                 is_file ? strerror(errno) : "it is no file");
         archive_reader_destroy(&self);
         return NULL;
     }

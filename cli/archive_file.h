@@ -20,8 +20,8 @@ enum { ARCHIVE_FILE_VERSION = 1, ARCHIVE_NAME_SIZE = 64, ARCHIVE_MESSAGE_SIZE = 
 
 struct archive_writer;
 
-/* Writes PATH.part; archive_writer_end makes it PATH, in the place of an older backup. NULL: message says why; so it is where
- * PATH is something else than a backup, and while somebody else writes there. */
+/* Writes PATH.part; archive_writer_end makes it PATH, in the place of an older backup. NULL: message says why; so it is
+ * where PATH is something else than a backup, and while somebody else writes there. */
 struct archive_writer *archive_writer_new(const char *path, const char *store, int64_t now_ms, char *message);
 /* False: message says why; nothing more can be written. */
 MUST_USE bool archive_writer_section(struct archive_writer *self, const char *name, char *message);

@@ -41,7 +41,8 @@ bool archive_kind_find(const char *section, const struct archive_part **out_part
 
 struct store_config archive_store_settings(const struct archive_store_config *config, char buffer[ARCHIVE_PATH_SIZE])
 {
-    snprintf(buffer, ARCHIVE_PATH_SIZE, "%s%s", config->store[0] ? "" : "sqlite:", config->store[0] ? config->store : config->data);
+    snprintf(buffer, ARCHIVE_PATH_SIZE, "%s%s",
+             config->store[0] ? "" : "sqlite:", config->store[0] ? config->store : config->data);
     return (struct store_config){.store = buffer,
                                  .store_busy_ms = STORE_BUSY_MS,
                                  .store_connect_ms = STORE_CONNECT_MS,
@@ -60,7 +61,8 @@ void archive_progress(const char *what, int64_t rows, int64_t part, int64_t whol
         bar[i] = i < full ? '#' : '.';
     }
     bar[BAR_SIZE] = '\0';
-    fprintf(stderr, "\r[%s] %3" PRId64 " %%  %" PRId64 " rows  %-24.24s", bar, whole > 0 ? part * 100 / whole : 0, rows, what);
+    fprintf(stderr, "\r[%s] %3" PRId64 " %%  %" PRId64 " rows  %-24.24s", bar, whole > 0 ? part * 100 / whole : 0, rows,
+            what);
 }
 
 void archive_progress_end(void)

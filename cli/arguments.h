@@ -14,7 +14,8 @@ struct arguments {
 };
 
 /* A flag that own knows is own's; any other goes to every room whose table has it. A flag listed in withheld
- * (NULL-terminated) is refused, because up sets it. False: message says what is wrong; out is to be released either way. */
+ * (NULL-terminated) is refused, because up sets it. False: message says what is wrong; out is to be released either
+ * way. */
 MUST_USE bool arguments_split(const struct config_table *own, const struct config_table *const *room_tables,
                               const char *const *withheld, const struct words *argv, struct arguments *out,
                               char *message, size_t message_size);

@@ -90,8 +90,8 @@ static bool kind_copy(struct archive *archive, const struct archive_part *part, 
         return false;
     }
     if (archive_walk(archive, part, kind, row_copy, copying, &fault) != ERR_NONE) {
-        snprintf(copying->message, ARCHIVE_MESSAGE_SIZE, "%s%s%s", fault.detail[0] ? fault.detail : "the store cannot be read",
-                 fault.cause[0] ? ": " : "", fault.cause);
+        snprintf(copying->message, ARCHIVE_MESSAGE_SIZE, "%s%s%s",
+                 fault.detail[0] ? fault.detail : "the store cannot be read", fault.cause[0] ? ": " : "", fault.cause);
         return false;
     }
     return archive_writer_section_end(copying->writer, copying->message);
@@ -153,7 +153,8 @@ static bool backup_write(struct target *target, const char *path, char *message)
 static bool is_backup_name(const char *name)
 {
     size_t size = strlen(name), start = sizeof name_start - 1, end = sizeof name_end - 1;
-    return size == start + 16 + end && strncmp(name, name_start, start) == 0 && strcmp(name + size - end, name_end) == 0;
+    return size == start + 16 + end && strncmp(name, name_start, start) == 0 &&
+           strcmp(name + size - end, name_end) == 0;
 }
 
 /* What a backup into the folder that was killed has left; one that is being written is locked. */

@@ -84,7 +84,9 @@ static enum err line_settle(struct archive *archive, const struct order *order, 
     }
     change.product_id = line->product_id;
     change.hold.quantity = line->quantity;
-    change.hold.state = wanted == BOOKS_CONFIRMED ? HOLD_IS_CONFIRMED : wanted == BOOKS_RELEASED ? HOLD_IS_RELEASED : HOLD_IS_COMMITTED;
+    change.hold.state = wanted == BOOKS_CONFIRMED  ? HOLD_IS_CONFIRMED
+                        : wanted == BOOKS_RELEASED ? HOLD_IS_RELEASED
+                                                   : HOLD_IS_COMMITTED;
     if (wanted == BOOKS_RELEASED) {
         change.hold.quantity = before.quantity;
     }
@@ -101,7 +103,8 @@ enum err books_order(struct archive *archive, const struct archive_row *row, int
     if (!archive_get_text(row, "kind", &kind) || !text_is(kind, "placed")) {
         return ERR_NONE;
     }
-    if (!archive_get_text(row, "document", &document) || !archive_get_text(row, "fingerprint", &change.hold.fingerprint) ||
+    if (!archive_get_text(row, "document", &document) ||
+        !archive_get_text(row, "fingerprint", &change.hold.fingerprint) ||
         record_unpack(&order_record, document, &arena, NULL, &order) != ERR_NONE) {
         fault_cause(fault, "an order of the backup cannot be read");
         return fault_set(fault, ERR_INTERNAL, NULL);
@@ -144,11 +147,13 @@ enum err books_hold(struct archive *archive, const struct archive_row *row, int6
     struct archived_hold before;
     struct order_entry entry;
     struct sqlite_db *db = archive_sqlite(archive, &order_archive);
-    if (!archive_get_text(row, "order_id", &change.order_id) || !archive_get_text(row, "product_id", &change.product_id)) {
+    if (!archive_get_text(row, "order_id", &change.order_id) ||
+        !archive_get_text(row, "product_id", &change.product_id)) {
         fault_cause(fault, "a hold of the backup cannot be read");
         return fault_set(fault, ERR_INTERNAL, NULL);
     }
-    struct order_store *orders = db ? order_store_sqlite_new(db) : order_store_mongo_new(archive_mongo(archive, &order_archive));
+    struct order_store *orders =
+        db ? order_store_sqlite_new(db) : order_store_mongo_new(archive_mongo(archive, &order_archive));
     enum err e = order_store_find(orders, change.order_id, &arena, fault, &entry);
     if (e == ERR_NONE) {
         e = product_archive_hold(archive, change.order_id, change.product_id, &arena, fault, &before);
@@ -172,8 +177,9 @@ enum err books_pending(struct archive *archive, const struct archive_row *row, i
     struct archived_hold before;
     struct text kind = {0};
     int64_t missing = 0;
-    if (!archive_get_text(row, "order_id", &change.order_id) || !archive_get_text(row, "product_id", &change.product_id) ||
-        !archive_get_text(row, "kind", &kind) || !archive_get_text(row, "fingerprint", &change.hold.fingerprint) ||
+    if (!archive_get_text(row, "order_id", &change.order_id) ||
+        !archive_get_text(row, "product_id", &change.product_id) || !archive_get_text(row, "kind", &kind) ||
+        !archive_get_text(row, "fingerprint", &change.hold.fingerprint) ||
         !archive_get_int(row, "quantity", &change.hold.quantity)) {
         fault_cause(fault, "an entry of a product of the backup cannot be read");
         return fault_set(fault, ERR_INTERNAL, NULL);

@@ -26,7 +26,8 @@ struct books_join {
 
 static enum err bad_file(const struct books_join *self, struct fault *fault)
 {
-    return fault_set(fault, ERR_INTERNAL, "%.300s", self->message[0] ? self->message : "a hold of the backup cannot be read");
+    return fault_set(fault, ERR_INTERNAL, "%.300s",
+                     self->message[0] ? self->message : "a hold of the backup cannot be read");
 }
 
 /* Goes to the next hold. */
@@ -89,17 +90,19 @@ static enum err changed_find(struct books_join *self, struct text order_id, stru
     return e;
 }
 
-enum err books_join_pending(struct books_join *self, struct archive *archive, const struct archive_row *row, int64_t now_ms,
-                            struct fault *fault)
+enum err books_join_pending(struct books_join *self, struct archive *archive, const struct archive_row *row,
+                            int64_t now_ms, struct fault *fault)
 {
     struct text order_id = {0};
     bool changed = false;
     enum err e = books_pending(archive, row, now_ms, fault, &changed);
-    return e == ERR_NONE && changed && archive_get_text(row, "order_id", &order_id) ? changed_note(self, order_id, fault) : e;
+    return e == ERR_NONE && changed && archive_get_text(row, "order_id", &order_id)
+               ? changed_note(self, order_id, fault)
+               : e;
 }
 
-enum err books_join_left(struct books_join *self, struct archive *archive, const struct archive_row *row, int64_t now_ms,
-                         struct books *books, struct fault *fault)
+enum err books_join_left(struct books_join *self, struct archive *archive, const struct archive_row *row,
+                         int64_t now_ms, struct books *books, struct fault *fault)
 {
     struct text order_id = {0};
     bool changed = false;
@@ -113,8 +116,8 @@ enum err books_join_left(struct books_join *self, struct archive *archive, const
 /* ---- side by side ---- */
 
 /* Holds of ids that have no order, up to this id (NULL: all). */
-static enum err orphans_settle(struct books_join *self, const struct text *until, struct archive *archive, int64_t now_ms,
-                               struct books *books, struct fault *fault)
+static enum err orphans_settle(struct books_join *self, const struct text *until, struct archive *archive,
+                               int64_t now_ms, struct books *books, struct fault *fault)
 {
     enum err e = ERR_NONE;
     while (e == ERR_NONE && self->next && (!until || text_compare(self->next_order_id, *until) < 0)) {
@@ -136,7 +139,8 @@ static enum err holds_collect(struct books_join *self, struct text id, struct fa
         struct text product_id = {0};
         if (!archive_get_text(self->next, "product_id", &product_id) ||
             !text_to_string(product_id, hold->product_id, sizeof hold->product_id) ||
-            !archive_get_int(self->next, "quantity", &hold->quantity) || !archive_get_int(self->next, "state", &hold->state)) {
+            !archive_get_int(self->next, "quantity", &hold->quantity) ||
+            !archive_get_int(self->next, "state", &hold->state)) {
             return bad_file(self, fault);
         }
         self->count++;
@@ -146,10 +150,12 @@ static enum err holds_collect(struct books_join *self, struct text id, struct fa
 }
 
 /* may_lack: the order may be without this hold. */
-static bool line_fits(const struct books_join *self, const struct order_line *line, enum books_hold_is wanted, bool may_lack,
-                      uint32_t *out_matched)
+static bool line_fits(const struct books_join *self, const struct order_line *line, enum books_hold_is wanted,
+                      bool may_lack, uint32_t *out_matched)
 {
-    int64_t state = wanted == BOOKS_CONFIRMED ? HOLD_IS_CONFIRMED : wanted == BOOKS_RELEASED ? HOLD_IS_RELEASED : HOLD_IS_COMMITTED;
+    int64_t state = wanted == BOOKS_CONFIRMED  ? HOLD_IS_CONFIRMED
+                    : wanted == BOOKS_RELEASED ? HOLD_IS_RELEASED
+                                               : HOLD_IS_COMMITTED;
     for (uint32_t i = 0; i < self->count; i++) {
         const struct joined_hold *hold = &self->holds[i];
         if (text_is(line->product_id, hold->product_id)) {
@@ -180,13 +186,14 @@ static bool all_fits(const struct books_join *self, const struct archive_row *ro
     }
     enum books_hold_is wanted = books_hold_wanted((int)order.status);
     for (uint32_t i = 0; fits && i < order.lines.count; i++) {
-        fits = line_fits(self, &order.lines.items[i], wanted, books_may_lack(wanted, order.created_at, begun_ms), &matched);
+        fits = line_fits(self, &order.lines.items[i], wanted, books_may_lack(wanted, order.created_at, begun_ms),
+                         &matched);
     }
     return fits && matched == self->count;
 }
 
-enum err books_join_order(struct books_join *self, struct archive *archive, const struct archive_row *row, int64_t now_ms,
-                          struct books *books, struct fault *fault)
+enum err books_join_order(struct books_join *self, struct archive *archive, const struct archive_row *row,
+                          int64_t now_ms, struct books *books, struct fault *fault)
 {
     struct text id = {0};
     bool changed = false;

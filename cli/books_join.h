@@ -1,6 +1,6 @@
-/* Orders and holds of a backup side by side: both sections are in the order of order ids, so whatever fits is passed over
- * without asking the store, and only the rest is settled (books.h). So are the orders whose holds are others in the store
- * than in the file, because a product said so: their ids are noted in a temporary file. */
+/* Orders and holds of a backup side by side: both sections are in the order of order ids, so whatever fits is passed
+ * over without asking the store, and only the rest is settled (books.h). So are the orders whose holds are others in
+ * the store than in the file, because a product said so: their ids are noted in a temporary file. */
 #ifndef ZMART_CLI_BOOKS_JOIN_H
 #define ZMART_CLI_BOOKS_JOIN_H
 

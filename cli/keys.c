@@ -205,8 +205,8 @@ static void list_json(const struct key_grants *grants, const char *folder, struc
 
 static void list_people(const struct key_grants *grants, const char *folder, struct buffer *out)
 {
-    static const struct table_column columns[] = {
-        {"name", false}, {"role", false}, {"serves", false}, {"calls", false}, {"public key", false}, {"secret", false}};
+    static const struct table_column columns[] = {{"name", false},  {"role", false},       {"serves", false},
+                                                  {"calls", false}, {"public key", false}, {"secret", false}};
     AUTO(arena_release) struct arena arena = {0};
     struct table rows = {.arena = &arena, .columns = columns, .column_count = ARRAY_COUNT(columns)};
     for (uint32_t i = 0; i < grants->count; i++) {

@@ -53,7 +53,8 @@ static void help_print(FILE *to)
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
         fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].prose);
     }
-    fprintf(to, "\nzmart COMMAND --help tells a command's flags. Each flag is also an environment variable: ZMART_PORT.\n");
+    fprintf(to,
+            "\nzmart COMMAND --help tells a command's flags. Each flag is also an environment variable: ZMART_PORT.\n");
 }
 
 static int help_main(const struct words *argv)
@@ -67,7 +68,8 @@ static int help_main(const struct words *argv)
 static const struct command *command_find(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
-        bool dashed = name[0] == '-' && name[1] == '-' && (commands[i].run == help_main || commands[i].run == version_main);
+        bool dashed =
+            name[0] == '-' && name[1] == '-' && (commands[i].run == help_main || commands[i].run == version_main);
         if (strcmp(dashed ? name + 2 : name, commands[i].name) == 0) {
             return &commands[i];
         }

@@ -55,8 +55,9 @@ struct restore {
 static bool fault_tell(struct restore *self, const struct fault *fault)
 {
     bool more = fault->cause[0] && !strstr(fault->detail, fault->cause);
-    snprintf(self->message, sizeof self->message, "%s%s%s", fault->detail[0] ? fault->detail : "the store refuses a row of the backup",
-             more ? ": " : "", more ? fault->cause : "");
+    snprintf(self->message, sizeof self->message, "%s%s%s",
+             fault->detail[0] ? fault->detail : "the store refuses a row of the backup", more ? ": " : "",
+             more ? fault->cause : "");
     return false;
 }
 
@@ -95,13 +96,14 @@ static bool file_read(struct restore *self, const char *what, const char *wanted
         case ARCHIVE_END: self->rows = rows; return true;
         case ARCHIVE_SECTION_END:
             if (!take && !wanted) {
-                printf("%-28s %10" PRId64 " rows  %s\n", archive_reader_section(self->reader), archive_reader_rows(self->reader),
-                       archive_reader_sum(self->reader));
+                printf("%-28s %10" PRId64 " rows  %s\n", archive_reader_section(self->reader),
+                       archive_reader_rows(self->reader), archive_reader_sum(self->reader));
             }
             break;
         case ARCHIVE_SECTION:
             if (!archive_kind_find(archive_reader_section(self->reader), &part, &kind)) {
-                snprintf(self->message, sizeof self->message, "the backup has %s, which this program does not know: a newer zmart has written it",
+                snprintf(self->message, sizeof self->message,
+                         "the backup has %s, which this program does not know: a newer zmart has written it",
                          archive_reader_section(self->reader));
                 return false;
             }
@@ -129,7 +131,8 @@ static void entry_note(struct restore *self, const struct archive_row *row)
     struct text type = {0};
     int64_t tseq = 0;
     (void)!archive_get_int(row, "seq", &self->restart.last_seq);
-    if (archive_get_text(row, "type", &type) && text_is(type, EVENT_RESTORED_TYPE) && archive_get_int(row, "tseq", &tseq)) {
+    if (archive_get_text(row, "type", &type) && text_is(type, EVENT_RESTORED_TYPE) &&
+        archive_get_int(row, "tseq", &tseq)) {
         self->restart.last_tseq = tseq;
     }
 }
@@ -157,8 +160,8 @@ static enum err row_order(struct restore *self, const struct archive_part *part,
 {
     (void)part;
     (void)kind;
-    return books_join_order(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books,
-                            fault);
+    return books_join_order(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms,
+                            &self->books, fault);
 }
 
 static enum err row_left(struct restore *self, const struct archive_part *part, const struct archive_kind *kind,
@@ -166,8 +169,8 @@ static enum err row_left(struct restore *self, const struct archive_part *part, 
 {
     (void)part;
     (void)kind;
-    return books_join_left(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms, &self->books,
-                           fault);
+    return books_join_left(self->join, self->archive, archive_reader_row(self->reader), self->restart.now_ms,
+                           &self->books, fault);
 }
 
 static bool books_settle(struct restore *self)
@@ -277,12 +280,15 @@ static void books_tell(const struct restore *self)
 {
     const struct books *books = &self->books;
     printf("zmart: settled: holds confirmed %" PRId64 ", released %" PRId64 ", committed %" PRId64 ", made %" PRId64
-           "; order ids voided %" PRId64 ", orders settled %" PRId64 "; pieces back to stock %" PRId64 ", taken from it %" PRId64 "\n",
-           books->holds_confirmed, books->holds_released, books->holds_committed, books->holds_made, books->orders_voided,
-           books->orders_settled, books->pieces_returned, books->pieces_taken);
+           "; order ids voided %" PRId64 ", orders settled %" PRId64 "; pieces back to stock %" PRId64
+           ", taken from it %" PRId64 "\n",
+           books->holds_confirmed, books->holds_released, books->holds_committed, books->holds_made,
+           books->orders_voided, books->orders_settled, books->pieces_returned, books->pieces_taken);
     if (books->pieces_short > 0) {
-        printf("zmart: %" PRId64 " pieces that orders have were not in stock, which ends at 0, not below: more of them are sold than"
-               " there are; look at those products\n", books->pieces_short);
+        printf("zmart: %" PRId64
+               " pieces that orders have were not in stock, which ends at 0, not below: more of them are sold than"
+               " there are; look at those products\n",
+               books->pieces_short);
     }
     printf("zmart: orders that were looked up to be settled: %" PRId64 "\n", books->orders_asked);
     printf("zmart: events: epoch %" PRId64 ", from seq %" PRId64 ", handed over %" PRId64 "\n", self->restart.now_ms,

@@ -112,7 +112,8 @@ static bool emptiness_check(const struct restore_folder *self, char *message)
         char path[PATH_SIZE];
         path_of_db(self, n, path);
         if (access(path, F_OK) == 0) {
-            snprintf(message, ARCHIVE_MESSAGE_SIZE, "the store is not empty: there is %.300s; restore into an empty one", path);
+            snprintf(message, ARCHIVE_MESSAGE_SIZE,
+                     "the store is not empty: there is %.300s; restore into an empty one", path);
             return false;
         }
     }

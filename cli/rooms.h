@@ -4,7 +4,17 @@
 
 #include "lib/base/process.h"
 
-enum room_id { ROOM_BROKER, ROOM_EVENT, ROOM_PRODUCT, ROOM_ORDER, ROOM_USER, ROOM_WEBHOOK, ROOM_MAIL, ROOM_GATEWAY, ROOM_COUNT };
+enum room_id {
+    ROOM_BROKER,
+    ROOM_EVENT,
+    ROOM_PRODUCT,
+    ROOM_ORDER,
+    ROOM_USER,
+    ROOM_WEBHOOK,
+    ROOM_MAIL,
+    ROOM_GATEWAY,
+    ROOM_COUNT
+};
 
 /* A stage begins when everything before it is ready (starting) or gone (stopping). */
 enum { STAGE_COUNT = 4 };

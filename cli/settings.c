@@ -94,15 +94,17 @@ static bool store_check(const struct up_settings *settings, char message[SETTING
     if (store[0] && store_kind_of(store) == STORE_UNKNOWN) {
         char shown[STORE_SHOWN_SIZE];
         store_url_show(store, shown);
-        snprintf(message, SETTINGS_MESSAGE_SIZE, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"", shown);
+        snprintf(message, SETTINGS_MESSAGE_SIZE, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"",
+                 shown);
         return false;
     }
     for (enum room_id id = 0; id < ROOM_COUNT; id++) {
         int count = settings_room_count(settings, id);
         if (count > 1 && rooms[id].stores && !(mongo && rooms[id].mongo)) {
             snprintf(message, SETTINGS_MESSAGE_SIZE,
-                     rooms[id].mongo ? "--%s %d needs MongoDB (--store mongodb://...): on SQLite a service has one process"
-                                     : "--%s %d: it keeps what it has in SQLite, so there is one process of it",
+                     rooms[id].mongo
+                         ? "--%s %d needs MongoDB (--store mongodb://...): on SQLite a service has one process"
+                         : "--%s %d: it keeps what it has in SQLite, so there is one process of it",
                      room_name(id), count);
             return false;
         }
@@ -182,7 +184,8 @@ enum config_result settings_load(const struct words *argv, struct arguments *out
         return CONFIG_BAD;
     }
     struct words *own = &out_arguments->own;
-    enum config_result result = config_load(&up_table, own->count, own->items, out, NULL, message, SETTINGS_MESSAGE_SIZE);
+    enum config_result result =
+        config_load(&up_table, own->count, own->items, out, NULL, message, SETTINGS_MESSAGE_SIZE);
     if (result != CONFIG_OK) {
         return result;
     }

@@ -141,7 +141,8 @@ static bool mark_check(const struct shop *shop)
 {
     struct fault fault;
     fault_init(&fault, NULL);
-    if (store_kind_of(shop->store) == STORE_SQLITE && sqlite_mark_check(strchr(shop->store, ':') + 1, &fault) != ERR_NONE) {
+    if (store_kind_of(shop->store) == STORE_SQLITE &&
+        sqlite_mark_check(strchr(shop->store, ':') + 1, &fault) != ERR_NONE) {
         shop_refuse("%s", fault.detail);
         return false;
     }
@@ -157,8 +158,8 @@ bool shop_open(struct shop *shop, const struct words *argv, int *out_status)
     (void)unsetenv("ZMART_INSTANCE");
     (void)unsetenv("ZMART_KEY");
     (void)unsetenv("ZMART_READY_FD");
-    /* MongoDB's driver keeps its counters under /dev/shm from a program's first moment: a child that is killed would leave
-     * them there, and who gets its number later complains on stderr */
+    /* MongoDB's driver keeps its counters under /dev/shm from a program's first moment: a child that is killed would
+     * leave them there, and who gets its number later complains on stderr */
     (void)setenv("MONGOC_DISABLE_SHM", "1", 0);
     switch (settings_load(argv, &shop->arguments, &shop->settings, message)) {
     case CONFIG_OK: break;

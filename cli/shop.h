@@ -17,8 +17,8 @@ struct shop {
     struct log log; /* its fd is owned */
 };
 
-/* Loads, checks, takes the data folder and opens the log. False: *out_status is what the process is to end with (help was
- * printed, or an error was told in one line). */
+/* Loads, checks, takes the data folder and opens the log. False: *out_status is what the process is to end with (help
+ * was printed, or an error was told in one line). */
 MUST_USE bool shop_open(struct shop *shop, const struct words *argv, int *out_status);
 void shop_close(struct shop *shop);
 

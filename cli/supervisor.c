@@ -216,7 +216,8 @@ static int64_t next_due_ms(const struct supervisor *self)
     return due_ms;
 }
 
-/* Time in which we were stopped ourselves is nobody's silence: their beats are in the pipes, or they were stopped too. */
+/* Time in which we were stopped ourselves is nobody's silence: their beats are in the pipes, or they were stopped too.
+ */
 static void late_forgive(struct supervisor *self, int64_t late_ms)
 {
     for (int i = 0; late_ms >= LATE_MS && i < self->child_count; i++) {

@@ -71,11 +71,12 @@ struct shown {
 
 static bool json_add(const struct shown *event, const struct record *record, const void *payload, struct buffer *out)
 {
-    return buffer_add_string(out, "{\"seq\":") && buffer_add_int(out, event->seq) && buffer_add_string(out, ",\"id\":") &&
-           buffer_add_json_string(out, event->id) && buffer_add_string(out, ",\"type\":") &&
-           buffer_add_json_string(out, event->type) && buffer_add_string(out, ",\"time\":") &&
-           buffer_add_json_string(out, event->time) && buffer_add_string(out, ",\"subject\":") &&
-           buffer_add_json_string(out, event->subject) && buffer_add_string(out, ",\"data\":") &&
+    return buffer_add_string(out, "{\"seq\":") && buffer_add_int(out, event->seq) &&
+           buffer_add_string(out, ",\"id\":") && buffer_add_json_string(out, event->id) &&
+           buffer_add_string(out, ",\"type\":") && buffer_add_json_string(out, event->type) &&
+           buffer_add_string(out, ",\"time\":") && buffer_add_json_string(out, event->time) &&
+           buffer_add_string(out, ",\"subject\":") && buffer_add_json_string(out, event->subject) &&
+           buffer_add_string(out, ",\"data\":") &&
            (payload ? json_write(record, payload, out) : buffer_add_string(out, "null")) &&
            buffer_add_string(out, "}\n");
 }
@@ -102,10 +103,11 @@ static bool gist_add(const struct record *record, const void *payload, struct bu
     return true;
 }
 
-static bool words_add_to(const struct shown *event, const struct record *record, const void *payload, struct buffer *out)
+static bool words_add_to(const struct shown *event, const struct record *record, const void *payload,
+                         struct buffer *out)
 {
-    return buffer_printf(out, "%8" PRId64 "  %.*s  %-21.*s %.*s", event->seq, TEXT_ARG(event->time), TEXT_ARG(event->type),
-                         TEXT_ARG(event->subject)) &&
+    return buffer_printf(out, "%8" PRId64 "  %.*s  %-21.*s %.*s", event->seq, TEXT_ARG(event->time),
+                         TEXT_ARG(event->type), TEXT_ARG(event->subject)) &&
            (!payload || gist_add(record, payload, out)) && buffer_add_char(out, '\n');
 }
 
@@ -156,7 +158,8 @@ static bool event_show(struct tail *self, const struct shown *event)
         payload = NULL;
     }
     buffer_init(&line, LINE_MAX_SIZE);
-    bool added = (self->settings.tail.json ? json_add : words_add_to)(event, info ? info->payload : NULL, payload, &line);
+    bool added =
+        (self->settings.tail.json ? json_add : words_add_to)(event, info ? info->payload : NULL, payload, &line);
     shown_remember(self, event);
     return added && output_write(&line);
 }
@@ -257,7 +260,8 @@ static void gap_repair(struct tail *self, int64_t newest)
     }
     if (e != ERR_NONE) {
         self->lost = true;
-        shop_refuse("missed events between seq %" PRId64 " and %" PRId64 "%s%s", before, e == ERR_POSITION_LOST ? fault.head : newest,
+        shop_refuse("missed events between seq %" PRId64 " and %" PRId64 "%s%s", before,
+                    e == ERR_POSITION_LOST ? fault.head : newest,
                     self->client ? ": " : " (name a --bus or a --data, and they are asked for)",
                     self->client ? (fault.detail[0] ? fault.detail : err_info(e)->title) : "");
     }
@@ -269,8 +273,8 @@ static void gap_repair(struct tail *self, int64_t newest)
 static void epoch_enter(struct tail *self, const struct event_meta *meta)
 {
     bool anew = meta->seq < self->newest_seq || meta->seq < self->whole_seq;
-    shop_refuse("the log was %s, its epoch is %" PRId64 " now: going on behind seq %" PRId64, anew ? "begun anew" : "restored",
-                meta->epoch, anew ? 0 : self->whole_seq);
+    shop_refuse("the log was %s, its epoch is %" PRId64 " now: going on behind seq %" PRId64,
+                anew ? "begun anew" : "restored", meta->epoch, anew ? 0 : self->whole_seq);
     if (anew) {
         self->whole_seq = self->newest_seq = 0;
         self->type_count = 0;

@@ -4,7 +4,8 @@
 
 #include "cli/words.h"
 
-/* Until a signal ends it, or --count events were shown. 0; 1 when something was missed and could not be had; 2 for bad usage. */
+/* Until a signal ends it, or --count events were shown. 0; 1 when something was missed and could not be had; 2 for bad
+ * usage. */
 int tail_main(const struct words *argv);
 
 #endif

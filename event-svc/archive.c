@@ -42,7 +42,8 @@ static enum err letter_to(const struct archive_row *row, struct arena *arena, st
 static const struct archive_field stream_fields[] = {
     {"epoch", "epoch", ARCHIVE_INT}, {"published", "published", ARCHIVE_INT}, {0}};
 
-static enum err topics_each(const bson_t *document, int64_t version, archive_visit *visit, void *user, struct fault *fault)
+static enum err topics_each(const bson_t *document, int64_t version, archive_visit *visit, void *user,
+                            struct fault *fault)
 {
     bson_t topics;
     bson_iter_t at;
@@ -88,35 +89,52 @@ static enum err topic_put(struct mongo_db *db, const struct archive_row *row, st
 }
 
 /* Each type, with the tseq below which entries were dropped, if any were. */
-static const char topic_select[] =
-    "SELECT type, CASE WHEN EXISTS(SELECT 1 FROM entry e WHERE e.type = t.type) THEN 0 ELSE tseq END AS tseq FROM topic t"
-    " ORDER BY type";
+static const char topic_select[] = "SELECT type, CASE WHEN EXISTS(SELECT 1 FROM entry e WHERE e.type = t.type) THEN 0 "
+                                   "ELSE tseq END AS tseq FROM topic t"
+                                   " ORDER BY type";
 
 static const char topic_insert[] = "INSERT INTO topic(type, tseq) VALUES(:type, :tseq)"
                                    " ON CONFLICT(type) DO UPDATE SET tseq = max(tseq, excluded.tseq)";
 
 static const struct archive_kind kinds[] = {
-    {.name = "stream", .select = "SELECT epoch, published FROM stream", .collection = "event_stream", .id = "stream",
-     .fields = stream_fields, .is_told = true},
+    {.name = "stream",
+     .select = "SELECT epoch, published FROM stream",
+     .collection = "event_stream",
+     .id = "stream",
+     .fields = stream_fields,
+     .is_told = true},
     {.name = "entries",
      .select = "SELECT seq, tseq, time, id, type, subject, source, user_id, traceparent, data, private_data FROM entry"
                " ORDER BY seq",
-     .inserts = {"INSERT INTO entry(seq, tseq, time, id, type, subject, source, user_id, traceparent, data, private_data)"
-                 " VALUES(:seq, :tseq, :time, :id, :type, :subject, :source, :user_id, :traceparent, :data, :private_data)",
-                 topic_insert},
-     .collection = "event_log", .fields = entry_fields},
-    {.name = "topics", .select = topic_select, .inserts = {topic_insert}, .collection = "event_stream", .id = "stream",
-     .each = topics_each, .put_document = topic_put},
+     .inserts =
+         {"INSERT INTO entry(seq, tseq, time, id, type, subject, source, user_id, traceparent, data, private_data)"
+          " VALUES(:seq, :tseq, :time, :id, :type, :subject, :source, :user_id, :traceparent, :data, :private_data)",
+          topic_insert},
+     .collection = "event_log",
+     .fields = entry_fields},
+    {.name = "topics",
+     .select = topic_select,
+     .inserts = {topic_insert},
+     .collection = "event_stream",
+     .id = "stream",
+     .each = topics_each,
+     .put_document = topic_put},
     {.name = "letters",
-     .select = "SELECT request_id, death, died, gone, route, reason, attempts, flags, priority, bytes, meta, body FROM letter"
-               " ORDER BY request_id",
-     .inserts = {"INSERT INTO letter(request_id, death, died, gone, route, reason, attempts, flags, priority, bytes, meta, body)"
-                 " VALUES(:request_id, :death, :died, :gone, :route, :reason, :attempts, :flags, :priority, :bytes, :meta,"
-                 " :body)"},
-     .collection = "event_letters", .fields = letter_fields, .to_document = letter_to},
+     .select =
+         "SELECT request_id, death, died, gone, route, reason, attempts, flags, priority, bytes, meta, body FROM letter"
+         " ORDER BY request_id",
+     .inserts =
+         {"INSERT INTO letter(request_id, death, died, gone, route, reason, attempts, flags, priority, bytes, meta, "
+          "body)"
+          " VALUES(:request_id, :death, :died, :gone, :route, :reason, :attempts, :flags, :priority, :bytes, :meta,"
+          " :body)"},
+     .collection = "event_letters",
+     .fields = letter_fields,
+     .to_document = letter_to},
 };
 
-const struct archive_part event_archive = {"event", &event_sqlite_schema, &event_mongo_schema, kinds, ARRAY_COUNT(kinds)};
+const struct archive_part event_archive = {"event", &event_sqlite_schema, &event_mongo_schema, kinds,
+                                           ARRAY_COUNT(kinds)};
 
 static const struct archive_kind *kind_named(const char *name)
 {
@@ -133,7 +151,8 @@ static enum err stream_restart(struct archive *archive, int64_t epoch, int64_t p
 {
     struct sqlite_db *db = archive_sqlite(archive, &event_archive);
     if (db) {
-        sqlite3_stmt *replace = sqlite_prepare(db, "INSERT OR REPLACE INTO stream(one, epoch, published) VALUES(1, ?1, ?2)", fault);
+        sqlite3_stmt *replace =
+            sqlite_prepare(db, "INSERT OR REPLACE INTO stream(one, epoch, published) VALUES(1, ?1, ?2)", fault);
         if (!replace) {
             return ERR_SERVICE_UNAVAILABLE;
         }
@@ -151,8 +170,8 @@ static enum err stream_restart(struct archive *archive, int64_t epoch, int64_t p
     bson_put_int(&set, "published", published);
     bson_append_document_end(&update, &set);
     enum err e = stream_make(archive_mongo(archive, &event_archive), epoch, fault);
-    return e == ERR_NONE ? mongo_update(archive_mongo(archive, &event_archive), event_stream_collection, &filter, &update,
-                                        fault, &found)
+    return e == ERR_NONE ? mongo_update(archive_mongo(archive, &event_archive), event_stream_collection, &filter,
+                                        &update, fault, &found)
                          : e;
 }
 

@@ -410,7 +410,8 @@ static void state_destroy(struct event_state **self)
 
 static void metrics_open(struct event_state *state, struct metrics *metrics)
 {
-    state->appended = metrics_get(metrics, METRIC_COUNTER, "zmart_events_appended_total", "", "Entries added to the log.");
+    state->appended =
+        metrics_get(metrics, METRIC_COUNTER, "zmart_events_appended_total", "", "Entries added to the log.");
     state->repeated = metrics_get(metrics, METRIC_COUNTER, "zmart_events_repeated_total", "",
                                   "Events handed over again and skipped.");
     state->sent = metrics_get(metrics, METRIC_COUNTER, "zmart_events_published_total", "", "Entries given to PUB.");

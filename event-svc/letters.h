@@ -4,10 +4,11 @@
 
 #include "proto/letter.h"
 
-/* Every verb is one atomic act within the loop's unit of work. handle is what the unit of work takes; now_ms is the wall
- * clock. Faults besides those named are SERVICE_UNAVAILABLE. */
+/* Every verb is one atomic act within the loop's unit of work. handle is what the unit of work takes; now_ms is the
+ * wall clock. Faults besides those named are SERVICE_UNAVAILABLE. */
 struct letter_store_ops {
-    /* Once a death, and not when that was dropped already. Another death of the same request replaces the one before. */
+    /* Once a death, and not when that was dropped already. Another death of the same request replaces the one before.
+     */
     enum err (*add)(void *handle, const struct dead_letter *letter, int64_t now_ms, struct fault *fault);
     /* The newest MMI_MAX_LETTERS, without those that somebody has taken. */
     enum err (*list)(void *handle, int64_t now_ms, struct arena *arena, struct fault *fault,

@@ -19,7 +19,8 @@ static const char sql_add[] =
     " body = excluded.body WHERE death <> excluded.death";
 static const char sql_count[] = "SELECT COUNT(*) FROM letter WHERE gone = 0 AND taken_until <= ?1";
 static const char sql_list[] =
-    "SELECT request_id, route, attempts, MAX(?1 - died, 0) AS age_ms, bytes, body IS NULL AS secret, 1 AS stored, reason"
+    "SELECT request_id, route, attempts, MAX(?1 - died, 0) AS age_ms, bytes, body IS NULL AS secret, 1 AS stored, "
+    "reason"
     " FROM letter WHERE gone = 0 AND taken_until <= ?1 ORDER BY died DESC, request_id LIMIT ?2";
 static const char sql_find[] = "SELECT body IS NULL OR (taken_until > ?2 AND taker <> ?3) FROM letter"
                                " WHERE request_id = ?1 AND gone = 0";

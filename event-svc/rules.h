@@ -1,5 +1,5 @@
-/* What event-svc decides, without doing anything: which positions the log can still serve, what is published again after a
- * start, and what an entry looks like on PUB. */
+/* What event-svc decides, without doing anything: which positions the log can still serve, what is published again
+ * after a start, and what an entry looks like on PUB. */
 #ifndef ZMART_EVENT_RULES_H
 #define ZMART_EVENT_RULES_H
 
@@ -16,16 +16,17 @@ enum {
     EVENT_LEASE_MS = 4000         /* a holder of the lease who shows no life for so long has lost it */
 };
 
-/* What an onlooker knows of the lease. Each renewal changes beat, each change of hands fence. Nobody's clock is compared
- * with another's: the holder counts from before it asked for the renewal, the onlooker from when it has seen it. */
+/* What an onlooker knows of the lease. Each renewal changes beat, each change of hands fence. Nobody's clock is
+ * compared with another's: the holder counts from before it asked for the renewal, the onlooker from when it has seen
+ * it. */
 struct lease_sight {
     bool seen;
     int64_t fence;
     int64_t beat;
     int64_t since_ms; /* since when the two have been the same; our own clock */
 };
-/* Whether the lease may be taken: nobody has it, or it was not renewed for EVENT_LEASE_MS while we looked. Remembers what
- * it is shown. */
+/* Whether the lease may be taken: nobody has it, or it was not renewed for EVENT_LEASE_MS while we looked. Remembers
+ * what it is shown. */
 bool lease_is_free(struct lease_sight *sight, bool is_held, int64_t fence, int64_t beat, int64_t now_ms);
 
 enum position { POSITION_SERVED, POSITION_AT_END, POSITION_BEFORE_LOG };

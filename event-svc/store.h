@@ -4,8 +4,9 @@
  * within the unit (SQLite) or at once (MongoDB). Nobody reads what is not durable: what the disk, or a majority, has.
  * Faults are SERVICE_UNAVAILABLE, if not said otherwise.
  *
- * Where many processes may write to one store, a lease decides which of them works: publishes, marks and purges. It keeps
- * two from doing the same work, and is not what the log's truth rests on: two at work send the same entries twice. */
+ * Where many processes may write to one store, a lease decides which of them works: publishes, marks and purges. It
+ * keeps two from doing the same work, and is not what the log's truth rests on: two at work send the same entries
+ * twice. */
 #ifndef ZMART_EVENT_STORE_H
 #define ZMART_EVENT_STORE_H
 
@@ -64,14 +65,14 @@ struct event_store_ops {
      * so that head is never forgotten. */
     enum err (*purge)(struct event_store *self, int64_t before_ms, uint32_t max_count, struct fault *fault,
                       uint32_t *out_count);
-    /* Takes the lease if nobody has it or its holder has shown no life for EVENT_LEASE_MS; ours is renewed. now_ms is our
-     * own monotonic clock. *out_held: it is ours until EVENT_LEASE_MS after now_ms. */
+    /* Takes the lease if nobody has it or its holder has shown no life for EVENT_LEASE_MS; ours is renewed. now_ms is
+     * our own monotonic clock. *out_held: it is ours until EVENT_LEASE_MS after now_ms. */
     enum err (*lease)(struct event_store *self, int64_t now_ms, struct fault *fault, bool *out_held);
     /* Gives the lease back, so that another one need not wait. */
     enum err (*leave)(struct event_store *self, struct fault *fault);
     void (*destroy)(struct event_store *self);
-    /* After a unit of work: the entries that this handle has stored since it was asked last, oldest first, as they are to
-     * be found in the log; none if it does not have all of them in memory. Good until the next append. */
+    /* After a unit of work: the entries that this handle has stored since it was asked last, oldest first, as they are
+     * to be found in the log; none if it does not have all of them in memory. Good until the next append. */
     void (*fresh)(struct event_store *self, struct event_rows *out);
 };
 
@@ -85,8 +86,8 @@ struct event_store {
 
 extern const struct mongo_schema event_mongo_schema;
 
-/* Opens the log of a store URL; pool is the program's (lib/store/share.h), NULL on SQLite. epoch is what a log gets that
- * has none yet (writer only). metrics may be NULL. */
+/* Opens the log of a store URL; pool is the program's (lib/store/share.h), NULL on SQLite. epoch is what a log gets
+ * that has none yet (writer only). metrics may be NULL. */
 MUST_USE enum err event_store_open(const struct store_config *config, struct mongo_pool *pool, bool writer,
                                    int64_t epoch, struct metrics *metrics, struct fault *fault,
                                    struct event_store **out);

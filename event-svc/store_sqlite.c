@@ -1,4 +1,5 @@
-/* The event log in one SQLite file. seq is the primary key and given by us: last + 1 within the writer's transaction. */
+/* The event log in one SQLite file. seq is the primary key and given by us: last + 1 within the writer's transaction.
+ */
 #include <stdlib.h>
 
 #include "event-svc/rules.h"

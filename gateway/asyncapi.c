@@ -25,18 +25,18 @@ static void message_add(struct document *document, const char *channel, const ch
 /* What the shop does with a channel: it sends. */
 static void operation_add(struct document *document, const char *name, const char *channel, const char *summary)
 {
-    json_object_set_new(document->operations, name,
-                        json_pack("{s:s, s:o, s:s}", "action", "send", "channel", reference("channels/", channel), "summary",
-                                  summary));
+    json_object_set_new(
+        document->operations, name,
+        json_pack("{s:s, s:o, s:s}", "action", "send", "channel", reference("channels/", channel), "summary", summary));
 }
 
 /* ---- the PUB socket ---- */
 
 static json_t *tap_channel(const char *topic, const char *summary)
 {
-    return json_pack("{s:s, s:s, s:[o], s:{}, s:{s:s, s:s, s:s, s:[s, s, s]}}", "address", topic, "summary", summary, "servers",
-                     reference("servers/", "tap"), "messages", "x-zmq", "socket", "PUB", "connect", "SUB", "subscribe",
-                     topic, "frames", "topic", "meta", "payload");
+    return json_pack("{s:s, s:s, s:[o], s:{}, s:{s:s, s:s, s:s, s:[s, s, s]}}", "address", topic, "summary", summary,
+                     "servers", reference("servers/", "tap"), "messages", "x-zmq", "socket", "PUB", "connect", "SUB",
+                     "subscribe", topic, "frames", "topic", "meta", "payload");
 }
 
 /* The second frame is the message's headers, with what is fixed for this topic. */
@@ -86,26 +86,27 @@ static json_t *query_schema(const struct record *record)
 
 static json_t *ws_query(void)
 {
-    return json_pack("{s:s, s:{s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:s}}}", "type", "object", "properties", "ticket",
-                     "type", "string", "description", "of POST /api/ws-ticket, instead of the field Authorization",
-                     "types", "type", "string", "description",
-                     "types of events separated by commas; a closing * matches any rest; order.* without types and orders",
-                     "orders", "type", "string", "description", "orders to follow; ids separated by commas",
-                     "after", "type", "integer", "minimum", 0, "description",
-                     "first what was missed since this seq; from now on without it");
+    return json_pack(
+        "{s:s, s:{s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s, s:i, s:s}}}", "type", "object", "properties",
+        "ticket", "type", "string", "description", "of POST /api/ws-ticket, instead of the field Authorization",
+        "types", "type", "string", "description",
+        "types of events separated by commas; a closing * matches any rest; order.* without types and orders", "orders",
+        "type", "string", "description", "orders to follow; ids separated by commas", "after", "type", "integer",
+        "minimum", 0, "description", "first what was missed since this seq; from now on without it");
 }
 
 static void web_channels_add(struct document *document)
 {
     json_object_set_new(document->channels, "ws",
                         json_pack("{s:s, s:s, s:[o], s:{}, s:{s:{s:s, s:o, s:s}}}", "address", "/ws", "summary",
-                                  "WebSocket: own orders' events; administrators: all. One JSON text frame each", "servers",
-                                  reference("servers/", "ws"), "messages", "bindings", "ws", "method", "GET", "query",
-                                  ws_query(), "bindingVersion", "0.1.0"));
-    json_object_set_new(document->channels, "stream",
-                        json_pack("{s:s, s:s, s:[o], s:{}}", "address", "/api/events/stream", "summary",
-                                  "Server-Sent Events: id is the seq, data is the message; Last-Event-ID goes on behind it",
-                                  "servers", reference("servers/", "http"), "messages"));
+                                  "WebSocket: own orders' events; administrators: all. One JSON text frame each",
+                                  "servers", reference("servers/", "ws"), "messages", "bindings", "ws", "method", "GET",
+                                  "query", ws_query(), "bindingVersion", "0.1.0"));
+    json_object_set_new(
+        document->channels, "stream",
+        json_pack("{s:s, s:s, s:[o], s:{}}", "address", "/api/events/stream", "summary",
+                  "Server-Sent Events: id is the seq, data is the message; Last-Event-ID goes on behind it", "servers",
+                  reference("servers/", "http"), "messages"));
     operation_add(document, "ws", "ws", "events of orders as they happen");
     operation_add(document, "stream", "stream", "all events since a position, then as they happen");
     json_object_set_new(json_object_get(document->operations, "stream"), "bindings",
@@ -152,8 +153,9 @@ static void web_events_add(struct document *document)
                         web_message(json_string_value(ws), type,
                                     of_order ? reference("components/schemas/", "ws_event")
                                              : schema_reference(SCHEMA_JSON, &event_view_record)));
-            message_add(document, "stream", json_string_value(stream),
-                        web_message(json_string_value(stream), type, schema_reference(SCHEMA_JSON, &event_view_record)));
+            message_add(
+                document, "stream", json_string_value(stream),
+                web_message(json_string_value(stream), type, schema_reference(SCHEMA_JSON, &event_view_record)));
             json_decref(ws);
             json_decref(stream);
         }
@@ -164,8 +166,8 @@ static void web_events_add(struct document *document)
 
 static json_t *server(const char *protocol, const char *port, const char *description)
 {
-    return json_pack("{s:s, s:s, s:s, s:{s:{s:s}, s:{s:s}}}", "host", "{host}:{port}", "protocol", protocol, "description",
-                     description, "variables", "host", "default", "127.0.0.1", "port", "default", port);
+    return json_pack("{s:s, s:s, s:s, s:{s:{s:s}, s:{s:s}}}", "host", "{host}:{port}", "protocol", protocol,
+                     "description", description, "variables", "host", "default", "127.0.0.1", "port", "default", port);
 }
 
 static json_t *servers(void)
@@ -186,9 +188,10 @@ static json_t *servers(void)
 static json_t *security_schemes(void)
 {
     return json_pack("{s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:{s:s, s:s, s:s}}", "curve", "type", "asymmetricEncryption",
-                     "description", "CurveZMQ: broker.public and a key of role subscriber (zmart keys new); none on loopback",
-                     "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT", "ticket", "type", "httpApiKey",
-                     "in", "query", "name", "ticket");
+                     "description",
+                     "CurveZMQ: broker.public and a key of role subscriber (zmart keys new); none on loopback",
+                     "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT", "ticket", "type",
+                     "httpApiKey", "in", "query", "name", "ticket");
 }
 
 void asyncapi_print(struct buffer *out)
@@ -198,13 +201,14 @@ void asyncapi_print(struct buffer *out)
     web_channels_add(&document);
     web_events_add(&document);
     schema_document_print(
-        json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:s, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "asyncapi", "3.0.0", "info",
-                  "title", "zmart events", "version", ZMART_VERSION, "description",
-                  "Every event is in one log under a seq without gaps, and is sent after it is there. The log is the truth: "
-                  "whoever sees a gap (tseq counts the events of one topic, a _head. beacon each second tells the newest) "
-                  "asks GET /api/events?after=SEQ, see /openapi.json. Deduplicate by id.",
-                  "license", "name", "MPL-2.0", "defaultContentType", "application/json", "servers", servers(), "channels",
-                  document.channels, "operations", document.operations, "components", "messages", document.messages,
-                  "schemas", document.schemas, "securitySchemes", security_schemes()),
+        json_pack(
+            "{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:s, s:o, s:o, s:o, s:{s:o, s:o, s:o}}", "asyncapi", "3.0.0", "info",
+            "title", "zmart events", "version", ZMART_VERSION, "description",
+            "Every event is in one log under a seq without gaps, and is sent after it is there. The log is the truth: "
+            "whoever sees a gap (tseq counts the events of one topic, a _head. beacon each second tells the newest) "
+            "asks GET /api/events?after=SEQ, see /openapi.json. Deduplicate by id.",
+            "license", "name", "MPL-2.0", "defaultContentType", "application/json", "servers", servers(), "channels",
+            document.channels, "operations", document.operations, "components", "messages", document.messages,
+            "schemas", document.schemas, "securitySchemes", security_schemes()),
         out);
 }

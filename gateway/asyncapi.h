@@ -1,5 +1,5 @@
-/* The event stream as AsyncAPI 3.0, printed from the tables: events, records. Three ways to the same events: the PUB socket
- * (msgpack), WebSockets and Server-Sent Events (JSON). */
+/* The event stream as AsyncAPI 3.0, printed from the tables: events, records. Three ways to the same events: the PUB
+ * socket (msgpack), WebSockets and Server-Sent Events (JSON). */
 #ifndef ZMART_GATEWAY_ASYNCAPI_H
 #define ZMART_GATEWAY_ASYNCAPI_H
 

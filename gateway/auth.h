@@ -45,13 +45,13 @@ void auth_destroy(struct auth **self);
 /* Fetches keys and denials; until both were there once, auth_ready is false. */
 MUST_USE enum err auth_load(struct auth *self, struct fault *fault);
 bool auth_ready(struct auth *self);
-/* True once after keys were fetched of which none was known before: those were distrusted (a key that is merely over goes long
- * after its successor was shown), so whoever was let in by their tokens has to go. */
+/* True once after keys were fetched of which none was known before: those were distrusted (a key that is merely over
+ * goes long after its successor was shown), so whoever was let in by their tokens has to go. */
 bool auth_take_distrust(struct auth *self);
 
 /* token: what follows "Bearer ". wall_ms: clock_wall_ms(). UNAUTHENTICATED for anything but a good token of a session
- * that goes on; SERVICE_UNAVAILABLE when user-svc has to be asked and does not answer. May block for ready_ms before auth_ready, and up to a
- * call's budget. Texts of out are in arena. */
+ * that goes on; SERVICE_UNAVAILABLE when user-svc has to be asked and does not answer. May block for ready_ms before
+ * auth_ready, and up to a call's budget. Texts of out are in arena. */
 MUST_USE enum err auth_check(struct auth *self, struct text token, int64_t wall_ms, struct arena *arena,
                              struct fault *fault, struct identity *out);
 /* The token in the value of an Authorization header; UNAUTHENTICATED if it is not "Bearer" and one token. */

@@ -1,5 +1,5 @@
-/* Records and JSON: both directions walk the record's field table. Writing, and how a kind looks, is lib/json's; here is
- * reading, where an absent OPT field is null or missing. */
+/* Records and JSON: both directions walk the record's field table. Writing, and how a kind looks, is lib/json's; here
+ * is reading, where an absent OPT field is null or missing. */
 #ifndef ZMART_GATEWAY_CODEC_JSON_H
 #define ZMART_GATEWAY_CODEC_JSON_H
 

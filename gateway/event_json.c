@@ -32,6 +32,7 @@ bool event_json_list_write(const struct event_list *list, struct buffer *out)
     for (uint32_t i = 0; added && i < list->data.count; i++) {
         added = (i == 0 || buffer_add_char(out, ',')) && event_json_write(&list->data.items[i], out);
     }
-    return added && buffer_add_string(out, "],\"has_more\":") && buffer_add_string(out, list->has_more ? "true" : "false") &&
-           buffer_add_string(out, ",\"head\":") && buffer_add_int(out, list->head) && buffer_add_char(out, '}');
+    return added && buffer_add_string(out, "],\"has_more\":") &&
+           buffer_add_string(out, list->has_more ? "true" : "false") && buffer_add_string(out, ",\"head\":") &&
+           buffer_add_int(out, list->head) && buffer_add_char(out, '}');
 }

@@ -29,7 +29,8 @@ enum err event_source_page(struct bus_client *client, const uint8_t *request_id,
         replay.user_id = ask->user_id;
         set_has(event_replay, &replay, user_id);
     }
-    enum err e = problem_of_call(bus_client_do(client, OP_event_replay, request_id, &meta, &replay, arena, fault, &page), fault);
+    enum err e =
+        problem_of_call(bus_client_do(client, OP_event_replay, request_id, &meta, &replay, arena, fault, &page), fault);
     if (e != ERR_NONE) {
         return e;
     }

@@ -12,8 +12,8 @@ struct event_ask {
     struct text user_id; /* whose; empty: everybody's */
 };
 
-/* Blocks up to the operation's budget. request_id NULL: a fresh one. POSITION_LOST (with fault->head) when the log no longer
- * reaches back. out lives in arena, untouched on failure. */
+/* Blocks up to the operation's budget. request_id NULL: a fresh one. POSITION_LOST (with fault->head) when the log no
+ * longer reaches back. out lives in arena, untouched on failure. */
 MUST_USE enum err event_source_page(struct bus_client *client, const uint8_t *request_id, const struct event_ask *ask,
                                     struct arena *arena, struct fault *fault, struct event_list *out);
 /* What clients see of one entry; texts are shared. */

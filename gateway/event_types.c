@@ -74,8 +74,8 @@ static enum err refuse_unknown(struct fault *fault, const char *pointer, struct 
     buffer_init(&known, 200);
     event_types_tell(name, role == ROLE_ADMIN ? NULL : &order_record, &known);
     struct text told = buffer_text(&known);
-    fault_add(fault, pointer, "out_of_range", -1, "%.*s is no type of events that clients get; there are %.*s", TEXT_ARG(name),
-              TEXT_ARG(told));
+    fault_add(fault, pointer, "out_of_range", -1, "%.*s is no type of events that clients get; there are %.*s",
+              TEXT_ARG(name), TEXT_ARG(told));
     return fault_set(fault, ERR_INVALID_PARAMETER, NULL);
 }
 

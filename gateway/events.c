@@ -91,7 +91,8 @@ static enum err position_read(struct exchange *x, const struct event_stream_quer
     stream->resume = last.data || has(event_stream_query, query, after);
     stream->after = query->after;
     if (last.data && (!text_to_int(last, &stream->after) || stream->after < 0)) {
-        fault_add(&x->fault, "/Last-Event-ID", "wrong_type", -1, "takes the seq of an event, or 0 for all from the start");
+        fault_add(&x->fault, "/Last-Event-ID", "wrong_type", -1,
+                  "takes the seq of an event, or 0 for all from the start");
         return fault_set(&x->fault, ERR_INVALID_PARAMETER, NULL);
     }
     return ERR_NONE;

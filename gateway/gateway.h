@@ -79,7 +79,8 @@ void gateway_record(struct exchange *exchange);
 
 /* An operation of a service. NONE: the reply is filled; else the fault is. */
 MUST_USE enum err api_handle(struct exchange *exchange);
-/* Who asks, by the Authorization field: signed_in and who, or nobody without the field; UNAUTHENTICATED for a bad token. */
+/* Who asks, by the Authorization field: signed_in and who, or nobody without the field; UNAUTHENTICATED for a bad
+ * token. */
 MUST_USE enum err api_authenticate(struct exchange *exchange);
 /* The same, then whether this role may call, and --rate-limit. */
 MUST_USE enum err api_admit(struct exchange *exchange, enum op_role role);

@@ -13,8 +13,8 @@ struct mg_request_info;
 
 enum { GUARD_MAX_HEAD_SIZE = 16 * 1024, GUARD_MAX_HEADER_COUNT = 64, GUARD_MAX_URI_SIZE = 8 * 1024 };
 
-/* A Content-Length of more digits than any body has is INT64_MAX. out is untouched on failure. The connection must be closed
- * after a failure: where the next request begins is unknown. */
+/* A Content-Length of more digits than any body has is INT64_MAX. out is untouched on failure. The connection must be
+ * closed after a failure: where the next request begins is unknown. */
 MUST_USE enum err guard_request(const struct mg_request_info *info, struct fault *fault, struct http_request *out);
 
 /* The last field of this name, borrowed; empty if there is none. */

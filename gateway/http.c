@@ -148,8 +148,8 @@ static bool is_live(const struct http_request *request)
 
 static void client_find(struct exchange *x, const struct mg_request_info *info)
 {
-    x->request.client =
-        forwarded_client(&x->gateway->forwarded, text_of(info->remote_addr), guard_field_last(info, TEXT("X-Forwarded-For")));
+    x->request.client = forwarded_client(&x->gateway->forwarded, text_of(info->remote_addr),
+                                         guard_field_last(info, TEXT("X-Forwarded-For")));
 }
 
 static void request_handle(struct worker *worker, const struct mg_request_info *info, bool *out_passed_on)

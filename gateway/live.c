@@ -72,8 +72,11 @@ static uint32_t loop_count_of(int64_t wanted)
 
 static bool loops_start(struct live *self, uint32_t count)
 {
-    struct ws_loop_settings loop = {
-        .metrics = self->env->metrics, .closed = on_closed, .user = self, .ask = ws_replay_ask, .ask_user = self->replay};
+    struct ws_loop_settings loop = {.metrics = self->env->metrics,
+                                    .closed = on_closed,
+                                    .user = self,
+                                    .ask = ws_replay_ask,
+                                    .ask_user = self->replay};
     while (self->loop_count < count) {
         struct ws_loop *made = ws_loop_new(&loop);
         if (!made) {
@@ -142,7 +145,8 @@ void live_attach(struct live *self, struct mg_context *context)
     ws_gate_attach(self->gate, context);
 }
 
-static enum err admit(void *user, const struct ws_handshake *handshake, struct fault *fault, struct ws_peer_settings *out)
+static enum err admit(void *user, const struct ws_handshake *handshake, struct fault *fault,
+                      struct ws_peer_settings *out)
 {
     struct live *self = user;
     return ws_handshake_check(&self->doorman, handshake, fault, out);

@@ -66,16 +66,18 @@ void live_destroy(struct live **self);
 void live_attach(struct live *self, struct mg_context *context);
 /* Listens at --ws-listen, if that is set. False if it cannot (message says why). */
 MUST_USE bool live_listen(struct live *self, char *message, size_t message_size);
-/* Any event of the bus; those that are not an order's are ignored. With a gap before it, every socket is closed with 4008:
- * whoever repairs gaps does so first. Does not block. */
+/* Any event of the bus; those that are not an order's are ignored. With a gap before it, every socket is closed with
+ * 4008: whoever repairs gaps does so first. Does not block. */
 void live_publish(struct live *self, const struct subscriber_event *event);
 /* Closes the sockets of ended sessions with 4001. Call auth_deny first, so that nobody comes back in between. */
 void live_end_sessions(struct live *self, const struct denial *denial);
-/* Whether somebody may begin behind after (resume), or with what comes. Blocks up to a call's budget. POSITION_LOST with
- * fault->head, or SERVICE_UNAVAILABLE. */
+/* Whether somebody may begin behind after (resume), or with what comes. Blocks up to a call's budget. POSITION_LOST
+ * with fault->head, or SERVICE_UNAVAILABLE. */
 MUST_USE enum err live_position_check(struct live *self, bool resume, int64_t after, struct fault *fault);
-/* A stream: as ws_entry_add and ws_entry_start. peer has its identity, its address and what it wants; its limits are set here. */
-MUST_USE enum err live_stream_add(struct live *self, int civetweb_fd, struct ws_peer_settings *peer, struct fault *fault);
+/* A stream: as ws_entry_add and ws_entry_start. peer has its identity, its address and what it wants; its limits are
+ * set here. */
+MUST_USE enum err live_stream_add(struct live *self, int civetweb_fd, struct ws_peer_settings *peer,
+                                  struct fault *fault);
 void live_stream_start(struct live *self, int civetweb_fd, const struct ws_peer_settings *peer);
 /* Closes all with 1001, takes no more, waits at most wait_ms; returns how many are left. Before mg_stop. */
 int64_t live_drain(struct live *self, int64_t wait_ms);

@@ -30,8 +30,8 @@ void long_polls_destroy(struct long_polls **self);
 /* Enter first, then look for events, then wait: what comes in between wakes the wait. False, and not entered, when all
  * places are taken or the gateway drains. */
 MUST_USE bool long_polls_enter(struct long_polls *self, struct long_poll *poll);
-/* Waits until it is woken, at most wait_ms. True if there may be something new since the last wait; then it may wait again.
- * False after the time, and at once when the gateway drains. */
+/* Waits until it is woken, at most wait_ms. True if there may be something new since the last wait; then it may wait
+ * again. False after the time, and at once when the gateway drains. */
 MUST_USE bool long_polls_wait(struct long_polls *self, struct long_poll *poll, int64_t wait_ms);
 void long_polls_leave(struct long_polls *self, struct long_poll *poll);
 

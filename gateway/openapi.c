@@ -54,8 +54,8 @@ static void parameter_named_add(json_t *parameters, const char *in, const char *
 static void header_add(json_t *parameters, const char *name, int max, const char *prose)
 {
     json_t *schema = json_pack("{s:s, s:i, s:i}", "type", "string", "minLength", 1, "maxLength", max);
-    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", name, "in", "header", "required", 0,
-                                                "description", prose, "schema", schema));
+    json_array_append_new(parameters, json_pack("{s:s, s:s, s:b, s:s, s:o}", "name", name, "in", "header", "required",
+                                                0, "description", prose, "schema", schema));
 }
 
 /* Only what counts its changes has an entity tag. */
@@ -95,8 +95,9 @@ static json_t *success_of(const struct route *route, const struct op_info *info,
     json_t *headers = json_object();
     if (info->reply != &nothing_record) {
         schema_add(schemas, SCHEMA_JSON, info->reply, 0);
-        json_object_set_new(response, "content",
-                            json_pack("{s:{s:o}}", "application/json", "schema", schema_reference(SCHEMA_JSON, info->reply)));
+        json_object_set_new(
+            response, "content",
+            json_pack("{s:{s:o}}", "application/json", "schema", schema_reference(SCHEMA_JSON, info->reply)));
     }
     if (record_field(info->reply, TEXT("version"))) {
         json_object_set_new(headers, "ETag", json_pack("{s:{s:s}}", "schema", "type", "string"));
@@ -124,35 +125,36 @@ static json_t *responses_of(const struct route *route, const struct op_info *inf
 /* What an operation is for. */
 static const char *summary_of(enum op op)
 {
-    static const char *const summaries[OP_COUNT] = {[OP_product_create] = "Add a product",
-                                                    [OP_product_list] = "Find products",
-                                                    [OP_product_get] = "Read a product",
-                                                    [OP_product_update] = "Change a product",
-                                                    [OP_product_remove] = "Retire a product",
-                                                    [OP_order_create] = "Place an order",
-                                                    [OP_order_list] = "List orders",
-                                                    [OP_order_get] = "Read an order",
-                                                    [OP_order_move] = "Move an order on, or cancel it",
-                                                    [OP_user_register] = "Open an account",
-                                                    [OP_user_login] = "Sign in",
-                                                    [OP_user_refresh] = "Renew a session",
-                                                    [OP_user_logout] = "End a session",
-                                                    [OP_user_list] = "List accounts",
-                                                    [OP_user_get] = "Read an account",
-                                                    [OP_user_update] = "Change an account",
-                                                    [OP_user_set_role] = "Give an account a role",
-                                                    [OP_user_ticket] = "Get a ticket for one WebSocket",
-                                                    [OP_user_rotate_key] = "Begin a new key for signing tokens",
-                                                    [OP_user_distrust_keys] = "Refuse all tokens signed so far at once: a signing key has leaked",
-                                                    [OP_webhook_create] = "Add a webhook",
-                                                    [OP_webhook_list] = "List webhooks",
-                                                    [OP_webhook_get] = "Read a webhook",
-                                                    [OP_webhook_update] = "Change a webhook",
-                                                    [OP_webhook_remove] = "Remove a webhook",
-                                                    [OP_webhook_rotate] = "Give a webhook a new secret",
-                                                    [OP_webhook_test] = "Post a test event to a webhook",
-                                                    [OP_webhook_deliveries] = "List a webhook's deliveries",
-                                                    [OP_webhook_redeliver] = "Post an event once more"};
+    static const char *const summaries[OP_COUNT] = {
+        [OP_product_create] = "Add a product",
+        [OP_product_list] = "Find products",
+        [OP_product_get] = "Read a product",
+        [OP_product_update] = "Change a product",
+        [OP_product_remove] = "Retire a product",
+        [OP_order_create] = "Place an order",
+        [OP_order_list] = "List orders",
+        [OP_order_get] = "Read an order",
+        [OP_order_move] = "Move an order on, or cancel it",
+        [OP_user_register] = "Open an account",
+        [OP_user_login] = "Sign in",
+        [OP_user_refresh] = "Renew a session",
+        [OP_user_logout] = "End a session",
+        [OP_user_list] = "List accounts",
+        [OP_user_get] = "Read an account",
+        [OP_user_update] = "Change an account",
+        [OP_user_set_role] = "Give an account a role",
+        [OP_user_ticket] = "Get a ticket for one WebSocket",
+        [OP_user_rotate_key] = "Begin a new key for signing tokens",
+        [OP_user_distrust_keys] = "Refuse all tokens signed so far at once: a signing key has leaked",
+        [OP_webhook_create] = "Add a webhook",
+        [OP_webhook_list] = "List webhooks",
+        [OP_webhook_get] = "Read a webhook",
+        [OP_webhook_update] = "Change a webhook",
+        [OP_webhook_remove] = "Remove a webhook",
+        [OP_webhook_rotate] = "Give a webhook a new secret",
+        [OP_webhook_test] = "Post a test event to a webhook",
+        [OP_webhook_deliveries] = "List a webhook's deliveries",
+        [OP_webhook_redeliver] = "Post an event once more"};
     return summaries[op] ? summaries[op] : op_info(op)->route;
 }
 
@@ -191,9 +193,9 @@ static json_t *own_operation_by_table(const struct route *route, json_t *schemas
                             "as after: the seq of the last event seen; 0 for all from the start");
     }
     return json_pack("{s:s, s:[s], s:s, s:o, s:{s:{s:s, s:{s:{s:o}}}, s:{s:s}}, s:[{s:[]}]}", "summary", route->prose,
-                     "tags", "event", "description", "signed in: own orders' events; administrators: all",
-                     "parameters", parameters, "responses", "200", "description", "done", "content", media_type,
-                     "schema", schema_reference(SCHEMA_JSON, route->reply), "default", "$ref", "#/components/responses/problem",
+                     "tags", "event", "description", "signed in: own orders' events; administrators: all", "parameters",
+                     parameters, "responses", "200", "description", "done", "content", media_type, "schema",
+                     schema_reference(SCHEMA_JSON, route->reply), "default", "$ref", "#/components/responses/problem",
                      "security", "bearer");
 }
 
@@ -205,12 +207,14 @@ struct note {
 static const struct note socket_messages[] = {
     {"{id, type, seq, time, order}", "an order's event"},
     {"{id, type, seq, time, subject, data}", "any other event; only administrators get these"},
-    {"you: {\"subscribe\": {types, orders}}", "wanted from now on, besides the others: lists of types (a closing * matches any rest) and of order "
-                                             "ids. A client gets an event when it has subscribed to its type or to its order"},
+    {"you: {\"subscribe\": {types, orders}}",
+     "wanted from now on, besides the others: lists of types (a closing * matches any rest) and of order "
+     "ids. A client gets an event when it has subscribed to its type or to its order"},
     {"you: {\"unsubscribe\": {types, orders}}", "not wanted any more"},
     {"{\"subscribed\": {types, orders}}", "the answer: all that holds from now on"},
     {"{\"error\": {code, detail, errors}}", "the answer to what cannot be done; nothing has changed"},
-    {"limits", "100 messages a minute, 64 KiB each (4 KiB for a change), 20 orders, 20 names a list; a ping every 25 seconds"}};
+    {"limits",
+     "100 messages a minute, 64 KiB each (4 KiB for a change), 20 orders, 20 names a list; a ping every 25 seconds"}};
 static const struct note socket_closes[] = {
     {"1001", "the gateway restarts: come back"},
     {"1002, 1007", "the client broke the protocol"},
@@ -305,10 +309,12 @@ static void hook_add(json_t *hooks, const char *type, const struct record *data,
 {
     json_t *parameters = json_array();
     schema_add(schemas, SCHEMA_JSON, data, 0);
-    parameter_named_add(parameters, "header", "webhook-id", "the event's id, the same at every attempt: deduplicate by it");
+    parameter_named_add(parameters, "header", "webhook-id",
+                        "the event's id, the same at every attempt: deduplicate by it");
     parameter_named_add(parameters, "header", "webhook-timestamp", "of this attempt, in seconds since 1970");
-    parameter_named_add(parameters, "header", "webhook-signature",
-                        "v1,BASE64 of HMAC-SHA256 over id.timestamp.body, one a secret that is good now, separated by spaces");
+    parameter_named_add(
+        parameters, "header", "webhook-signature",
+        "v1,BASE64 of HMAC-SHA256 over id.timestamp.body, one a secret that is good now, separated by spaces");
     json_object_set_new(
         hooks, type,
         json_pack("{s:{s:s, s:[s], s:o, s:{s:b, s:{s:{s:o}}}, s:{s:{s:s}, s:{s:s}, s:{s:s}}}}", "post", "summary", type,
@@ -345,10 +351,10 @@ void openapi_print(const struct router *router, struct buffer *out)
         "openapi", "3.1.0", "info", "title", "zmart", "version", ZMART_VERSION, "description",
         "A shop: products, orders, accounts. Amounts are JSON numbers in major units; times are RFC 3339 UTC; "
         "errors are RFC 9457 problems with a code and, for bad fields, their JSON pointers.",
-        "license", "name", "MPL-2.0", "identifier", "MPL-2.0", "servers", "url", "/", "paths", paths, "webhooks", hooks, "components",
-        "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer", "bearerFormat", "JWT",
-        "responses", "problem", "description", "what is wrong", "content", "application/problem+json", "schema",
-        schema_reference(SCHEMA_JSON, &problem_record));
+        "license", "name", "MPL-2.0", "identifier", "MPL-2.0", "servers", "url", "/", "paths", paths, "webhooks", hooks,
+        "components", "schemas", schemas, "securitySchemes", "bearer", "type", "http", "scheme", "bearer",
+        "bearerFormat", "JWT", "responses", "problem", "description", "what is wrong", "content",
+        "application/problem+json", "schema", schema_reference(SCHEMA_JSON, &problem_record));
     ASSERT(root != NULL);
     json_object_set_new(root, "x-errors", errors_list());
     schema_document_print(root, out);

@@ -18,11 +18,11 @@ static enum err text_reply(struct exchange *x, int status, const char *media_typ
 static enum err index_handle(struct exchange *x)
 {
     x->reply.storable = true;
-    return text_reply(
-        x, 200, "application/json",
-        TEXT("{\"name\":\"zmart\",\"version\":\"" ZMART_VERSION
-             "\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\"asyncapi\":\"/asyncapi.json\",\"products\":\"/api/products\","
-             "\"health\":\"/readyz\",\"metrics\":\"/metrics\",\"events\":\"/ws\"}\n"));
+    return text_reply(x, 200, "application/json",
+                      TEXT("{\"name\":\"zmart\",\"version\":\"" ZMART_VERSION
+                           "\",\"documentation\":\"/docs\",\"openapi\":\"/openapi.json\",\"asyncapi\":\"/"
+                           "asyncapi.json\",\"products\":\"/api/products\","
+                           "\"health\":\"/readyz\",\"metrics\":\"/metrics\",\"events\":\"/ws\"}\n"));
 }
 
 static enum err readyz_handle(struct exchange *x)

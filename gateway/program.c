@@ -171,8 +171,10 @@ static int parts_start(struct run *run)
 {
     char message[MESSAGE_SIZE] = "";
     const struct gateway_program_config *config = run->config;
-    struct bus_client_settings client = {
-        .bus = &config->bus, .role = "gateway", .slot_count = (int)(config->gateway.workers * 3 / 4), .calls = &config->calls};
+    struct bus_client_settings client = {.bus = &config->bus,
+                                         .role = "gateway",
+                                         .slot_count = (int)(config->gateway.workers * 3 / 4),
+                                         .calls = &config->calls};
     struct auth_source source = {keys_ask, denials_ask, check_ask, silence_of, run};
     struct auth_settings auth = {.token_count = config->gateway.tokens,
                                  .leeway_s = LEEWAY_S,
@@ -182,7 +184,8 @@ static int parts_start(struct run *run)
     struct accept_settings accepts = {config->gateway.client_connections, USER_TIMEOUT_MS};
     struct forwarded forwarded;
     if (!forwarded_parse(config->gateway.trusted_proxies, &forwarded)) {
-        return failed(run, "config.bad", "--trusted-proxies takes at most 16 IPv4 addresses and networks, such as 10.0.0.0/8,127.0.0.1");
+        return failed(run, "config.bad",
+                      "--trusted-proxies takes at most 16 IPv4 addresses and networks, such as 10.0.0.0/8,127.0.0.1");
     }
     files_check(run);
     run->client = bus_client_new(run->env, &client, message, sizeof message);

@@ -27,7 +27,8 @@ static enum err redeem(void *user, struct text ticket, struct text client, struc
     if (client.size > 0) {
         set_has(call_meta, &meta, client);
     }
-    enum err code = problem_of_call(bus_client_do(parts->bus, OP_user_redeem, NULL, &meta, &ref, arena, fault, &identity), fault);
+    enum err code =
+        problem_of_call(bus_client_do(parts->bus, OP_user_redeem, NULL, &meta, &ref, arena, fault, &identity), fault);
     if (code != ERR_NONE) {
         return ticket_refused(code, fault);
     }

@@ -18,7 +18,8 @@ struct ws_access {
     enum err (*check)(void *user, struct text authorization, struct arena *arena, struct fault *fault,
                       struct identity *out);
     /* NONE if the order is the account's, else NOT_FOUND. */
-    enum err (*sees)(void *user, struct text user_id, struct text session_id, struct text order_id, struct fault *fault);
+    enum err (*sees)(void *user, struct text user_id, struct text session_id, struct text order_id,
+                     struct fault *fault);
     void *user;
 };
 

@@ -23,7 +23,8 @@ static void pointer_make(char out[POINTER_SIZE], bool subscribe, const char *lis
     snprintf(out, POINTER_SIZE, "/%ssubscribe/%s/%u", subscribe ? "" : "un", list, index);
 }
 
-static enum err types_read(const struct ws_topics *topics, enum role role, struct fault *fault, struct ws_change *change)
+static enum err types_read(const struct ws_topics *topics, enum role role, struct fault *fault,
+                           struct ws_change *change)
 {
     enum err e = ERR_NONE;
     for (uint32_t i = 0; i < topics->types.count; i++) {
@@ -170,7 +171,8 @@ static bool item_write(const struct problem_item *item, struct buffer *out)
 {
     return buffer_add_string(out, "{\"pointer\":") && buffer_add_json_string(out, item->pointer) &&
            buffer_add_string(out, ",\"code\":") && buffer_add_json_string(out, item->code) &&
-           buffer_add_string(out, ",\"message\":") && buffer_add_json_string(out, item->message) && buffer_add_char(out, '}');
+           buffer_add_string(out, ",\"message\":") && buffer_add_json_string(out, item->message) &&
+           buffer_add_char(out, '}');
 }
 
 struct ws_message *ws_change_refusal(const struct fault *fault)

@@ -34,7 +34,8 @@ struct ws_change {
     struct ws_filter orders;
 };
 
-/* INVALID_BODY with pointers, or FORBIDDEN for types that this role never sees. The caller owns *out, untouched on failure. */
+/* INVALID_BODY with pointers, or FORBIDDEN for types that this role never sees. The caller owns *out, untouched on
+ * failure. */
 MUST_USE enum err ws_change_read(const struct ws_said *said, enum role role, struct arena *arena, struct fault *fault,
                                  struct ws_change **out);
 void ws_change_destroy(struct ws_change **self);

@@ -57,7 +57,8 @@ static void work(struct ws_loop *loop, struct ws_peer *peer, int64_t now_ms)
     }
 }
 
-static enum err accept_change(struct ws_peer *peer, const struct ws_said *said, struct arena *arena, struct fault *fault)
+static enum err accept_change(struct ws_peer *peer, const struct ws_said *said, struct arena *arena,
+                              struct fault *fault)
 {
     struct ws_change **place = &ws_peer_links(peer)->changes;
     int count = 0;

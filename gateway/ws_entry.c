@@ -20,7 +20,8 @@ struct ws_loop *ws_entry_loop(const struct ws_entry *self, uint64_t peer_id)
 enum err ws_entry_give(struct ws_entry *self, struct ws_peer_settings *peer, struct fault *fault)
 {
     peer->id = atomic_fetch_add(&self->next_id, 1);
-    enum err code = ws_quota_take(self->quota, text_of(peer->identity.user_id), peer->identity.role == ROLE_ADMIN, fault);
+    enum err code =
+        ws_quota_take(self->quota, text_of(peer->identity.user_id), peer->identity.role == ROLE_ADMIN, fault);
     if (code == ERR_NONE && !ws_loop_add(ws_entry_loop(self, peer->id), peer)) {
         ws_quota_give(self->quota, text_of(peer->identity.user_id));
         code = unavailable(fault, "the gateway drains, or too many sockets open at once");

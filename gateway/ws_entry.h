@@ -21,9 +21,10 @@ struct ws_entry {
     atomic_ullong next_id; /* begins at 1 */
 };
 
-/* Fills id and fd of peer, takes its place in the quota, and adds it to one of the loops, held. On failure nothing is taken, and
- * peer's filter is the caller's. */
-MUST_USE enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, struct ws_peer_settings *peer, struct fault *fault);
+/* Fills id and fd of peer, takes its place in the quota, and adds it to one of the loops, held. On failure nothing is
+ * taken, and peer's filter is the caller's. */
+MUST_USE enum err ws_entry_add(struct ws_entry *self, int civetweb_fd, struct ws_peer_settings *peer,
+                               struct fault *fault);
 /* The same for a socket that is peer->fd already, and stays the caller's on failure. */
 MUST_USE enum err ws_entry_give(struct ws_entry *self, struct ws_peer_settings *peer, struct fault *fault);
 /* Options of a client's socket. */

@@ -33,12 +33,14 @@ static enum err message_make(const struct event_view *view, const struct order *
     AUTO(buffer_release) struct buffer plain;
     buffer_init(&frame, WS_MESSAGE_MAX);
     buffer_init(&plain, WS_MESSAGE_MAX);
-    if (!(order ? order_frame_write(view, order, &frame) : event_json_write(view, &frame)) || !plain_write(view, &plain)) {
+    if (!(order ? order_frame_write(view, order, &frame) : event_json_write(view, &frame)) ||
+        !plain_write(view, &plain)) {
         fault_cause(fault, "the event's JSON is over %d bytes", WS_MESSAGE_MAX);
         return fault_set(fault, ERR_INTERNAL, NULL);
     }
     struct text nobody = {0};
-    *out = ws_message_of_event(buffer_text(&frame), view->seq, order ? order->user_id : nobody, order ? order->id : nobody);
+    *out = ws_message_of_event(buffer_text(&frame), view->seq, order ? order->user_id : nobody,
+                               order ? order->id : nobody);
     (*out)->types = event_types_bit(view->type);
     ws_message_set_plain(*out, buffer_text(&plain));
     return ERR_NONE;

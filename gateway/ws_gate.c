@@ -221,8 +221,8 @@ static void on_ready(struct mg_connection *connection, void *user)
     pending_put(self, pending); /* until on_close: frames that civetweb had read already go to on_data */
 }
 
-/* A client need not wait for the 101 as RFC 6455 wants (4.1): its frames are put together again for the loop. What had come of one
- * in part is lost with civetweb, so that the rest makes no frame and ends the connection. */
+/* A client need not wait for the 101 as RFC 6455 wants (4.1): its frames are put together again for the loop. What had
+ * come of one in part is lost with civetweb, so that the rest makes no frame and ends the connection. */
 static int on_data(struct mg_connection *connection, int bits, char *data, size_t size, void *user)
 {
     struct ws_gate *self = user;
@@ -240,7 +240,8 @@ static void on_close(const struct mg_connection *connection, void *user)
     struct ws_gate *self = user;
     struct pending *pending = pending_take(self, connection);
     if (pending && pending->ready) {
-        ws_loop_start(ws_entry_loop(self->settings.entry, pending->peer_id), pending->peer_id, buffer_text(&pending->early));
+        ws_loop_start(ws_entry_loop(self->settings.entry, pending->peer_id), pending->peer_id,
+                      buffer_text(&pending->early));
     }
     pending_destroy(&pending);
 }

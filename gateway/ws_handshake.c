@@ -49,8 +49,8 @@ static struct text client_of(const struct ws_doorman *self, const struct ws_hand
     return self->forwarded ? forwarded_client(self->forwarded, peer, handshake->forwarded_for) : peer;
 }
 
-static enum err who_asks(const struct ws_doorman *self, const struct ws_handshake *handshake, const struct ws_query *query,
-                         struct arena *arena, struct fault *fault, struct identity *out)
+static enum err who_asks(const struct ws_doorman *self, const struct ws_handshake *handshake,
+                         const struct ws_query *query, struct arena *arena, struct fault *fault, struct identity *out)
 {
     const struct ws_access *access = &self->access;
     if (has(ws_query, query, ticket)) {
@@ -62,8 +62,8 @@ static enum err who_asks(const struct ws_doorman *self, const struct ws_handshak
     return access->check(access->user, handshake->authorization, arena, fault, out);
 }
 
-static enum err identify(const struct ws_doorman *self, const struct ws_handshake *handshake, const struct ws_query *query,
-                         struct fault *fault, struct ws_identity *out)
+static enum err identify(const struct ws_doorman *self, const struct ws_handshake *handshake,
+                         const struct ws_query *query, struct fault *fault, struct ws_identity *out)
 {
     AUTO(arena_release) struct arena arena = {0};
     struct identity identity = {0};

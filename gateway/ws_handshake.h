@@ -17,9 +17,9 @@ struct ws_doorman {
     const char *origins; /* "https://a.example,https://b.example": pages that may connect; empty: all */
 };
 
-/* May block up to some calls' budgets; any thread. Fills out but for id and fd; the filter's array is then the caller's.
- * UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, INVALID_PARAMETER, POSITION_LOST, SERVICE_UNAVAILABLE. */
-MUST_USE enum err ws_handshake_check(const struct ws_doorman *self, const struct ws_handshake *handshake, struct fault *fault,
-                                     struct ws_peer_settings *out);
+/* May block up to some calls' budgets; any thread. Fills out but for id and fd; the filter's array is then the
+ * caller's. UNAUTHENTICATED, FORBIDDEN, NOT_FOUND, INVALID_PARAMETER, POSITION_LOST, SERVICE_UNAVAILABLE. */
+MUST_USE enum err ws_handshake_check(const struct ws_doorman *self, const struct ws_handshake *handshake,
+                                     struct fault *fault, struct ws_peer_settings *out);
 
 #endif

@@ -62,8 +62,8 @@ void ws_input_put_early(struct ws_input *self, struct text bytes);
 void ws_input_release(struct ws_input *self);
 /* Reads what has come, a bounded part of it. */
 struct ws_heard ws_input_turn(struct ws_input *self, int64_t now_ms);
-/* Appends what is to be answered (pongs, closes) as whole frames. False if there is no memory or room for it. *out_close: the
- * code of a close frame among them, or 0. */
+/* Appends what is to be answered (pongs, closes) as whole frames. False if there is no memory or room for it.
+ * *out_close: the code of a close frame among them, or 0. */
 MUST_USE bool ws_input_answer(struct ws_input *self, struct buffer *out, uint16_t *out_close);
 /* Gives up what is not needed while the client is silent. */
 void ws_input_rest(struct ws_input *self);

@@ -69,12 +69,13 @@ static void refuse(const struct caller *caller, const struct fault *fault)
     ws_upgrade_refusal(fault, &out);
     (void)answer(caller->fd, &out);
     shutdown(caller->fd, SHUT_WR);
-    for (int left = LINGER_SIZE; left > 0 && recv(caller->fd, rest, sizeof rest, MSG_DONTWAIT) > 0; left -= (int)sizeof rest) {
+    for (int left = LINGER_SIZE; left > 0 && recv(caller->fd, rest, sizeof rest, MSG_DONTWAIT) > 0;
+         left -= (int)sizeof rest) {
     }
 }
 
-static enum err admit(struct ws_listen *self, struct caller *caller, struct fault *fault, struct ws_handshake *handshake,
-                      struct ws_peer_settings *peer)
+static enum err admit(struct ws_listen *self, struct caller *caller, struct fault *fault,
+                      struct ws_handshake *handshake, struct ws_peer_settings *peer)
 {
     struct text head = {caller->head.data, (uint32_t)ws_head_size(buffer_text(&caller->head))};
     enum err e = head.size == 0 ? fault_set(fault, ERR_HEAD_TOO_LARGE, NULL) : ws_upgrade_read(head, fault, handshake);
@@ -279,7 +280,8 @@ static int listen_at(const char *address, char *message, size_t message_size)
     const char *colon = strrchr(address, ':');
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *found = NULL;
     int on = 1;
-    if (!colon || colon == address || !text_to_string((struct text){address, (uint32_t)(colon - address)}, host, sizeof host) ||
+    if (!colon || colon == address ||
+        !text_to_string((struct text){address, (uint32_t)(colon - address)}, host, sizeof host) ||
         getaddrinfo(host, colon + 1, &hints, &found) != 0) {
         snprintf(message, message_size, "--ws-listen takes HOST:PORT, not %.100s", address);
         return -1;
@@ -314,7 +316,8 @@ static bool threads_start(struct ws_listen *self)
     struct epoll_event stop = {.events = EPOLLIN, .data.ptr = &self->stop_fd};
     self->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     self->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (self->epoll_fd < 0 || self->stop_fd < 0 || epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->listen_fd, &listener) != 0 ||
+    if (self->epoll_fd < 0 || self->stop_fd < 0 ||
+        epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->listen_fd, &listener) != 0 ||
         epoll_ctl(self->epoll_fd, EPOLL_CTL_ADD, self->stop_fd, &stop) != 0) {
         return false;
     }

@@ -1,5 +1,6 @@
-/* A port of our own for WebSockets, without civetweb: one thread accepts and reads heads, a few more check them (which may mean to
- * ask services), then the socket is a loop's. Bounded: so many handshakes at a time, so many bytes of head, so long for it. */
+/* A port of our own for WebSockets, without civetweb: one thread accepts and reads heads, a few more check them (which
+ * may mean to ask services), then the socket is a loop's. Bounded: so many handshakes at a time, so many bytes of head,
+ * so long for it. */
 #ifndef ZMART_GATEWAY_WS_LISTEN_H
 #define ZMART_GATEWAY_WS_LISTEN_H
 
@@ -12,7 +13,8 @@ struct ws_listen_settings {
     const char *address; /* HOST:PORT; port 0 takes a free one */
     struct ws_entry *entry; /* borrowed, as everything here */
     /* Decides about a handshake, on any of the threads; may block. As ws_handshake_check. */
-    enum err (*admit)(void *user, const struct ws_handshake *handshake, struct fault *fault, struct ws_peer_settings *out);
+    enum err (*admit)(void *user, const struct ws_handshake *handshake, struct fault *fault,
+                      struct ws_peer_settings *out);
     void *user;
     int64_t arrival_ms; /* 0: WS_ARRIVAL_MS */
 };

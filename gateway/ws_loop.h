@@ -18,8 +18,8 @@ struct ws_loop_settings {
     /* Called on the loop's thread when a socket is gone. */
     void (*closed)(void *user, const struct ws_record *record);
     void *user;
-    /* Asks for a client, on the loop's thread; must not block. Answered once, by ws_loop_answer if a page is wanted, else by
-     * ws_loop_permit. NULL: nobody resumes, and who follows an order is not told that it is another's. */
+    /* Asks for a client, on the loop's thread; must not block. Answered once, by ws_loop_answer if a page is wanted,
+     * else by ws_loop_permit. NULL: nobody resumes, and who follows an order is not told that it is another's. */
     void (*ask)(void *user, const struct ws_ask *ask);
     void *ask_user;
     /* Told what clients say; NULL: it is taken as a change of what they want. */
@@ -43,7 +43,8 @@ void ws_loop_start(struct ws_loop *self, uint64_t peer_id, struct text early);
 /* What the log has for an ask. Takes over the page; NULL: it could not be asked, or no longer reaches back, so that the
  * client is closed with WS_LAGGING and asks anew. */
 void ws_loop_answer(struct ws_loop *self, const struct ws_ask *ask, struct ws_page *page);
-/* Whether the orders of an ask are the client's: NONE, NOT_FOUND, or why it could not be found out; detail for the client. */
+/* Whether the orders of an ask are the client's: NONE, NOT_FOUND, or why it could not be found out; detail for the
+ * client. */
 void ws_loop_permit(struct ws_loop *self, const struct ws_ask *ask, enum err code, const char *detail);
 /* Takes over the caller's reference. */
 void ws_loop_publish(struct ws_loop *self, struct ws_message *event);

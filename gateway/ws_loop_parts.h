@@ -11,7 +11,17 @@
 #include "gateway/ws_recent.h"
 #include "lib/base/mailbox.h"
 
-enum task_kind { TASK_ADD, TASK_START, TASK_PAGE, TASK_PUBLISH, TASK_END, TASK_PERMIT, TASK_LAG, TASK_DRAIN, TASK_STOP };
+enum task_kind {
+    TASK_ADD,
+    TASK_START,
+    TASK_PAGE,
+    TASK_PUBLISH,
+    TASK_END,
+    TASK_PERMIT,
+    TASK_LAG,
+    TASK_DRAIN,
+    TASK_STOP
+};
 
 /* What became of a look-up. */
 struct ws_permit {

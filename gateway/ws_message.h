@@ -39,7 +39,8 @@ struct ws_message *ws_message_of_data(enum ws_opcode opcode, struct text payload
 /* Bytes that are frames already. */
 struct ws_message *ws_message_of_frames(struct text frames);
 struct ws_message *ws_message_of_ping(void);
-/* A comment of a stream, which clients pass over; with the last one the body ends. The words are cut at WS_REASON_MAX bytes. */
+/* A comment of a stream, which clients pass over; with the last one the body ends. The words are cut at WS_REASON_MAX
+ * bytes. */
 struct ws_message *ws_message_of_comment(const char *words, bool last);
 /* The reason is cut at WS_REASON_MAX bytes. */
 struct ws_message *ws_message_of_close(uint16_t code, struct text reason);

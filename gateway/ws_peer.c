@@ -1,6 +1,6 @@
-/* What libwslay answers in ws_input (pong, echo of a close, closes for malformed frames) is collected into whole frames and
- * goes through the peer's own queue. Events, pings and our own closes are frames made here, so that an event's bytes are shared
- * between clients, and nothing is ever sent in the middle of another frame. */
+/* What libwslay answers in ws_input (pong, echo of a close, closes for malformed frames) is collected into whole frames
+ * and goes through the peer's own queue. Events, pings and our own closes are frames made here, so that an event's
+ * bytes are shared between clients, and nothing is ever sent in the middle of another frame. */
 #include "gateway/ws_peer.h"
 
 #include <errno.h>
@@ -378,8 +378,8 @@ static int64_t ping_ms_of(const struct ws_peer *self)
     return self->settings.kind == WS_STREAM && ping_ms > STREAM_PING_MS ? STREAM_PING_MS : ping_ms;
 }
 
-/* A stream's client answers nothing: who is gone is found by the kernel (TCP_USER_TIMEOUT), and to one that does not read
- * comments would only pile up. */
+/* A stream's client answers nothing: who is gone is found by the kernel (TCP_USER_TIMEOUT), and to one that does not
+ * read comments would only pile up. */
 static void ping(struct ws_peer *self, int64_t now_ms)
 {
     bool stream = self->settings.kind == WS_STREAM;

@@ -1,7 +1,7 @@
 /* One client of events: a bounded queue towards it, and the rules for ending it. A WebSocket speaks RFC 6455 through
- * libwslay; a stream is the endless body of an answer (Server-Sent Events): plain bytes, comments instead of pings, and an
- * end instead of a close frame.
- * Owned by one loop's thread. Never blocks; what a client sends is checked and counted, and then its hearer's. */
+ * libwslay; a stream is the endless body of an answer (Server-Sent Events): plain bytes, comments instead of pings, and
+ * an end instead of a close frame. Owned by one loop's thread. Never blocks; what a client sends is checked and
+ * counted, and then its hearer's. */
 #ifndef ZMART_GATEWAY_WS_PEER_H
 #define ZMART_GATEWAY_WS_PEER_H
 

@@ -176,7 +176,8 @@ enum err ws_replay_permit(struct ws_replay *self, const struct ws_ask *ask, stru
         struct text order_id = text_of(ask->order_ids[i]);
         enum err e = access->sees(access->user, text_of(ask->user_id), text_of(ask->session_id), order_id, fault);
         if (e != ERR_NONE) {
-            return fault_set(fault, e, e == ERR_NOT_FOUND ? "%s is no order of this account" : "%s cannot be looked up now",
+            return fault_set(fault, e,
+                             e == ERR_NOT_FOUND ? "%s is no order of this account" : "%s cannot be looked up now",
                              ask->order_ids[i]);
         }
     }

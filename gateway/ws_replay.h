@@ -1,5 +1,5 @@
-/* Finds out for clients what services know: threads of its own that ask event-svc for what was missed (and make frames), and
- * order-svc whose orders are, so that neither a loop nor a civetweb worker waits for it. */
+/* Finds out for clients what services know: threads of its own that ask event-svc for what was missed (and make
+ * frames), and order-svc whose orders are, so that neither a loop nor a civetweb worker waits for it. */
 #ifndef ZMART_GATEWAY_WS_REPLAY_H
 #define ZMART_GATEWAY_WS_REPLAY_H
 
@@ -13,8 +13,8 @@ enum { WS_REPLAY_THREADS = 2, WS_REPLAY_ASKS = 65536, WS_REPLAY_HEARD_MS = 3000 
 struct ws_replay_settings {
     struct bus_client *client; /* borrowed, as everything here; NULL: nothing can be asked */
     const struct log *log;
-    /* Milliseconds since the event stream was heard; INT64_MAX: never. What follows a page must be heard, so nobody begins
-     * before the stream was. */
+    /* Milliseconds since the event stream was heard; INT64_MAX: never. What follows a page must be heard, so nobody
+     * begins before the stream was. */
     int64_t (*silence_ms)(void *user);
     void *user;
     struct ws_access access; /* whose orders they are */

@@ -1,7 +1,8 @@
 #include "gateway/ws_resume.h"
 
 /* False if it has to wait for the client. */
-static bool message_send(const struct ws_resumer *self, struct ws_peer *peer, struct ws_message *message, int64_t now_ms)
+static bool message_send(const struct ws_resumer *self, struct ws_peer *peer, struct ws_message *message,
+                         int64_t now_ms)
 {
     if (!ws_peer_has_room(peer)) {
         return false;

@@ -18,7 +18,8 @@ struct ws_resumer {
 /* Goes on as far as it can: to be called when the peer starts, when its queue has been emptied, and when a page came.
  * Nothing happens for a peer that does not resume. */
 void ws_resume_step(const struct ws_resumer *self, struct ws_peer *peer, uint32_t bucket, int64_t now_ms);
-/* Takes over the page. NULL: the log could not be asked, or no longer reaches back: the peer is closed as one that lags. */
+/* Takes over the page. NULL: the log could not be asked, or no longer reaches back: the peer is closed as one that
+ * lags. */
 void ws_resume_take(const struct ws_resumer *self, struct ws_peer *peer, uint32_t bucket, struct ws_page *page,
                     int64_t now_ms);
 /* The client has subscribed to more: a page that is on its way is asked for again, since it would pass over that. */

@@ -32,7 +32,8 @@ static bool line_cut(struct text *rest, struct text *out)
     *out = (struct text){rest->data, (uint32_t)(end - rest->data)};
     rest->data += out->size + 2;
     rest->size -= out->size + 2;
-    return !memchr(out->data, '\n', out->size) && !memchr(out->data, '\r', out->size) && !memchr(out->data, '\0', out->size);
+    return !memchr(out->data, '\n', out->size) && !memchr(out->data, '\r', out->size) &&
+           !memchr(out->data, '\0', out->size);
 }
 
 static enum err target_read(struct text target, struct fault *fault, struct ws_handshake *out)
@@ -56,12 +57,14 @@ static enum err target_read(struct text target, struct fault *fault, struct ws_h
 static enum err request_line_read(struct text line, struct fault *fault, struct ws_handshake *out)
 {
     struct text method, target, rest = line;
-    if (!text_cut(&rest, ' ', &method) || !text_cut(&rest, ' ', &target) || rest.size == 0 || memchr(rest.data, ' ', rest.size)) {
+    if (!text_cut(&rest, ' ', &method) || !text_cut(&rest, ' ', &target) || rest.size == 0 ||
+        memchr(rest.data, ' ', rest.size)) {
         return bad(fault, "the request line is not METHOD TARGET VERSION");
     }
     if (!text_is(rest, "HTTP/1.1")) {
         bool http = text_starts_with(rest, "HTTP/");
-        return http ? fault_set(fault, ERR_HTTP_VERSION, "a WebSocket begins with HTTP/1.1") : bad(fault, "this is no HTTP");
+        return http ? fault_set(fault, ERR_HTTP_VERSION, "a WebSocket begins with HTTP/1.1")
+                    : bad(fault, "this is no HTTP");
     }
     if (!text_is(method, "GET")) {
         fault_allow(fault, "GET");
@@ -183,8 +186,10 @@ static enum err fields_check(const struct fields *fields, struct fault *fault)
     if (fields->length.data || fields->coding.data) {
         return bad(fault, "a handshake has no body");
     }
-    if (!list_has(fields->upgrade, "websocket") || !list_has(fields->connection, "upgrade") || !text_is(fields->version, WS_VERSION)) {
-        return fault_set(fault, ERR_UPGRADE_REQUIRED, "takes Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: " WS_VERSION);
+    if (!list_has(fields->upgrade, "websocket") || !list_has(fields->connection, "upgrade") ||
+        !text_is(fields->version, WS_VERSION)) {
+        return fault_set(fault, ERR_UPGRADE_REQUIRED,
+                         "takes Upgrade: websocket, Connection: Upgrade, Sec-WebSocket-Version: " WS_VERSION);
     }
     return ws_key_is_good(fields->key) ? ERR_NONE : bad(fault, "Sec-WebSocket-Key is not 16 bytes in base64");
 }
@@ -197,7 +202,8 @@ enum err ws_upgrade_read(struct text head, struct fault *fault, struct ws_handsh
     if (head.size > WS_HEAD_MAX) {
         return fault_set(fault, ERR_HEAD_TOO_LARGE, NULL);
     }
-    enum err e = line_cut(&rest, &line) ? request_line_read(line, fault, &made) : bad(fault, "a line does not end in CR LF");
+    enum err e =
+        line_cut(&rest, &line) ? request_line_read(line, fault, &made) : bad(fault, "a line does not end in CR LF");
     for (int count = 0; e == ERR_NONE; count++) {
         if (!line_cut(&rest, &line)) {
             return bad(fault, "a line does not end in CR LF");

@@ -1,5 +1,5 @@
-/* The head of a WebSocket's handshake on a port of our own: strict, bounded, and pure. What civetweb lets pass and the guard
- * refuses is refused here by the parser: bare LF, folded lines, two of a kind, bodies, other versions. */
+/* The head of a WebSocket's handshake on a port of our own: strict, bounded, and pure. What civetweb lets pass and the
+ * guard refuses is refused here by the parser: bare LF, folded lines, two of a kind, bodies, other versions. */
 #ifndef ZMART_GATEWAY_WS_UPGRADE_H
 #define ZMART_GATEWAY_WS_UPGRADE_H
 
@@ -21,8 +21,8 @@ struct ws_handshake {
 
 /* Bytes of the head with its empty line if that is there, else 0. */
 size_t ws_head_size(struct text bytes);
-/* head: all of it. BAD_REQUEST, METHOD_NOT_ALLOWED, URI_TOO_LONG, HEAD_TOO_LARGE, HTTP_VERSION, UPGRADE_REQUIRED; out->client is not set,
- * and out is untouched on failure. */
+/* head: all of it. BAD_REQUEST, METHOD_NOT_ALLOWED, URI_TOO_LONG, HEAD_TOO_LARGE, HTTP_VERSION, UPGRADE_REQUIRED;
+ * out->client is not set, and out is untouched on failure. */
 MUST_USE enum err ws_upgrade_read(struct text head, struct fault *fault, struct ws_handshake *out);
 /* 16 bytes in base64, which is all that RFC 6455 asks of a key. */
 bool ws_key_is_good(struct text key);

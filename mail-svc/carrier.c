@@ -172,7 +172,8 @@ struct mail_file {
 
 static int older_first(const void *a, const void *b)
 {
-    const struct timespec *one = &((const struct mail_file *)a)->written, *other = &((const struct mail_file *)b)->written;
+    const struct timespec *one = &((const struct mail_file *)a)->written,
+                          *other = &((const struct mail_file *)b)->written;
     if (one->tv_sec != other->tv_sec) {
         return one->tv_sec < other->tv_sec ? -1 : 1;
     }

@@ -26,7 +26,8 @@ enum carried carried_judge(int result, int status);
 void carriage_run(void *argument);
 /* "DATA/mail"; makes the folder. False: message says why not. */
 MUST_USE bool mail_folder_make(const struct mail_config *config, char *message, size_t message_size);
-/* Deletes the oldest files of the folder beyond --mail-files; returns how many. A folder that cannot be read is left. */
+/* Deletes the oldest files of the folder beyond --mail-files; returns how many. A folder that cannot be read is left.
+ */
 int64_t mail_files_trim(const struct mail_config *config);
 
 #endif

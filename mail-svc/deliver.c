@@ -117,8 +117,8 @@ static enum err mail_give_up(struct call *call, struct mail *mail, const char *w
 {
     struct mail_desk *desk = call_state(call);
     metric_add(desk->given_up, 1);
-    log_warn(service_env(call_loop(call))->log, "mail.given_up", KV_TEXT("event", mail->id), KV_TEXT("type", mail->type),
-             KV_INT("tries", mail->tries), KV_INT("status", status), KV("why", why));
+    log_warn(service_env(call_loop(call))->log, "mail.given_up", KV_TEXT("event", mail->id),
+             KV_TEXT("type", mail->type), KV_INT("tries", mail->tries), KV_INT("status", status), KV("why", why));
     return mail_end(call, mail);
 }
 

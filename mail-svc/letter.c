@@ -76,7 +76,8 @@ bool phrase_write(struct text text, struct buffer *out)
 bool date_write(int64_t time_ms, struct buffer *out)
 {
     static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     time_t seconds = (time_t)(time_ms / 1000);
     struct tm tm;
     if (!gmtime_r(&seconds, &tm)) {
@@ -174,7 +175,8 @@ static bool lines_write(const struct order *order, struct buffer *out)
     for (uint32_t i = 0; added && i < order->lines.count; i++) {
         const struct order_line *line = &order->lines.items[i];
         added = buffer_printf(out, "  %" PRId64 " x ", line->quantity) && buffer_add_text(out, line->name) &&
-                buffer_add_string(out, ", ") && amount_write(line->total, order->currency, out) && buffer_add_char(out, '\n');
+                buffer_add_string(out, ", ") && amount_write(line->total, order->currency, out) &&
+                buffer_add_char(out, '\n');
     }
     return added;
 }
@@ -229,8 +231,9 @@ static struct text domain_of(struct text address)
 static bool head_write(const struct letter *letter, struct text subject, struct buffer *out)
 {
     return buffer_add_string(out, "Date: ") && date_write(letter->time_ms, out) && buffer_add_string(out, "\r\n") &&
-           party_write("From: ", letter->shop, letter->from, out) && party_write("To: ", letter->name, letter->to, out) &&
-           buffer_add_string(out, "Subject: ") && words_write(subject, out) && buffer_add_string(out, "\r\nMessage-ID: <") &&
+           party_write("From: ", letter->shop, letter->from, out) &&
+           party_write("To: ", letter->name, letter->to, out) && buffer_add_string(out, "Subject: ") &&
+           words_write(subject, out) && buffer_add_string(out, "\r\nMessage-ID: <") &&
            buffer_add_text(out, letter->event_id) && buffer_add_char(out, '@') &&
            buffer_add_text(out, domain_of(letter->from)) &&
            buffer_add_string(out, ">\r\nAuto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n"

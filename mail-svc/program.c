@@ -37,8 +37,10 @@ static enum err first_open(struct service_loop *loop, struct mail_desk *desk, st
     if (!config->url[0] && !mail_folder_make(config, message, sizeof message)) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%.300s", message);
     }
-    desk->sent = metrics_get(metrics, METRIC_COUNTER, "zmart_mails_total", "outcome=\"sent\"", "Attempts to send a mail.");
-    desk->again = metrics_get(metrics, METRIC_COUNTER, "zmart_mails_total", "outcome=\"again\"", "Attempts to send a mail.");
+    desk->sent =
+        metrics_get(metrics, METRIC_COUNTER, "zmart_mails_total", "outcome=\"sent\"", "Attempts to send a mail.");
+    desk->again =
+        metrics_get(metrics, METRIC_COUNTER, "zmart_mails_total", "outcome=\"again\"", "Attempts to send a mail.");
     desk->given_up = metrics_get(metrics, METRIC_COUNTER, "zmart_mails_total", "outcome=\"given_up\"",
                                  "Attempts to send a mail.");
     struct log_reader_settings reading = {.types = types, .position = mail_log_position, .take = mail_log_take};

@@ -4,8 +4,8 @@
 
 bool entry_is_mailed(const struct event_entry *entry, int64_t since_ms, int64_t oldest_ms)
 {
-    return letter_has_template(entry->type) && has(event_entry, entry, user_id) && has(event_entry, entry, private_data) &&
-           entry->time >= since_ms && entry->time >= oldest_ms;
+    return letter_has_template(entry->type) && has(event_entry, entry, user_id) &&
+           has(event_entry, entry, private_data) && entry->time >= since_ms && entry->time >= oldest_ms;
 }
 
 int64_t mail_wait_ms(int64_t tries, int64_t permille)

@@ -43,11 +43,13 @@ struct mail_store_ops {
     enum err (*claim)(struct mail_store *self, const struct mail_claim *claim, struct arena *arena, struct fault *fault,
                       struct mail_rows *out);
     /* NOT_FOUND. */
-    enum err (*get)(struct mail_store *self, struct text id, struct arena *arena, struct fault *fault, struct mail *out);
+    enum err (*get)(struct mail_store *self, struct text id, struct arena *arena, struct fault *fault,
+                    struct mail *out);
     /* Another attempt, or, without next_at, its end. NOT_FOUND. */
     enum err (*put)(struct mail_store *self, const struct mail *mail, struct fault *fault);
     /* Forgets what has ended and happened before, at most limit of it. */
-    enum err (*purge)(struct mail_store *self, int64_t before_ms, uint32_t limit, struct fault *fault, uint32_t *out_count);
+    enum err (*purge)(struct mail_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
+                      uint32_t *out_count);
     void (*destroy)(struct mail_store *self);
 };
 

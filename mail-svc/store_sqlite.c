@@ -3,7 +3,8 @@
 #include "mail-svc/store.h"
 
 static const char *const migrations[] = {
-    "CREATE TABLE reader(one INTEGER PRIMARY KEY CHECK(one = 1), position INTEGER NOT NULL, since INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE reader(one INTEGER PRIMARY KEY CHECK(one = 1), position INTEGER NOT NULL, since INTEGER NOT NULL) "
+    "STRICT;"
     "CREATE TABLE mail(id TEXT PRIMARY KEY, type TEXT NOT NULL, user_id TEXT NOT NULL, event_at INTEGER NOT NULL,"
     " tries INTEGER NOT NULL, next_at INTEGER, data BLOB, CHECK((next_at IS NULL) = (data IS NULL))) STRICT;"
     "CREATE INDEX mail_due ON mail(next_at) WHERE next_at IS NOT NULL;"
@@ -16,12 +17,14 @@ static const char sql_position[] = "SELECT position, since FROM reader";
 static const char sql_position_set[] = "UPDATE reader SET position = ?1";
 static const char sql_add[] = "INSERT INTO mail VALUES(:id, :type, :user_id, :event_at, :tries, :next_at, :data)"
                               " ON CONFLICT(id) DO NOTHING";
-static const char sql_due[] = "SELECT * FROM mail WHERE next_at IS NOT NULL AND next_at <= ?1 ORDER BY next_at LIMIT ?2";
+static const char sql_due[] =
+    "SELECT * FROM mail WHERE next_at IS NOT NULL AND next_at <= ?1 ORDER BY next_at LIMIT ?2";
 static const char sql_claim[] = "UPDATE mail SET next_at = ?2 WHERE id = ?1";
 static const char sql_get[] = "SELECT * FROM mail WHERE id = ?1";
 static const char sql_put[] = "UPDATE mail SET tries = :tries, next_at = :next_at, data = :data WHERE id = :id";
-static const char sql_purge[] = "DELETE FROM mail WHERE id IN (SELECT id FROM mail WHERE next_at IS NULL AND event_at < ?1"
-                                " ORDER BY event_at LIMIT ?2)";
+static const char sql_purge[] =
+    "DELETE FROM mail WHERE id IN (SELECT id FROM mail WHERE next_at IS NULL AND event_at < ?1"
+    " ORDER BY event_at LIMIT ?2)";
 
 struct sqlite_mail_store {
     struct mail_store base; /* first: the two are cast into each other */
@@ -64,7 +67,8 @@ static enum err store_claim(struct mail_store *self, const struct mail_claim *cl
     }
     sqlite_bind_int_at(due, 1, claim->now_ms);
     sqlite_bind_int_at(due, 2, claim->limit);
-    enum err e = sqlite_read_records(db_of(self), due, &mail_record, claim->limit, arena, fault, rows.items, &rows.count);
+    enum err e =
+        sqlite_read_records(db_of(self), due, &mail_record, claim->limit, arena, fault, rows.items, &rows.count);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_claim, fault);
         if (!statement) {

@@ -66,7 +66,8 @@ static enum err to_document(const struct archive_row *row, struct arena *arena, 
 
 static const struct archive_kind kinds[] = {
     {.name = "orders",
-     .select = "SELECT id, kind, user_id, status, version, created_at, fingerprint, due, document FROM orders ORDER BY id",
+     .select =
+         "SELECT id, kind, user_id, status, version, created_at, fingerprint, due, document FROM orders ORDER BY id",
      .inserts = {"INSERT INTO orders(id, kind, user_id, status, version, created_at, fingerprint, due, document)"
                  " VALUES(:id, :kind, :user_id, :status, :version, :created_at, :fingerprint, :due, :document)"},
      .collection = orders,
@@ -76,7 +77,8 @@ static const struct archive_kind kinds[] = {
     {.name = "outbox", .select = "SELECT event FROM outbox ORDER BY position", .collection = orders, .is_outbox = true},
 };
 
-const struct archive_part order_archive = {"order", &order_sqlite_schema, &order_mongo_schema, kinds, ARRAY_COUNT(kinds)};
+const struct archive_part order_archive = {"order", &order_sqlite_schema, &order_mongo_schema, kinds,
+                                           ARRAY_COUNT(kinds)};
 
 enum err order_archive_settled(struct archive *archive, struct fault *fault, int64_t *out)
 {

@@ -201,7 +201,8 @@ static enum err answer_conflict(struct call *call, struct create *create, enum e
         return answer_taken(call, create, false, out);
     }
     fault_init(fault, call_arena(call));
-    return status == ERR_IDEMPOTENCY_KEY_REUSED ? fault_set(fault, status, NULL) : ask_again(fault, "product.reserve", status);
+    return status == ERR_IDEMPOTENCY_KEY_REUSED ? fault_set(fault, status, NULL)
+                                                : ask_again(fault, "product.reserve", status);
 }
 
 static enum err create_reserved(struct call *call, enum err status, const void *reply, void *state, void *out)
@@ -256,9 +257,9 @@ static enum err try_next(struct call *call, struct create *create, struct order 
     return fault_set(call_fault(call), ERR_SERVICE_UNAVAILABLE, "This request was given up too often; make a new one");
 }
 
-/* Nobody had this request's id before, so nothing is under the order's: what looking at the moment at which the id was made
- * would have found. Whatever happens meanwhile (the request is sent again while this attempt stands still) is decided by
- * the insert, as for everybody who looked and then stood still. */
+/* Nobody had this request's id before, so nothing is under the order's: what looking at the moment at which the id was
+ * made would have found. Whatever happens meanwhile (the request is sent again while this attempt stands still) is
+ * decided by the insert, as for everybody who looked and then stood still. */
 static bool is_first(struct call *call)
 {
     const struct call_meta *meta = call_meta(call);

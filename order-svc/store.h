@@ -1,9 +1,9 @@
 /* Where orders are kept. One document (row) an order id, and it is the only arbiter of the saga: an id is placed, or
  * refused (a tombstone with the answer), or void (a tombstone without one), and whoever inserts first decides.
  *
- * Each verb is one atomic act, inside the running unit of work where there is one. There is no generic update. An event (NULL: none) goes
- * into the outbox with what caused it. Texts that come out lie in the arena. On failure the fault is set and out is
- * untouched. */
+ * Each verb is one atomic act, inside the running unit of work where there is one. There is no generic update. An event
+ * (NULL: none) goes into the outbox with what caused it. Texts that come out lie in the arena. On failure the fault is
+ * set and out is untouched. */
 #ifndef ZMART_ORDER_STORE_H
 #define ZMART_ORDER_STORE_H
 

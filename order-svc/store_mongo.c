@@ -237,7 +237,8 @@ static void put_before(bson_t *to, const struct order_page_query *query)
     ASSERT(bson_append_array_end(to, &list));
 }
 
-static enum err rows_read(struct mongo_rows *rows, struct arena *arena, struct fault *fault, struct order_row_list *list)
+static enum err rows_read(struct mongo_rows *rows, struct arena *arena, struct fault *fault,
+                          struct order_row_list *list)
 {
     const bson_t *document;
     enum err bad = ERR_NONE;

@@ -284,7 +284,8 @@ static enum err sqlite_due(struct order_store *self, int limit, struct arena *ar
             return unreadable(fault, "step");
         }
         struct hold_order *item = &list.items[list.count++];
-        *item = (struct hold_order){.order_id = sqlite_text_at(select, 0, arena), .step = holds_due_step((enum holds_due)due)};
+        *item = (struct hold_order){.order_id = sqlite_text_at(select, 0, arena),
+                                    .step = holds_due_step((enum holds_due)due)};
         if (!sqlite_is_null_at(select, 1)) {
             item->fingerprint = sqlite_text_at(select, 1, arena);
             set_has(hold_order, item, fingerprint);

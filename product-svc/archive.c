@@ -44,7 +44,8 @@ static enum err categories_write(struct sqlite_db *db, struct text packed, int64
     struct text text;
     uint32_t count;
     enum err e = ERR_NONE;
-    if (!wire_read_map(&wire, &count) || count != 1 || !wire_read_text(&wire, &text) || !wire_read_array(&wire, &count)) {
+    if (!wire_read_map(&wire, &count) || count != 1 || !wire_read_text(&wire, &text) ||
+        !wire_read_array(&wire, &count)) {
         fault_cause(fault, "the categories of an archived product cannot be read");
         return fault_set(fault, ERR_INTERNAL, NULL);
     }
@@ -201,8 +202,8 @@ static bool hold_as_of(const bson_t *document, int64_t version, struct archive_r
     return true;
 }
 
-static enum err entry_visit(const bson_t *entry, int64_t version, struct archive_row *row, archive_visit *visit, void *user,
-                            struct fault *fault)
+static enum err entry_visit(const bson_t *entry, int64_t version, struct archive_row *row, archive_visit *visit,
+                            void *user, struct fault *fault)
 {
     struct text order_id, kind, fingerprint;
     int64_t quantity;
@@ -220,9 +221,10 @@ static enum err entry_visit(const bson_t *entry, int64_t version, struct archive
     return visit(user, row, fault);
 }
 
-/* What stood in a product, when it was read as a row, for its hold's document, which may not be written yet. What is gone
- * since then has its document, which is read later. */
-static enum err pending_each(const bson_t *document, int64_t version, archive_visit *visit, void *user, struct fault *fault)
+/* What stood in a product, when it was read as a row, for its hold's document, which may not be written yet. What is
+ * gone since then has its document, which is read later. */
+static enum err pending_each(const bson_t *document, int64_t version, archive_visit *visit, void *user,
+                             struct fault *fault)
 {
     bson_t pending;
     bson_iter_t at;
@@ -253,32 +255,49 @@ static enum err pending_each(const bson_t *document, int64_t version, archive_vi
 
 static const struct archive_kind kinds[] = {
     {.name = "products",
-     .select = "SELECT id, name, description, sku, price, currency, price_decimal, stock, categories, images, active, version,"
+     .select = "SELECT id, name, description, sku, price, currency, price_decimal, stock, categories, images, active, "
+               "version,"
                " created_at, updated_at, retired_at, name_key, sku_key, fingerprint, stock_changes, news FROM products"
                " ORDER BY id",
-     .inserts = {"INSERT INTO products(id, name, description, sku, price, currency, price_decimal, stock, categories, images,"
-                 " active, version, created_at, updated_at, retired_at, name_key, sku_key, fingerprint, stock_changes, news)"
-                 " VALUES(:id, :name, :description, :sku, :price, :currency, :price_decimal, :stock, :categories, :images,"
-                 " :active, :version, :created_at, :updated_at, :retired_at, :name_key, :sku_key, :fingerprint,"
-                 " :stock_changes, :news)"},
+     .inserts =
+         {"INSERT INTO products(id, name, description, sku, price, currency, price_decimal, stock, categories, images,"
+          " active, version, created_at, updated_at, retired_at, name_key, sku_key, fingerprint, stock_changes, news)"
+          " VALUES(:id, :name, :description, :sku, :price, :currency, :price_decimal, :stock, :categories, :images,"
+          " :active, :version, :created_at, :updated_at, :retired_at, :name_key, :sku_key, :fingerprint,"
+          " :stock_changes, :news)"},
      .inserted = product_inserted,
-     .collection = "products", .fields = product_fields, .from_document = product_from, .to_document = product_to,
+     .collection = "products",
+     .fields = product_fields,
+     .from_document = product_from,
+     .to_document = product_to,
      .version = "ver"},
-    {.name = "pending", .select = "SELECT order_id FROM holds WHERE 0", .collection = "products", .each = pending_each,
-     .owner = "_id", .is_told = true},
+    {.name = "pending",
+     .select = "SELECT order_id FROM holds WHERE 0",
+     .collection = "products",
+     .each = pending_each,
+     .owner = "_id",
+     .is_told = true},
     {.name = "holds",
      .select = "SELECT order_id, product_id, quantity, fingerprint, state, created_at,"
-               " CASE WHEN state >= 2 THEN changed_at ELSE created_at END AS changed_at FROM holds" /* of use when it has ended */
+               " CASE WHEN state >= 2 THEN changed_at ELSE created_at END AS changed_at FROM holds" /* of use when it
+                                                                                                       has ended */
                " ORDER BY order_id, product_id",
      .inserts = {"INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at, changed_at)"
                  " VALUES(:order_id, :product_id, :quantity, :fingerprint, :state, :created_at, :changed_at)"},
-     .collection = "holds", .fields = hold_fields, .from_document = hold_from, .to_document = hold_to, .owner = "product",
+     .collection = "holds",
+     .fields = hold_fields,
+     .from_document = hold_from,
+     .to_document = hold_to,
+     .owner = "product",
      .as_of = hold_as_of},
     {.name = "answers",
      .select = "SELECT request_id, fingerprint, kind, body, created_at FROM answers ORDER BY request_id",
      .inserts = {"INSERT INTO answers(request_id, fingerprint, kind, body, created_at)"
                  " VALUES(:request_id, :fingerprint, :kind, :body, :created_at)"}},
-    {.name = "outbox", .select = "SELECT event FROM outbox ORDER BY position", .collection = "products", .is_outbox = true},
+    {.name = "outbox",
+     .select = "SELECT event FROM outbox ORDER BY position",
+     .collection = "products",
+     .is_outbox = true},
 };
 
 const struct archive_part product_archive = {"product", &product_sqlite_schema, &product_mongo_schema, kinds,
@@ -311,7 +330,8 @@ static enum err sqlite_hold(struct sqlite_db *db, struct text order_id, struct t
 }
 
 /* How much of a delta the stock allows. */
-static enum err stock_change(struct sqlite_db *db, const struct hold_change *change, struct fault *fault, int64_t *out_short)
+static enum err stock_change(struct sqlite_db *db, const struct hold_change *change, struct fault *fault,
+                             int64_t *out_short)
 {
     sqlite3_stmt *find = sqlite_prepare(db, "SELECT stock FROM products WHERE id = ?1", fault);
     sqlite3_stmt *write = sqlite_prepare(db,
@@ -335,11 +355,12 @@ static enum err stock_change(struct sqlite_db *db, const struct hold_change *cha
 static enum err sqlite_change(struct sqlite_db *db, const struct hold_change *change, struct fault *fault,
                               int64_t *out_short)
 {
-    sqlite3_stmt *put = sqlite_prepare(db,
-                                       "INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at,"
-                                       " changed_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT(order_id, product_id) DO UPDATE"
-                                       " SET quantity = excluded.quantity, state = excluded.state, changed_at = excluded.changed_at",
-                                       fault);
+    sqlite3_stmt *put =
+        sqlite_prepare(db,
+                       "INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at,"
+                       " changed_at) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?6) ON CONFLICT(order_id, product_id) DO UPDATE"
+                       " SET quantity = excluded.quantity, state = excluded.state, changed_at = excluded.changed_at",
+                       fault);
     if (!put) {
         return ERR_SERVICE_UNAVAILABLE;
     }
@@ -411,7 +432,8 @@ static enum err mongo_stock_change(struct mongo_db *db, const struct hold_change
     return mongo_update(db, product_collection, &filter, &update, fault, &found);
 }
 
-static enum err mongo_change(struct mongo_db *db, const struct hold_change *change, struct fault *fault, int64_t *out_short)
+static enum err mongo_change(struct mongo_db *db, const struct hold_change *change, struct fault *fault,
+                             int64_t *out_short)
 {
     AUTO(arena_release) struct arena arena = {0};
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
@@ -441,8 +463,8 @@ static enum err mongo_change(struct mongo_db *db, const struct hold_change *chan
 
 /* ---- both ---- */
 
-enum err product_archive_hold(struct archive *archive, struct text order_id, struct text product_id, struct arena *arena,
-                              struct fault *fault, struct archived_hold *out)
+enum err product_archive_hold(struct archive *archive, struct text order_id, struct text product_id,
+                              struct arena *arena, struct fault *fault, struct archived_hold *out)
 {
     struct sqlite_db *db = archive_sqlite(archive, &product_archive);
     return db ? sqlite_hold(db, order_id, product_id, arena, fault, out)

@@ -67,7 +67,8 @@ bool reserve_takes(const struct reserve_found *found);
  *   CONFLICT                a hold was released: the order is void or cancelled already; look at it again
  *   IDEMPOTENCY_KEY_REUSED  the order has holds of a request with another fingerprint
  *   UNAVAILABLE, OUT_OF_STOCK, MIXED_CURRENCY */
-MUST_USE enum err reserve_judge(const struct product_reserve *in, const struct reserve_found *found, struct fault *fault);
+MUST_USE enum err reserve_judge(const struct product_reserve *in, const struct reserve_found *found,
+                                struct fault *fault);
 /* INVALID_BODY if a product is in two lines. */
 MUST_USE enum err reserve_check(const struct product_reserve *in, struct fault *fault);
 

@@ -11,8 +11,8 @@ enum err product_store_open(const struct store_config *config, const struct prod
     case STORE_MONGO: return product_mongo_open(config, access->shared, access->metrics, fault, out);
     case STORE_UNKNOWN: break;
     }
-    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.200s\"",
-                     config->store);
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                     "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.200s\"", config->store);
 }
 
 void product_store_destroy(struct product_store **self)

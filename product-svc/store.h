@@ -87,8 +87,9 @@ struct product_store_ops {
     enum err (*page)(struct product_store *self, struct product_act *act, const struct product_view *view,
                      struct product_list *out);
     /* Takes all lines from stock and holds them for the order, or none, as reserve_judge says. The lines of in are of
-     * different products. A repeat takes nothing. On a store that changes one document at a time, a refusal may come when
-     * a rival took a piece after some lines were taken: those are held until the order, which is void then, is released. */
+     * different products. A repeat takes nothing. On a store that changes one document at a time, a refusal may come
+     * when a rival took a piece after some lines were taken: those are held until the order, which is void then, is
+     * released. */
     enum err (*reserve)(struct product_store *self, struct product_act *act, const struct product_reserve *in,
                         struct product_reserved *out);
     /* The same for many, with what they have in common done once. NULL: there is nothing to be gained. */
@@ -121,7 +122,8 @@ struct product_access {
     struct mongo_pool *shared; /* of the program's loops, borrowed; NULL: the handle has its own, or needs none */
     struct metrics *metrics;   /* may be NULL */
 };
-/* Opens the store that config->store names: sqlite:DIR or mongodb://... Other schemes are refused with one clear fault. */
+/* Opens the store that config->store names: sqlite:DIR or mongodb://... Other schemes are refused with one clear fault.
+ */
 MUST_USE enum err product_store_open(const struct store_config *config, const struct product_access *access,
                                      struct fault *fault, struct product_store **out);
 void product_store_destroy(struct product_store **self);

@@ -12,8 +12,8 @@ const char hold_collection[] = "holds";
 const char taken_field[] = "taken", released_field[] = "released";
 const char answer_collection[] = "answers";
 
-/* Sparse indexes hold only what they are asked for: a field is there while it applies. `live` is there until a product is
- * retired, so that the lists walk over what can be listed. */
+/* Sparse indexes hold only what they are asked for: a field is there while it applies. `live` is there until a product
+ * is retired, so that the lists walk over what can be listed. */
 static const struct mongo_index indexes[] = {
     {product_collection, "sku", {"sku_live"}, .unique = true, .sparse = true},
     {product_collection, "newest", {"live", "product.created_at", "_id"}, .sparse = false},

@@ -1,10 +1,10 @@
 /* The parts of the MongoDB store, for one another and for product_store_open.
  *
- * Three collections. `products`: one document a product, which changes by compare-and-set on `ver` alone wherever something
- * is decided by what it says. `holds`: one a (order, product). `answers`: the edits that have been done, by request.
- * What an edit or a reserve does is in the product's document first, as an entry in `edits` or `pending`; the other
- * document is written after it, and the entry goes with a later change of the product that has seen the other document.
- * tests/model/order_saga.py tries every interleaving of it. */
+ * Three collections. `products`: one document a product, which changes by compare-and-set on `ver` alone wherever
+ * something is decided by what it says. `holds`: one a (order, product). `answers`: the edits that have been done, by
+ * request. What an edit or a reserve does is in the product's document first, as an entry in `edits` or `pending`; the
+ * other document is written after it, and the entry goes with a later change of the product that has seen the other
+ * document. tests/model/order_saga.py tries every interleaving of it. */
 #ifndef ZMART_PRODUCT_STORE_MONGO_H
 #define ZMART_PRODUCT_STORE_MONGO_H
 
@@ -82,8 +82,9 @@ struct pending {
     int64_t quantity;
     struct text fingerprint;
     int64_t at; /* when it was made */
-    /* The product's ver that its pieces were taken with, and (UNDO) given back with; 0: a program took them that did not
-     * say so yet. Hold documents say the same, so that a backup can tell what a product of an older ver stood for. */
+    /* The product's ver that its pieces were taken with, and (UNDO) given back with; 0: a program took them that did
+     * not say so yet. Hold documents say the same, so that a backup can tell what a product of an older ver stood for.
+     */
     int64_t taken_ver, released_ver;
 };
 
@@ -152,7 +153,8 @@ struct entry_list {
 };
 MUST_USE enum err entries_of_orders(struct shelf *shelf, const struct text *order_ids, uint32_t count,
                                     struct entry_list *out);
-/* When a hold was taken, and when released, in vers of its product: in entries and in hold documents. 0: it is not said. */
+/* When a hold was taken, and when released, in vers of its product: in entries and in hold documents. 0: it is not
+ * said. */
 extern const char taken_field[], released_field[];
 int64_t get_ver(const bson_t *document, const char *field);
 void put_ver(bson_t *document, const char *field, int64_t ver);

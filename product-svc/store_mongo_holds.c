@@ -1,6 +1,7 @@
 /* Reserving on MongoDB: the products are read, then the holds; what is decided in memory is written by one
- * compare-and-set a product, however many orders it is for. What others changed meanwhile is read and decided again: what
- * was taken by then is found as an entry of the product. Hold documents are written last, and what is not, is later. */
+ * compare-and-set a product, however many orders it is for. What others changed meanwhile is read and decided again:
+ * what was taken by then is found as an entry of the product. Hold documents are written last, and what is not, is
+ * later. */
 #include "product-svc/store_mongo.h"
 
 struct reserving {

@@ -1,5 +1,5 @@
-/* Lists and search on MongoDB: the same order and the same cursors as on SQLite. Every order is a sort value with the id as
- * tie break, and a page goes on behind the last row's. */
+/* Lists and search on MongoDB: the same order and the same cursors as on SQLite. Every order is a sort value with the
+ * id as tie break, and a page goes on behind the last row's. */
 #include "lib/base/invariant.h"
 #include "lib/store/cursor.h"
 #include "product-svc/store_mongo.h"

@@ -1,5 +1,5 @@
-/* Products with their pending entries, and holds: reading them in the order that the saga needs, and changing products by
- * compare-and-set. */
+/* Products with their pending entries, and holds: reading them in the order that the saga needs, and changing products
+ * by compare-and-set. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -120,7 +120,8 @@ static bool pendings_read(const bson_t *document, struct arena *arena, struct go
             return false;
         }
         bson_iter_document(&iter, &size, &data);
-        if (!bson_init_static(&entry, data, size) || !pending_read(&entry, arena, &out->pending[out->pending_count++])) {
+        if (!bson_init_static(&entry, data, size) ||
+            !pending_read(&entry, arena, &out->pending[out->pending_count++])) {
             return false;
         }
     }

@@ -1,5 +1,5 @@
-/* Settling on MongoDB. What is confirmed or committed changes in the hold's document alone; what is released goes back on
- * the product by compare-and-set, with an entry that says so until the hold's document does. */
+/* Settling on MongoDB. What is confirmed or committed changes in the hold's document alone; what is released goes back
+ * on the product by compare-and-set, with an entry that says so until the hold's document does. */
 #include "lib/base/invariant.h"
 #include "product-svc/store_mongo.h"
 
@@ -197,7 +197,8 @@ static bool undo(struct shelf *shelf, const struct move *move, struct pending *o
     return true;
 }
 
-static enum err releases_once(struct settling *all, const bool *is_open, struct mongo_bulk **out_mirrors, bool *out_done)
+static enum err releases_once(struct settling *all, const bool *is_open, struct mongo_bulk **out_mirrors,
+                              bool *out_done)
 {
     struct shelf shelf = {.self = all->self, .act = &all->act};
     struct text *product_ids = arena_alloc(all->act.arena, (all->move_count + 1) * sizeof *product_ids);
@@ -328,7 +329,8 @@ enum err product_mongo_stale_holds(struct product_store *self, struct product_ac
     mongo_find(product_db(self), &query, &rows);
     while (list.count < SETTLE_MAX && mongo_next(&rows, &document)) {
         if (bson_get_text(document, "order", NULL, &order_id) && !listed(&list, order_id)) {
-            list.items[list.count++] = (struct text){arena_copy(act->arena, order_id.data, order_id.size), order_id.size};
+            list.items[list.count++] =
+                (struct text){arena_copy(act->arena, order_id.data, order_id.size), order_id.size};
         }
     }
     e = mongo_rows_end(&rows, act->fault);

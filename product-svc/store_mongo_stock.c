@@ -35,8 +35,8 @@ static enum err news_read(struct product_store *self, struct product_act *act, s
     return bad == ERR_NONE ? e : bad;
 }
 
-/* settled: only if nothing has changed since it was read, and then there is no news any more. Otherwise the event is one
- * that lies between, the mark stays, and it is never older than what was told already. */
+/* settled: only if nothing has changed since it was read, and then there is no news any more. Otherwise the event is
+ * one that lies between, the mark stays, and it is never older than what was told already. */
 static void tell_put(struct mongo_bulk *bulk, const struct product_act *act, const struct seen *seen, bool settled)
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;

@@ -37,7 +37,8 @@ static enum err look_at(struct product_store *self, struct product_act *act, con
     sqlite3_stmt *look = product_prepare(
         self, act,
         "SELECT p.stock, p.active AND p.retired_at IS NULL, p.sku, p.name, p.price, p.currency, h.state,"
-        " h.fingerprint, p.row, p.news FROM products p LEFT JOIN holds h ON h.order_id = ?1 AND h.product_id = ?2 WHERE p.id = ?2");
+        " h.fingerprint, p.row, p.news FROM products p LEFT JOIN holds h ON h.order_id = ?1 AND h.product_id = ?2 "
+        "WHERE p.id = ?2");
     if (!look) {
         return act->fault->code;
     }

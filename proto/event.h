@@ -180,8 +180,9 @@ const struct event_info *event_find(struct text type);
 const struct record *event_shown(const struct event_info *info);
 /* Whether a type that is shown matches (pattern.h): no other is worth waiting for. */
 bool event_pattern_shown(struct text pattern);
-/* For messages: the types that are shown and begin as the pattern does ("order.placed, order.confirmed, ..."), or if there
- * are none what they begin with ("order.*, user.*, product.*"). only: those that are shown as this record; NULL: all. */
+/* For messages: the types that are shown and begin as the pattern does ("order.placed, order.confirmed, ..."), or if
+ * there are none what they begin with ("order.*, user.*, product.*"). only: those that are shown as this record; NULL:
+ * all. */
 void event_types_tell(struct text pattern, const struct record *only, struct buffer *out);
 /* Which of an event's two payloads that is. */
 struct text event_shown_data(const struct event_info *info, struct text data, struct text private_data);

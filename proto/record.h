@@ -96,11 +96,11 @@ MUST_USE bool record_pack(const struct record *record, const void *in, struct bu
 struct text record_pack_in(const struct record *record, const void *in, struct arena *arena);
 /* At least the bytes that record_pack writes, and mostly not many more. */
 size_t record_size(const struct record *record, const void *in);
-/* How many of the records one list may hold, from the first on: as many as begin below LIST_MAX_SIZE, so the last one may
- * pass it. Whoever is given fewer than there are has a next page. */
+/* How many of the records one list may hold, from the first on: as many as begin below LIST_MAX_SIZE, so the last one
+ * may pass it. Whoever is given fewer than there are has a next page. */
 uint32_t records_fit(const struct record *record, const void *items, uint32_t count);
-/* Checks bounds and presence of a record that was filled by other means (query strings, JSON). Adds one item a bad field
- * to the fault, with pointers below prefix ("" or "/items/0"); returns code, or NONE if all is well. */
+/* Checks bounds and presence of a record that was filled by other means (query strings, JSON). Adds one item a bad
+ * field to the fault, with pointers below prefix ("" or "/items/0"); returns code, or NONE if all is well. */
 MUST_USE enum err record_check(const struct record *record, const void *in, enum err code, struct fault *fault);
 /* One message for one field out of bounds, as record_check words it. */
 MUST_USE bool field_check_text(const struct field *field, struct text value, char *message, size_t size);

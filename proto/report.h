@@ -6,7 +6,8 @@
 #include "lib/base/buffer.h"
 #include "lib/base/metrics.h"
 
-/* Appends the packed metric_list of all series; instance of 1 to 60 characters. False only when out's maximum is reached. */
+/* Appends the packed metric_list of all series; instance of 1 to 60 characters. False only when out's maximum is
+ * reached. */
 MUST_USE bool metric_list_pack(struct metrics *metrics, const char *instance, struct buffer *out);
 
 #endif

@@ -7,7 +7,8 @@
 
 #include "lib/base/text.h"
 
-/* Whether an If-Match field (a list of tags, or *) names this version; weak tags never do. A malformed rest is not read. */
+/* Whether an If-Match field (a list of tags, or *) names this version; weak tags never do. A malformed rest is not
+ * read. */
 bool version_tag_matches(struct text if_match, int64_t version);
 
 #endif

@@ -119,8 +119,8 @@ RECORD_DECLARE(signing_keys, SIGNING_KEYS_FIELDS);
     F(R, TIME, signs_at, REQ, 0, INT64_MAX, none, "until then the one before signs, if it is trusted")
 RECORD_DECLARE(key_rotated, KEY_ROTATED_FIELDS);
 
-/* A token is refused when its sid is session_id, or its sub is user_id and it was issued at or before `before`. With neither it
- * is about everybody: the signing keys are not trusted any more, and gateways ask for them again. */
+/* A token is refused when its sid is session_id, or its sub is user_id and it was issued at or before `before`. With
+ * neither it is about everybody: the signing keys are not trusted any more, and gateways ask for them again. */
 #define DENIAL_FIELDS(F, R)                                                                 \
     F(R, TEXT, session_id, OPT, 1, 40, none, "a session that has ended")                   \
     F(R, TEXT, user_id,    OPT, 1, 40, none, "an account whose sessions have ended")       \

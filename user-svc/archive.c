@@ -98,28 +98,42 @@ static const struct archive_field secret_fields[] = {
 
 static const struct archive_kind kinds[] = {
     {.name = "users",
-     .select = "SELECT id, email, email_folded, name, role, addresses, password_hash, founder, denied_until, denied_all,"
-               " denial_ends, generation, kept_session, changed_by, created_at, updated_at, version FROM users ORDER BY id",
-     .inserts = {"INSERT INTO users(id, email, email_folded, name, role, addresses, password_hash, founder, denied_until,"
-                 " denied_all, denial_ends, generation, kept_session, changed_by, created_at, updated_at, version)"
-                 " VALUES(:id, :email, :email_folded, :name, :role, :addresses, :password_hash, :founder, :denied_until,"
-                 " :denied_all, :denial_ends, :generation, :kept_session, :changed_by, :created_at, :updated_at, :version)"},
-     .collection = users, .fields = user_fields, .from_document = user_from, .to_document = user_to},
+     .select =
+         "SELECT id, email, email_folded, name, role, addresses, password_hash, founder, denied_until, denied_all,"
+         " denial_ends, generation, kept_session, changed_by, created_at, updated_at, version FROM users ORDER BY id",
+     .inserts =
+         {"INSERT INTO users(id, email, email_folded, name, role, addresses, password_hash, founder, denied_until,"
+          " denied_all, denial_ends, generation, kept_session, changed_by, created_at, updated_at, version)"
+          " VALUES(:id, :email, :email_folded, :name, :role, :addresses, :password_hash, :founder, :denied_until,"
+          " :denied_all, :denial_ends, :generation, :kept_session, :changed_by, :created_at, :updated_at, :version)"},
+     .collection = users,
+     .fields = user_fields,
+     .from_document = user_from,
+     .to_document = user_to},
     {.name = "sessions",
      .select = "SELECT id, user_id, refresh_hash, created_at, used_at, ended_at, generation, denial_ends FROM sessions"
                " ORDER BY id",
-     .inserts = {"INSERT INTO sessions(id, user_id, refresh_hash, created_at, used_at, ended_at, generation, denial_ends)"
-                 " VALUES(:id, :user_id, :refresh_hash, :created_at, :used_at, :ended_at, :generation, :denial_ends)"},
-     .collection = sessions, .fields = session_fields, .from_document = session_from, .to_document = session_to},
+     .inserts =
+         {"INSERT INTO sessions(id, user_id, refresh_hash, created_at, used_at, ended_at, generation, denial_ends)"
+          " VALUES(:id, :user_id, :refresh_hash, :created_at, :used_at, :ended_at, :generation, :denial_ends)"},
+     .collection = sessions,
+     .fields = session_fields,
+     .from_document = session_from,
+     .to_document = session_to},
     {.name = "signing_keys",
-     .select = "SELECT generation, kid, public_pem, x, y, private_pem, created_at FROM signing_keys ORDER BY generation",
+     .select =
+         "SELECT generation, kid, public_pem, x, y, private_pem, created_at FROM signing_keys ORDER BY generation",
      .inserts = {"INSERT INTO signing_keys(generation, kid, public_pem, x, y, private_pem, created_at)"
                  " VALUES(:generation, :kid, :public_pem, :x, :y, :private_pem, :created_at)"},
-     .collection = "signing_keys", .fields = key_fields, .from_document = key_from, .to_document = key_to},
+     .collection = "signing_keys",
+     .fields = key_fields,
+     .from_document = key_from,
+     .to_document = key_to},
     {.name = "secrets",
      .select = "SELECT name, value FROM secrets ORDER BY name",
      .inserts = {"INSERT INTO secrets(name, value) VALUES(:name, :value)"},
-     .collection = "secrets", .fields = secret_fields},
+     .collection = "secrets",
+     .fields = secret_fields},
     {.name = "outbox", .select = "SELECT event FROM outbox ORDER BY position", .collection = users, .is_outbox = true},
     {.name = "session_outbox", .select = "SELECT event FROM outbox WHERE 0", .collection = sessions, .is_outbox = true},
 };

@@ -15,7 +15,8 @@ struct edit {
     struct text email_folded;
 };
 
-static enum err refuse_field(struct call *call, enum err code, const char *pointer, const char *item, const char *message)
+static enum err refuse_field(struct call *call, enum err code, const char *pointer, const char *item,
+                             const char *message)
 {
     fault_add(call_fault(call), pointer, item, -1, "%s", message);
     return fault_set(call_fault(call), code, NULL);
@@ -91,8 +92,8 @@ static struct denial others_denied(struct call *call, const struct account *acco
     return denial;
 }
 
-/* Only a session that goes on may be the one that stays: else a stolen, ended one would come to life again. Whoever ends
- * it from here on changes the password first, and then this edit finds another hash. */
+/* Only a session that goes on may be the one that stays: else a stolen, ended one would come to life again. Whoever
+ * ends it from here on changes the password first, and then this edit finds another hash. */
 static enum err session_check(struct call *call, struct text user_id, int64_t now_ms)
 {
     const struct user_state *state = call_state(call);

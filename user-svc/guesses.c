@@ -51,5 +51,6 @@ enum err guesses_forget(struct call *call, const struct job *job)
     const struct user_state *state = call_state(call);
     struct attempts_change change = {.name = name_of(call, job), .from = job->attempts};
     bool done;
-    return job->attempts.failures > 0 ? user_store_attempts_put(state->store, &change, call_fault(call), &done) : ERR_NONE;
+    return job->attempts.failures > 0 ? user_store_attempts_put(state->store, &change, call_fault(call), &done)
+                                      : ERR_NONE;
 }

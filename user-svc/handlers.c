@@ -177,7 +177,9 @@ static enum err signed_in(struct call *call, enum err status, const void *reply,
         return e != ERR_NONE ? answer(call, e) : job_failed(call, job);
     }
     e = guesses_forget(call, job);
-    e = e != ERR_NONE ? e : user_store_account_get(state->store, sign_in->account.user.id, call_arena(call), call_fault(call), &now);
+    e = e != ERR_NONE
+            ? e
+            : user_store_account_get(state->store, sign_in->account.user.id, call_arena(call), call_fault(call), &now);
     if (e != ERR_NONE) {
         return answer(call, e);
     }
@@ -213,7 +215,8 @@ static enum err user_login(struct call *call, const struct user_login *in, struc
     enum err e = ERR_NOT_FOUND;
     (void)out;
     if (email_fold(in->email, folded)) {
-        e = user_store_account_find(state->store, text_of(folded), call_arena(call), call_fault(call), &sign_in->account);
+        e = user_store_account_find(state->store, text_of(folded), call_arena(call), call_fault(call),
+                                    &sign_in->account);
     }
     if (e != ERR_NONE && e != ERR_NOT_FOUND) {
         return answer(call, e);
@@ -428,13 +431,16 @@ enum { SWEEP_EVERY_MS = 60 * 1000, OUTBOX_EVERY_MS = 1000, TIMER_BUDGET_MS = 500
 
 static enum err sweep(struct call *call, void *argument)
 {
-    enum { ENDED_KEPT_MS = 24 * 3600 * 1000 }; /* so that a late repeat still finds that the session has ended, or its answer */
+    enum {
+        ENDED_KEPT_MS = 24 * 3600 * 1000
+    }; /* so that a late repeat still finds that the session has ended, or its answer */
     const struct user_state *state = call_state(call);
     int64_t now_ms = clock_wall_ms();
     struct user_sweep bounds = {.now_ms = now_ms,
                                 .sessions_before_ms = now_ms - state->session_policy.idle_ms - ENDED_KEPT_MS,
                                 .ended_before_ms = now_ms - ENDED_KEPT_MS,
-                                .attempts_before_ms = now_ms - ATTEMPT_FORGET_MS - state->config->login_delay_max_s * 1000,
+                                .attempts_before_ms =
+                                    now_ms - ATTEMPT_FORGET_MS - state->config->login_delay_max_s * 1000,
                                 .answers_before_ms = now_ms - 2 * ENDED_KEPT_MS,
                                 .row_count = SWEEP_ROW_COUNT};
     (void)argument;

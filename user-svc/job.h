@@ -22,7 +22,7 @@ struct job {
     struct attempts attempts;            /* what was counted under it; set by job_start */
     int64_t deadline_ms;                 /* not begun after; set by job_start */
     /* found: */
-    enum err outcome;                    /* NONE, BAD_CREDENTIALS, RATE_LIMITED, EXPIRED, SERVICE_UNAVAILABLE, INTERNAL */
+    enum err outcome; /* NONE, BAD_CREDENTIALS, RATE_LIMITED, EXPIRED, SERVICE_UNAVAILABLE, INTERNAL */
     int64_t wait_ms;                     /* RATE_LIMITED */
     char fresh_hash[PASSWORD_HASH_SIZE]; /* empty: none was made */
     char tokens[JOB_MAX_TOKENS][TOKEN_SIZE];

@@ -81,7 +81,8 @@ static enum err rotate(struct call *call, struct key_rows *rows)
     return e;
 }
 
-/* All keys up to now are out: a new one is the only one, and so signs at once. Of two who ask at once the store keeps one key. */
+/* All keys up to now are out: a new one is the only one, and so signs at once. Of two who ask at once the store keeps
+ * one key. */
 static enum err distrust(struct call *call, struct key_rows *rows)
 {
     const struct user_state *state = call_state(call);

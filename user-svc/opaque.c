@@ -8,7 +8,8 @@
 
 enum { SESSION_PART = ID_SIZE, SECRET_PART = 24, MARK_PART = 16, TOKEN_PARTS = SESSION_PART + SECRET_PART + MARK_PART };
 
-/* HMAC-SHA-256 over a purpose and two parts; the first has a fixed size for each purpose, so they cannot run together. */
+/* HMAC-SHA-256 over a purpose and two parts; the first has a fixed size for each purpose, so they cannot run together.
+ */
 static void derive(const uint8_t secret[SERVER_SECRET_SIZE], const char *purpose, struct text first, struct text second,
                    uint8_t out[crypto_auth_hmacsha256_BYTES])
 {
@@ -51,7 +52,8 @@ void session_id_make(const uint8_t request_id[ID_SIZE], char out[IDENT_SIZE])
 }
 
 /* Adds the mark to the two other parts and spells all three. */
-static void token_finish(const uint8_t secret[SERVER_SECRET_SIZE], uint8_t parts[TOKEN_PARTS], struct refresh_token *out)
+static void token_finish(const uint8_t secret[SERVER_SECRET_SIZE], uint8_t parts[TOKEN_PARTS],
+                         struct refresh_token *out)
 {
     uint8_t mark[crypto_auth_hmacsha256_BYTES];
     derive(secret, "refresh mark", bytes_of(parts, SESSION_PART + SECRET_PART), (struct text){0}, mark);

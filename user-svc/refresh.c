@@ -45,7 +45,8 @@ static enum err worth_find(struct call *call, const struct refresh *refresh, str
     return ERR_NONE;
 }
 
-/* A spent token that comes again was copied: nobody knows by whom, so the session ends for all who have a part of it. */
+/* A spent token that comes again was copied: nobody knows by whom, so the session ends for all who have a part of it.
+ */
 static enum err refuse(struct call *call, const struct session *session, enum refresh_worth worth)
 {
     if (worth == REFRESH_SPENT) {

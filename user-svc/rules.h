@@ -88,8 +88,8 @@ struct key_policy {
     int64_t token_ms;  /* how long a token is good */
     int64_t rotate_ms; /* a key this old gets a successor; 0: never */
 };
-/* Keys as the store lists them, newest first, by when they were made. Index of the one that signs: the newest that has been
- * shown for long enough; the oldest if none has. -1: there is none. */
+/* Keys as the store lists them, newest first, by when they were made. Index of the one that signs: the newest that has
+ * been shown for long enough; the oldest if none has. -1: there is none. */
 int key_that_signs(const struct key_policy *policy, const int64_t *created_ms, int count, int64_t now_ms);
 /* Whether keys older than the one that signs have no token left that could be good. */
 bool key_elders_are_over(const struct key_policy *policy, int64_t signing_created_ms, int64_t now_ms);
@@ -102,8 +102,8 @@ bool key_is_due(const struct key_policy *policy, int64_t newest_created_ms, int6
 int64_t token_time_ms(int64_t now_ms, int64_t denied_until_ms);
 
 enum { CLOCKS_DIFFER_MS = 1000 }; /* of the machines of a shop, at most */
-/* Up to when tokens are refused by a denial that is made now: later than any that was issued so far, also by a machine whose
- * clock is ahead, and by one that put its token behind the denial before. */
+/* Up to when tokens are refused by a denial that is made now: later than any that was issued so far, also by a machine
+ * whose clock is ahead, and by one that put its token behind the denial before. */
 int64_t denial_time_ms(int64_t now_ms, int64_t denied_until_ms);
 
 #endif

@@ -19,7 +19,8 @@ uint32_t account_denials(const struct account *account, int64_t ends_ms, struct 
 {
     uint32_t count = 0;
     if (account->denied_all_ms > 0) {
-        out[count] = (struct denial){.user_id = account->user.id, .before = account->denied_all_ms, .expires_at = ends_ms};
+        out[count] =
+            (struct denial){.user_id = account->user.id, .before = account->denied_all_ms, .expires_at = ends_ms};
         set_has(denial, &out[count], user_id);
         count++;
     }

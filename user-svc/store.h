@@ -2,14 +2,14 @@
  * One atomic act a verb, no general update. On SQLite all run inside the loop's unit of work; on MongoDB each one is
  * decided by the change of one document, and needs no other to be true.
  *
- * What is refused from now on (a denial) stands where its cause does: in the account, or in the session. So no crash can
- * part them, and what counts as a session's end is read from both (session_get, token_good).
+ * What is refused from now on (a denial) stands where its cause does: in the account, or in the session. So no crash
+ * can part them, and what counts as a session's end is read from both (session_get, token_good).
  *
  * Answers and errors: NOT_FOUND, CONFLICT, EMAIL_TAKEN and LAST_ADMIN are answers of a verb that names them below and
  * leave the fault alone; anything else is the store's own trouble and has set it. Out parameters are untouched unless
- * ERR_NONE is returned. Texts that come out are in the arena. Hashes are raw bytes in a text. An event (NULL: none) goes
- * into the outbox with what caused it; the public payload of user.* events (struct user_event) is filled in by the verb,
- * which alone knows role and version. */
+ * ERR_NONE is returned. Texts that come out are in the arena. Hashes are raw bytes in a text. An event (NULL: none)
+ * goes into the outbox with what caused it; the public payload of user.* events (struct user_event) is filled in by the
+ * verb, which alone knows role and version. */
 #ifndef ZMART_USER_STORE_H
 #define ZMART_USER_STORE_H
 

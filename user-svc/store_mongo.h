@@ -12,7 +12,8 @@
 #include "lib/store/outbox_mongo.h"
 #include "user-svc/store.h"
 
-/* Tries of a change that others come before. Changes of role queue at one document, where each also helps the others. */
+/* Tries of a change that others come before. Changes of role queue at one document, where each also helps the others.
+ */
 enum { MONGO_TRIES_MAX = 32, MONGO_ROLE_TRIES_MAX = 256 };
 
 struct user_store_mongo {
@@ -54,7 +55,8 @@ enum err mongo_denial_list(struct user_store *self, int64_t now_ms, struct arena
                            struct denial_list *out);
 
 /* store_mongo_answers.c */
-enum err mongo_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena, struct fault *fault);
+enum err mongo_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena,
+                            struct fault *fault);
 enum err mongo_answer_add(struct user_store *self, const struct kept_answer *in, struct fault *fault, bool *out);
 enum err mongo_answer_get(struct user_store *self, struct text request_id, struct arena *arena, struct fault *fault,
                           struct text *out);

@@ -17,8 +17,10 @@ static enum err told(struct user_store *self, const struct key_distrust *in, str
     return mongo_update(user_mongo(self), users, &filter, &update, fault, &found);
 }
 
-/* The keys decide it. What follows is repeatable, and whoever is not told of it sees it when the keys are asked for again. */
-enum err mongo_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena, struct fault *fault)
+/* The keys decide it. What follows is repeatable, and whoever is not told of it sees it when the keys are asked for
+ * again. */
+enum err mongo_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena,
+                            struct fault *fault)
 {
     AUTO(bson_destroy) bson_t all = BSON_INITIALIZER;
     int64_t count;

@@ -31,7 +31,8 @@ static void attempts_put(bson_t *to, const struct attempts *attempts)
     bson_put_int(to, "last_at", attempts->last_ms);
 }
 
-static enum err attempts_begin(struct user_store *self, const struct attempts_change *in, struct fault *fault, bool *out)
+static enum err attempts_begin(struct user_store *self, const struct attempts_change *in, struct fault *fault,
+                               bool *out)
 {
     AUTO(bson_destroy) bson_t document = BSON_INITIALIZER;
     bson_put_text(&document, "_id", in->name);

@@ -34,7 +34,8 @@ enum err mongo_ticket_add(struct user_store *self, const struct ticket *in, stru
     return e;
 }
 
-/* Spent first, looked at afterwards: nobody else can spend it, and a session that has ended by then gets nothing for it. */
+/* Spent first, looked at afterwards: nobody else can spend it, and a session that has ended by then gets nothing for
+ * it. */
 enum err mongo_ticket_spend(struct user_store *self, const struct ticket_use *in, struct arena *arena,
                             struct fault *fault, struct identity *out)
 {

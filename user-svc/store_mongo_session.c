@@ -102,8 +102,8 @@ enum err mongo_session_insert(struct user_store *self, const struct session *in,
     return e == ERR_CONFLICT ? session_is_same(self, in, fault) : e;
 }
 
-/* The hash moves first and the account is asked afterwards: so the answer is no for whatever was over by then, and a new
- * password that comes later finds its generation passed by anyway. */
+/* The hash moves first and the account is asked afterwards: so the answer is no for whatever was over by then, and a
+ * new password that comes later finds its generation passed by anyway. */
 enum err mongo_session_rotate(struct user_store *self, const struct session_move *in, struct fault *fault)
 {
     AUTO(arena_release) struct arena arena = {0};

@@ -67,7 +67,8 @@ static const char schema_2[] =
     "ALTER TABLE users ADD COLUMN kept_session TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE sessions ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE sessions ADD COLUMN denial_ends INTEGER NOT NULL DEFAULT 0;"
-    "UPDATE users SET denied_all = denied_until, denial_ends = (SELECT max(expires_at) FROM denials WHERE user_id = users.id)"
+    "UPDATE users SET denied_all = denied_until, denial_ends = (SELECT max(expires_at) FROM denials WHERE user_id = "
+    "users.id)"
     " WHERE id IN (SELECT user_id FROM denials);"
     "UPDATE sessions SET denial_ends = (SELECT max(expires_at) FROM denials WHERE session_id = sessions.id)"
     " WHERE id IN (SELECT session_id FROM denials);"
@@ -280,7 +281,8 @@ static enum err account_set_role(struct user_store *self, const struct role_chan
                                  struct fault *fault)
 {
     static const char sql[] =
-        "UPDATE users SET role = :role, denied_until = max(denied_until, :denied), denied_all = max(denied_all, :denied),"
+        "UPDATE users SET role = :role, denied_until = max(denied_until, :denied), denied_all = max(denied_all, "
+        ":denied),"
         " denial_ends = max(denial_ends, :denial_ends), changed_by = :changed_by, updated_at = max(updated_at, :now),"
         " version = version + 1 WHERE id = :id AND role <> :role AND (:role = 'admin'"
         " OR EXISTS(SELECT 1 FROM users WHERE role = 'admin' AND id <> :id)) RETURNING role, version";

@@ -41,7 +41,8 @@ enum err sqlite_sweep(struct user_store *self, const struct user_sweep *in, stru
 
 /* store_sqlite_answers.c */
 extern const char user_answers_schema[];
-enum err sqlite_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena, struct fault *fault);
+enum err sqlite_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena,
+                             struct fault *fault);
 enum err sqlite_answer_add(struct user_store *self, const struct kept_answer *in, struct fault *fault, bool *out);
 enum err sqlite_answer_get(struct user_store *self, struct text request_id, struct arena *arena, struct fault *fault,
                            struct text *out);

@@ -5,7 +5,8 @@ const char user_answers_schema[] =
     "CREATE TABLE answers(request_id BLOB PRIMARY KEY NOT NULL, body BLOB NOT NULL, at INTEGER NOT NULL) STRICT;"
     "CREATE INDEX answers_by_age ON answers(at);";
 
-enum err sqlite_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena, struct fault *fault)
+enum err sqlite_key_distrust(struct user_store *self, const struct key_distrust *in, struct arena *arena,
+                             struct fault *fault)
 {
     enum err e = sqlite_key_drop(self, in->below_generation, fault);
     if (e != ERR_NONE) {
@@ -23,7 +24,8 @@ enum err sqlite_answer_add(struct user_store *self, const struct kept_answer *in
 {
     int64_t changes = 0;
     sqlite3_stmt *insert = sqlite_prepare(
-        user_db(self), "INSERT INTO answers(request_id, body, at) VALUES(?1, ?2, ?3) ON CONFLICT(request_id) DO NOTHING", fault);
+        user_db(self),
+        "INSERT INTO answers(request_id, body, at) VALUES(?1, ?2, ?3) ON CONFLICT(request_id) DO NOTHING", fault);
     if (!insert) {
         return fault->code;
     }

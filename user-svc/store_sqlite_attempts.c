@@ -27,9 +27,9 @@ enum err sqlite_attempts_get(struct user_store *self, struct text name, struct f
 
 enum err sqlite_attempts_put(struct user_store *self, const struct attempts_change *in, struct fault *fault, bool *out)
 {
-    static const char insert[] =
-        "INSERT INTO attempts(name, failures, blocked_until, last_at) VALUES(:name, :failures, :blocked_until, :last_at)"
-        " ON CONFLICT(name) DO NOTHING";
+    static const char insert[] = "INSERT INTO attempts(name, failures, blocked_until, last_at) VALUES(:name, "
+                                 ":failures, :blocked_until, :last_at)"
+                                 " ON CONFLICT(name) DO NOTHING";
     static const char update[] =
         "UPDATE attempts SET failures = :failures, blocked_until = :blocked_until, last_at = :last_at"
         " WHERE name = :name AND failures = :from_failures AND last_at = :from_last_at";

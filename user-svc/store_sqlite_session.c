@@ -55,10 +55,11 @@ enum err sqlite_session_insert(struct user_store *self, const struct session *in
 {
     int64_t changes = 0;
     bool same = true;
-    sqlite3_stmt *insert = sqlite_prepare(
-        user_db(self),
-        "INSERT INTO sessions(id, user_id, refresh_hash, created_at, used_at, generation) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
-        " ON CONFLICT(id) DO NOTHING", fault);
+    sqlite3_stmt *insert = sqlite_prepare(user_db(self),
+                                          "INSERT INTO sessions(id, user_id, refresh_hash, created_at, used_at, "
+                                          "generation) VALUES(?1, ?2, ?3, ?4, ?5, ?6)"
+                                          " ON CONFLICT(id) DO NOTHING",
+                                          fault);
     if (!insert) {
         return fault->code;
     }
@@ -82,7 +83,8 @@ enum err sqlite_session_rotate(struct user_store *self, const struct session_mov
         user_db(self),
         "UPDATE sessions SET refresh_hash = ?3, used_at = max(used_at, ?4)"
         " WHERE id = ?1 AND refresh_hash = ?2 AND ended_at IS NULL AND NOT EXISTS(SELECT 1 FROM users u"
-        " WHERE u.id = sessions.user_id AND sessions.generation < u.generation AND sessions.id <> u.kept_session)", fault);
+        " WHERE u.id = sessions.user_id AND sessions.generation < u.generation AND sessions.id <> u.kept_session)",
+        fault);
     if (!update) {
         return fault->code;
     }
@@ -165,7 +167,8 @@ enum err sqlite_denial_list(struct user_store *self, int64_t now_ms, struct aren
                             struct denial_list *out)
 {
     static const char sql[] =
-        "SELECT * FROM (SELECT id AS user_id, '' AS session_id, denied_until AS denied, denied_all, kept_session, denial_ends"
+        "SELECT * FROM (SELECT id AS user_id, '' AS session_id, denied_until AS denied, denied_all, kept_session, "
+        "denial_ends"
         " FROM users WHERE denial_ends > ?1 AND denial_ends > 0 ORDER BY denial_ends DESC LIMIT ?2)"
         " UNION ALL SELECT * FROM (SELECT NULL, id, ended_at, 0, '', denial_ends"
         " FROM sessions WHERE denial_ends > ?1 AND denial_ends > 0 ORDER BY denial_ends DESC LIMIT ?2)"
@@ -244,7 +247,8 @@ enum err sqlite_key_add(struct user_store *self, const struct key_row *in, struc
     sqlite3_stmt *insert = sqlite_prepare(
         user_db(self),
         "INSERT INTO signing_keys(generation, kid, public_pem, x, y, private_pem, created_at)"
-        " VALUES(:generation, :kid, :public_pem, :x, :y, :private_pem, :now) ON CONFLICT(generation) DO NOTHING", fault);
+        " VALUES(:generation, :kid, :public_pem, :x, :y, :private_pem, :now) ON CONFLICT(generation) DO NOTHING",
+        fault);
     if (!insert) {
         return fault->code;
     }
@@ -259,9 +263,10 @@ enum err sqlite_key_list(struct user_store *self, struct arena *arena, struct fa
 {
     enum err e;
     struct key_rows rows = {.items = arena_alloc(arena, SIGNING_KEYS_MAX * sizeof *rows.items)};
-    sqlite3_stmt *select = sqlite_prepare(
-        user_db(self), "SELECT private_pem, generation, created_at, kid, public_pem, x, y FROM signing_keys ORDER BY generation DESC LIMIT ?1",
-        fault);
+    sqlite3_stmt *select = sqlite_prepare(user_db(self),
+                                          "SELECT private_pem, generation, created_at, kid, public_pem, x, y FROM "
+                                          "signing_keys ORDER BY generation DESC LIMIT ?1",
+                                          fault);
     if (!select) {
         return fault->code;
     }

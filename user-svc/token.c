@@ -143,7 +143,8 @@ static bool claims_add(jwt_t *jwt, const struct token_claims *claims)
            jwt_add_grant(jwt, "client_id", "zmart") == 0 && jwt_add_grant(jwt, "sub", claims->user_id) == 0 &&
            jwt_add_grant(jwt, "role", enum_name(&role_names, (int)claims->role)) == 0 &&
            jwt_add_grant(jwt, "sid", claims->session_id) == 0 && jwt_add_grant(jwt, "jti", jti) == 0 &&
-           jwt_add_grant_int(jwt, "iat", (long)iat) == 0 && jwt_add_grant_int(jwt, "exp", (long)(iat + claims->ttl_s)) == 0 &&
+           jwt_add_grant_int(jwt, "iat", (long)iat) == 0 &&
+           jwt_add_grant_int(jwt, "exp", (long)(iat + claims->ttl_s)) == 0 &&
            jwt_add_grant_int(jwt, "at", (long)claims->at_ms) == 0;
 }
 

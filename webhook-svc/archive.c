@@ -52,20 +52,33 @@ static enum err reader_to(const struct archive_row *row, struct arena *arena, st
 static const struct archive_kind kinds[] = {
     {.name = "webhooks",
      .select = "SELECT * FROM webhook ORDER BY id",
-     .inserts = {"INSERT INTO webhook(id, url, types, description, active, stopped, failures, created_at, updated_at, version,"
-                 " waited, keys, fingerprint, quiet_until) VALUES(:id, :url, :types, :description, :active, :stopped, :failures,"
-                 " :created_at, :updated_at, :version, :waited, :keys, :fingerprint, :quiet_until)"},
-     .collection = "webhooks", .fields = id_field, .from_document = webhook_from, .to_document = webhook_to},
+     .inserts =
+         {"INSERT INTO webhook(id, url, types, description, active, stopped, failures, created_at, updated_at, version,"
+          " waited, keys, fingerprint, quiet_until) VALUES(:id, :url, :types, :description, :active, :stopped, "
+          ":failures,"
+          " :created_at, :updated_at, :version, :waited, :keys, :fingerprint, :quiet_until)"},
+     .collection = "webhooks",
+     .fields = id_field,
+     .from_document = webhook_from,
+     .to_document = webhook_to},
     {.name = "deliveries",
      .select = "SELECT * FROM delivery ORDER BY id",
-     .inserts = {"INSERT INTO delivery(id, webhook_id, event_id, type, state, tries, next_at, attempts, created_at, seq, body,"
-                 " request) VALUES(:id, :webhook_id, :event_id, :type, :state, :tries, :next_at, :attempts, :created_at,"
-                 " :seq, :body, :request)"},
-     .collection = "deliveries", .fields = id_field, .from_document = delivery_from, .to_document = delivery_to},
+     .inserts =
+         {"INSERT INTO delivery(id, webhook_id, event_id, type, state, tries, next_at, attempts, created_at, seq, body,"
+          " request) VALUES(:id, :webhook_id, :event_id, :type, :state, :tries, :next_at, :attempts, :created_at,"
+          " :seq, :body, :request)"},
+     .collection = "deliveries",
+     .fields = id_field,
+     .from_document = delivery_from,
+     .to_document = delivery_to},
     {.name = "reader",
      .select = "SELECT position FROM reader",
      .inserts = {"INSERT OR REPLACE INTO reader(one, position) VALUES(1, :position)"},
-     .collection = "log_readers", .id = "webhook", .fields = reader_fields, .to_document = reader_to, .is_made = true},
+     .collection = "log_readers",
+     .id = "webhook",
+     .fields = reader_fields,
+     .to_document = reader_to,
+     .is_made = true},
 };
 
 const struct archive_part webhook_archive = {"webhook", &webhook_sqlite_schema, &webhook_mongo_schema, kinds,

@@ -66,7 +66,8 @@ static bool entry_body(struct call *call, const struct event_entry *entry, struc
     AUTO(buffer_release) struct buffer body;
     buffer_init(&body, BODY_MAX_SIZE);
     fault_init(&fault, arena);
-    if (record_unpack(record, event_shown_data(info, entry->data, entry->private_data), arena, &fault, data) != ERR_NONE ||
+    if (record_unpack(record, event_shown_data(info, entry->data, entry->private_data), arena, &fault, data) !=
+            ERR_NONE ||
         !body_write(entry->type, entry->time, record, data, &body)) {
         log_error(service_env(call_loop(call))->log, "webhook.event_unreadable", KV_TEXT("event", entry->id),
                   KV_TEXT("type", entry->type), KV("detail", fault.detail));

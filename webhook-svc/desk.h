@@ -15,7 +15,8 @@ struct webhook_desk {
     /* of loop 0; NULL on others */
     struct log_reader *reader;
     struct poster *poster;
-    struct post *claimed; /* to be posted after the next commit: also if the one that claimed them failed, which is no harm */
+    struct post
+        *claimed; /* to be posted after the next commit: also if the one that claimed them failed, which is no harm */
     struct post *going;   /* given to the poster */
     struct metric *delivered, *missed, *given_up;
 };

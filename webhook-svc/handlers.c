@@ -176,7 +176,8 @@ static enum err webhook_create(struct call *call, const struct webhook_new *in, 
     }
     const struct webhook_key *key = key_of_request(call, &kept);
     if (!key) { /* the secret that the first answer showed signs no more */
-        return fault_set(call_fault(call), ERR_CONFLICT, "The webhook was made, and its secret has been rotated since.");
+        return fault_set(call_fault(call), ERR_CONFLICT,
+                         "The webhook was made, and its secret has been rotated since.");
     }
     call_mark_replayed(call);
     return opened_keep(call, &kept, key->secret, out);
@@ -419,7 +420,8 @@ static enum err page_query(struct call *call, const struct delivery_query *in, s
         .webhook_id = in->id,
         .state = has(delivery_query, in, state) ? (int)in->state : -1,
         .before_at = INT64_MAX,
-        .limit = 1 + (has(delivery_query, in, limit) ? (uint32_t)in->limit : PAGE_DEFAULT)}; /* one says if there are more */
+        .limit =
+            1 + (has(delivery_query, in, limit) ? (uint32_t)in->limit : PAGE_DEFAULT)}; /* one says if there are more */
     if (!has(delivery_query, in, cursor)) {
         return ERR_NONE;
     }

@@ -31,7 +31,7 @@ struct post {
     int64_t began_ms; /* wall clock */
     int64_t duration_ms;
     int status;                   /* 0: no answer */
-    int64_t retry_after_s;        /* the answer's Retry-After, as seconds from then; 0: none, or none that can be read */
+    int64_t retry_after_s; /* the answer's Retry-After, as seconds from then; 0: none, or none that can be read */
     char error[POST_ERROR_SIZE];  /* why there is none, or why it does not count; else empty */
     /* the poster's own */
     int64_t begin_ms;

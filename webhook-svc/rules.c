@@ -51,8 +51,8 @@ static void attempt_add(struct delivery_kept *delivery, const struct delivery_at
     delivery->attempts.count = kept - skipped + 1;
 }
 
-void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt, const struct outcome *outcome,
-                   struct arena *arena)
+void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt,
+                   const struct outcome *outcome, struct arena *arena)
 {
     bool once = text_is(delivery->type, WEBHOOK_TEST_TYPE);
     attempt_add(delivery, attempt, arena);

@@ -20,7 +20,8 @@ enum verdict { VERDICT_GOOD, VERDICT_AGAIN, VERDICT_GONE };
 /* status 0: no answer came. Redirections are no success and are not followed; 410 asks to be left alone. */
 enum verdict answer_judge(int status);
 
-/* How long the receiver wants to be left alone: Retry-After counts with 429 and 503, up to max_s. 0: it has not said. */
+/* How long the receiver wants to be left alone: Retry-After counts with 429 and 503, up to max_s. 0: it has not said.
+ */
 int64_t answer_quiet_ms(int status, int64_t retry_after_s, int64_t max_s);
 
 /* What came of an attempt, and when. */
@@ -34,10 +35,10 @@ struct outcome {
 
 /* After so many attempts: how long to wait for the next one, before it is spread; -1: it is given up. */
 int64_t retry_wait_ms(int64_t tries, int64_t permille);
-/* Adds an attempt, forgets the oldest beyond WEBHOOK_MAX_ATTEMPTS_KEPT, and sets tries, state and next_at: after the wait
- * that is due or the one that is asked for, whichever is longer. */
-void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt, const struct outcome *outcome,
-                   struct arena *arena);
+/* Adds an attempt, forgets the oldest beyond WEBHOOK_MAX_ATTEMPTS_KEPT, and sets tries, state and next_at: after the
+ * wait that is due or the one that is asked for, whichever is longer. */
+void delivery_note(struct delivery_kept *delivery, const struct delivery_attempt *attempt,
+                   const struct outcome *outcome, struct arena *arena);
 /* What that means for its webhook. True if it has changed. stop_after 0: never stopped for failures. */
 bool webhook_note(struct webhook_kept *webhook, const struct delivery_kept *delivery, const struct outcome *outcome,
                   int64_t stop_after, struct arena *arena);

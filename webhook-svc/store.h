@@ -30,7 +30,10 @@ RECORD_DECLARE(webhook_kept, WEBHOOK_KEPT_FIELDS);
     F(R, TEXT, request, OPT, 1, 32, none, "the request that asked for it last, in hex")
 RECORD_DECLARE(delivery_kept, DELIVERY_KEPT_FIELDS);
 
-enum { ANSWER_MAX_SIZE = 256 * 1024, ANSWER_KEEP_MS = 48 * 3600 * 1000 /* longer than the day that clients were promised */ };
+enum {
+    ANSWER_MAX_SIZE = 256 * 1024,
+    ANSWER_KEEP_MS = 48 * 3600 * 1000 /* longer than the day that clients were promised */
+};
 
 #define ANSWER_KEPT_FIELDS(F, R)                                                                    \
     F(R, TEXT, id,          REQ, 1, 32, none, "the request, in hex")                               \
@@ -71,7 +74,8 @@ struct webhook_store_ops {
     /* Where in the event log we are; 0 at first. */
     enum err (*position)(struct webhook_store *self, struct fault *fault, int64_t *out);
     enum err (*position_set)(struct webhook_store *self, int64_t position, struct fault *fault);
-    enum err (*webhooks)(struct webhook_store *self, struct arena *arena, struct fault *fault, struct webhook_rows *out);
+    enum err (*webhooks)(struct webhook_store *self, struct arena *arena, struct fault *fault,
+                         struct webhook_rows *out);
     /* NOT_FOUND. */
     enum err (*webhook)(struct webhook_store *self, struct text id, struct arena *arena, struct fault *fault,
                         struct webhook_kept *out);
@@ -83,8 +87,8 @@ struct webhook_store_ops {
     enum err (*delivery_add)(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
                              bool *out_new);
     /* How many are pending; counts no further than max. */
-    enum err (*deliveries_pending)(struct webhook_store *self, struct text webhook_id, uint32_t max, struct fault *fault,
-                                   uint32_t *out);
+    enum err (*deliveries_pending)(struct webhook_store *self, struct text webhook_id, uint32_t max,
+                                   struct fault *fault, uint32_t *out);
     /* What is pending and due, in the order in which it became so; nobody else gets it before claim->until_ms. */
     enum err (*deliveries_claim)(struct webhook_store *self, const struct delivery_claim *claim, struct arena *arena,
                                  struct fault *fault, struct delivery_rows *out);

@@ -112,8 +112,8 @@ static enum err store_webhook_remove(struct webhook_store *self, struct text id,
 
 /* ---- deliveries ---- */
 
-static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
-                                   bool *out_new)
+static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery,
+                                   struct fault *fault, bool *out_new)
 {
     return due_add(db_of(self), &delivery_kind, delivery, fault, out_new);
 }
@@ -166,7 +166,8 @@ static enum err store_delivery(struct webhook_store *self, struct text id, struc
     return mongo_find_record(db_of(self), deliveries, id, "delivery", &delivery_kept_record, arena, fault, out);
 }
 
-static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault)
+static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery,
+                                   struct fault *fault)
 {
     return due_put(db_of(self), &delivery_kind, delivery, fault);
 }

@@ -94,8 +94,8 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
     if (!statement) {
         return fault->code;
     }
-    enum err e = sqlite_read_records(db_of(self), statement, &webhook_kept_record, WEBHOOK_MAX, arena, fault, rows.items,
-                                     &rows.count);
+    enum err e = sqlite_read_records(db_of(self), statement, &webhook_kept_record, WEBHOOK_MAX, arena, fault,
+                                     rows.items, &rows.count);
     if (e == ERR_NONE) {
         *out = rows;
     }
@@ -131,8 +131,8 @@ static enum err store_webhook_remove(struct webhook_store *self, struct text id,
 
 /* ---- deliveries ---- */
 
-static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
-                                   bool *out_new)
+static enum err store_delivery_add(struct webhook_store *self, const struct delivery_kept *delivery,
+                                   struct fault *fault, bool *out_new)
 {
     enum err e = sqlite_run_record(db_of(self), sql_delivery_add, &delivery_kept_record, delivery, fault);
     if (e == ERR_NONE) {
@@ -199,7 +199,8 @@ static enum err store_delivery(struct webhook_store *self, struct text id, struc
     return sqlite_find_record(db_of(self), sql_delivery, id, &delivery_kept_record, arena, fault, out);
 }
 
-static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault)
+static enum err store_delivery_put(struct webhook_store *self, const struct delivery_kept *delivery,
+                                   struct fault *fault)
 {
     enum err e = sqlite_run_record(db_of(self), sql_delivery_put, &delivery_kept_record, delivery, fault);
     return e == ERR_NONE && sqlite_changes_of(db_of(self)) == 0 ? ERR_NOT_FOUND : e;

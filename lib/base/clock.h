@@ -14,8 +14,8 @@ int64_t clock_now_ms(void);
 /* Milliseconds since 1970-01-01T00:00:00Z. Never for timeouts. */
 int64_t clock_wall_ms(void);
 
-/* The wait before something is tried again, made longer by up to a fifth of it, so that what failed together is not tried
- * again together. random: any 32 bits, from id_random. */
+/* The wait before something is tried again, made longer by up to a fifth of it, so that what failed together is not
+ * tried again together. random: any 32 bits, from id_random. */
 int64_t wait_spread_ms(int64_t wait_ms, uint32_t random);
 
 enum { CLOCK_TEXT_SIZE = 25 }; /* "2026-01-02T03:04:05.678Z" and NUL */

@@ -66,8 +66,8 @@ static size_t length_max(const struct config_row *row)
     return row->max ? (size_t)row->max : CONFIG_STRING_MAX_SIZE;
 }
 
-static bool value_store(const struct config_section *section, const struct config_row *row, struct given given, void *out,
-                        struct complaint complaint)
+static bool value_store(const struct config_section *section, const struct config_row *row, struct given given,
+                        void *out, struct complaint complaint)
 {
     char *at = (char *)out + section->offset + row->offset;
     if (row->kind == CONFIG_NUMBER) {
@@ -88,8 +88,8 @@ static bool value_store(const struct config_section *section, const struct confi
     }
     size_t length = strlen(given.value);
     if (length > length_max(row) || length < (size_t)row->min) {
-        snprintf(complaint.text, complaint.size, "%s takes %" PRId64 " to %zu characters, not %zu", given.name, row->min,
-                 length_max(row), length);
+        snprintf(complaint.text, complaint.size, "%s takes %" PRId64 " to %zu characters, not %zu", given.name,
+                 row->min, length_max(row), length);
         return false;
     }
     memcpy(at, &given.value, sizeof given.value);
@@ -103,7 +103,8 @@ static bool defaults_store(const struct config_table *table, void *out, char *me
         for (size_t r = 0; r < section->rows->row_count; r++) {
             const struct config_row *row = &section->rows->rows[r];
             char name[CONFIG_ENV_NAME_SIZE];
-            struct given given = {.name = name, .value = config_env_name(row->flag, name, sizeof name) ? getenv(name) : NULL};
+            struct given given = {.name = name,
+                                  .value = config_env_name(row->flag, name, sizeof name) ? getenv(name) : NULL};
             given.value = given.value ? given.value : row->fallback;
             if (!given.value && row->kind == CONFIG_STRING) {
                 memcpy((char *)out + section->offset + row->offset, &given.value, sizeof given.value);

@@ -14,7 +14,8 @@ enum { ID_SIZE = 16, ID_HEX_SIZE = 33, ID_BASE32_SIZE = 27 }; /* text sizes incl
 void id_random(void *out, size_t size);
 /* UUIDv7 (RFC 9562): 48 bits of wall clock in ms, the rest random. */
 void id_new(uint8_t out[ID_SIZE]);
-/* The same from a store of random bytes, for whoever makes many: one system call for a few dozen. Zeroes to start with. */
+/* The same from a store of random bytes, for whoever makes many: one system call for a few dozen. Zeroes to start with.
+ */
 struct id_source {
     uint8_t bytes[512];
     size_t left_size; /* unused ones, at the end */

@@ -35,8 +35,8 @@ struct program {
     int (*run)(const void *config, struct env *env);
 };
 
-/* A copy of argv, NULL-terminated, to be used instead of it and freed with argv_release; in argv itself passwords in URLs
- * are written over, so that other accounts do not see them in the list of processes. */
+/* A copy of argv, NULL-terminated, to be used instead of it and freed with argv_release; in argv itself passwords in
+ * URLs are written over, so that other accounts do not see them in the list of processes. */
 char **argv_hide(int argc, char **argv);
 void argv_release(char ***self); /* fit for AUTO */
 

@@ -39,8 +39,8 @@ uint32_t text_length(struct text text);
 MUST_USE bool text_to_int(struct text text, int64_t *out);
 /* Cuts the part before the first separator off *rest into *out; false when *rest was used up. */
 bool text_cut(struct text *rest, char separator, struct text *out);
-/* How many characters have to be put in, taken out or changed to make b of a (Levenshtein); UINT32_MAX when one of them is
- * longer than TEXT_DISTANCE_MAX. */
+/* How many characters have to be put in, taken out or changed to make b of a (Levenshtein); UINT32_MAX when one of them
+ * is longer than TEXT_DISTANCE_MAX. */
 enum { TEXT_DISTANCE_MAX = 64 };
 uint32_t text_distance(struct text a, struct text b);
 /* Copies into a buffer of size bytes with a closing NUL; false (and an empty buffer) if it does not fit. */

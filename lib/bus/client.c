@@ -68,8 +68,8 @@ static void submitted_take(struct bus_client *self, bool readable)
     }
 }
 
-/* Ends what is submitted after the end, until every caller has got out; and what those had submitted who were out before
- * this thread looked. */
+/* Ends what is submitted after the end, until every caller has got out; and what those had submitted who were out
+ * before this thread looked. */
 static void submitted_refuse(struct bus_client *self)
 {
     for (bool used = true; used;) {

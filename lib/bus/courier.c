@@ -286,8 +286,8 @@ static int64_t again_at_ms(struct courier *self, const struct peer *peer, const 
     return good && retry_budget_spend(&self->retries, now_ms) ? at_ms : -1;
 }
 
-/* What a refusal says of a request that another broker, or another life of this one, had before: a worker there may have
- * begun it, so that it was not begun here is no answer. ERR_NONE: the refusal holds. */
+/* What a refusal says of a request that another broker, or another life of this one, had before: a worker there may
+ * have begun it, so that it was not begun here is no answer. ERR_NONE: the refusal holds. */
 static enum err refusal_of_resent(const struct flight *flight, const struct frame_head *head)
 {
     if (head->type != FRAME_NACK || flight->request.head.attempt == 1) {

@@ -12,7 +12,8 @@ struct credentials {
     char broker[KEY_TEXT_SIZE];
 };
 
-/* Looks at the addresses of --bus: with TCP among them it loads --key (or the program's own name) and broker.public from
+/* Looks at the addresses of --bus: with TCP among them it loads --key (or the program's own name) and broker.public
+ * from
  * --keys. False: message says what is missing, or that TCP needs keys. */
 MUST_USE bool credentials_load(const struct env *env, const struct bus_config *bus, struct credentials *out,
                                char *message, size_t message_size);

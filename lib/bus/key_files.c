@@ -16,7 +16,8 @@
 enum { PAIR_FILE_MAX_SIZE = 1024, OTHERS_READ = 0077, OTHERS_WRITE = 0022 };
 
 static const char allowed_name[] = "allowed";
-static const char allowed_head[] = "# Who may speak: NAME PUBLIC-KEY ROLE [services=...] [calls=...]; see zmart keys.\n";
+static const char allowed_head[] =
+    "# Who may speak: NAME PUBLIC-KEY ROLE [services=...] [calls=...]; see zmart keys.\n";
 
 static bool path_make(const char *folder, const char *name, const char *end, char out[PATH_MAX])
 {

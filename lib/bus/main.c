@@ -298,7 +298,8 @@ static int process_run(const struct setup *setup, const struct log *log)
     signals_open(&signals);
     nofile_raise();
     void *context = bus_context_new();
-    struct program_host host = {.log = log, .bus_context = context, .stop_fd = signals.stop_fd, .ready = process_ready, .owner = &signals};
+    struct program_host host = {
+        .log = log, .bus_context = context, .stop_fd = signals.stop_fd, .ready = process_ready, .owner = &signals};
     int status = setup_run(setup, &host);
     bus_context_destroy(&context);
     signals_close(&signals);

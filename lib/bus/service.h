@@ -122,8 +122,8 @@ struct op_item {
     enum err status; /* out: as a handler returns, but not LATER */
 };
 
-/* A handler of all requests of one operation that wait, for stores that gain by doing together what they have in common.
- * Each call keeps its own status, fault and reply. */
+/* A handler of all requests of one operation that wait, for stores that gain by doing together what they have in
+ * common. Each call keeps its own status, fault and reply. */
 struct op_group {
     enum op op;
     void (*handle)(struct op_item *items, size_t count);

@@ -1,7 +1,7 @@
 /* Where a receiver stands in the event stream: which events are new to it, and whether some before were missed. Pure.
  * seq numbers the whole log, so a receiver of some topics sees holes in it; tseq numbers one topic's events, and holes
- * in that are losses. They are seen only when that topic's next event comes: others may be handed on before. A receiver of
- * everything (whole) goes by seq, and sees a loss at whatever comes next. */
+ * in that are losses. They are seen only when that topic's next event comes: others may be handed on before. A receiver
+ * of everything (whole) goes by seq, and sees a loss at whatever comes next. */
 #ifndef ZMART_BUS_STREAM_H
 #define ZMART_BUS_STREAM_H
 
@@ -27,10 +27,11 @@ struct stream {
     int topic_count;
 };
 
-/* True if the event is to be handed on. *out_gap: events of its topic (whole: any; or of the epoch before) were missed. */
+/* True if the event is to be handed on. *out_gap: events of its topic (whole: any; or of the epoch before) were missed.
+ */
 MUST_USE bool stream_event(struct stream *stream, struct text topic, const struct event_meta *meta, bool *out_gap);
-/* Learns where topics stand that no event has come of. A beacon follows the events that it tells of: true if a receiver of
- * everything has missed some of them, which is told once. */
+/* Learns where topics stand that no event has come of. A beacon follows the events that it tells of: true if a receiver
+ * of everything has missed some of them, which is told once. */
 bool stream_beacon(struct stream *stream, const struct stream_head *head);
 
 #endif

@@ -20,8 +20,8 @@ struct subscriber_event {
  * _head. beacons are not handed on, but one that shows a subscriber to everything that it has missed something. */
 typedef void subscriber_receive(void *user, const struct subscriber_event *event);
 
-/* topics: NULL-terminated prefixes, each ending in a dot, _head. is always subscribed; NULL: everything, so that no loss stays
- * unseen while events of other topics are handed on. NULL on a bad address. */
+/* topics: NULL-terminated prefixes, each ending in a dot, _head. is always subscribed; NULL: everything, so that no
+ * loss stays unseen while events of other topics are handed on. NULL on a bad address. */
 struct subscriber *subscriber_new(struct env *env, const struct bus_config *bus, const char *const *topics,
                                   subscriber_receive *receive, void *user, char *message, size_t message_size);
 void subscriber_destroy(struct subscriber **self);

@@ -156,7 +156,8 @@ enum tap_news tap_next(struct event_tap *self, int wait_ms, struct tap_event *ou
     return good && count == TAP_FRAMES ? message_take(self, frames, out) : TAP_NOTHING;
 }
 
-struct event_tap *tap_new(const struct env *env, const struct tap_settings *settings, char *message, size_t message_size)
+struct event_tap *tap_new(const struct env *env, const struct tap_settings *settings, char *message,
+                          size_t message_size)
 {
     struct bus_config where = {
         .bus = settings->address, .keys = settings->keys, .key = settings->key, .insecure_loopback = true};

@@ -27,10 +27,12 @@ struct tap_event {
 };
 
 /* NULL: message says what to do. Nothing is connected yet. */
-struct event_tap *tap_new(const struct env *env, const struct tap_settings *settings, char *message, size_t message_size);
+struct event_tap *tap_new(const struct env *env, const struct tap_settings *settings, char *message,
+                          size_t message_size);
 void tap_destroy(struct event_tap **self);
-/* Waits for the next one, at most wait_ms (-1: without limit); garbage and repeats count as nothing. A line on which nothing
- * was heard for 3.5 beacons may be dead without having said so: it is opened anew, and that, too, counts as nothing. */
+/* Waits for the next one, at most wait_ms (-1: without limit); garbage and repeats count as nothing. A line on which
+ * nothing was heard for 3.5 beacons may be dead without having said so: it is opened anew, and that, too, counts as
+ * nothing. */
 enum tap_news tap_next(struct event_tap *self, int wait_ms, struct tap_event *out);
 
 #endif

@@ -1,5 +1,5 @@
-/* Records as JSON: walks the record's field table. With gateway/codec_json, which reads, the only place that knows how a
- * kind looks in JSON.
+/* Records as JSON: walks the record's field table. With gateway/codec_json, which reads, the only place that knows how
+ * a kind looks in JSON.
  *
  *   TEXT string   INT integer   BOOL true/false   TIME RFC 3339   ENUM its name   STRS array of strings
  *   MONEY number in major units with the currency's decimals   DECIMAL number in major units

@@ -70,7 +70,8 @@ bool archive_pack(const struct archive_row *row, struct buffer *out)
     for (uint32_t n = 0; fits && n < row->count; n++) {
         uint32_t next = ARCHIVE_MAX_VALUES;
         for (uint32_t i = 0; i < row->count; i++) {
-            if (!packed[i] && (next == ARCHIVE_MAX_VALUES || text_compare(row->values[i].name, row->values[next].name) < 0)) {
+            if (!packed[i] &&
+                (next == ARCHIVE_MAX_VALUES || text_compare(row->values[i].name, row->values[next].name) < 0)) {
                 next = i;
             }
         }

@@ -53,14 +53,18 @@ struct archive_kind {
     const char *collection; /* NULL: nothing there is of this kind */
     const char *id; /* only the document with this id; may be NULL */
     const struct archive_field *fields; /* up to one without a value */
-    enum err (*from_document)(const bson_t *document, struct arena *arena, struct fault *fault, struct archive_row *row);
+    enum err (*from_document)(const bson_t *document, struct arena *arena, struct fault *fault,
+                              struct archive_row *row);
     enum err (*to_document)(const struct archive_row *row, struct arena *arena, struct fault *fault, bson_t *document);
-    const char *version; /* a number in each document that grows with each change; it is kept for the kinds behind; NULL: none */
+    const char *version; /* a number in each document that grows with each change; it is kept for the kinds behind;
+                            NULL: none */
     const char *owner;   /* the field with the id of the document that this one belongs to, among those with versions */
     /* Makes the row what it was when its owner was of that version (0: it was not there); false: it was not there. */
     bool (*as_of)(const bson_t *document, int64_t version, struct archive_row *row);
-    enum err (*each)(const bson_t *document, int64_t version, archive_visit *visit, void *user, struct fault *fault); /* many rows of one */
-    enum err (*put_document)(struct mongo_db *db, const struct archive_row *row, struct fault *fault); /* instead of an insert */
+    enum err (*each)(const bson_t *document, int64_t version, archive_visit *visit, void *user,
+                     struct fault *fault); /* many rows of one */
+    enum err (*put_document)(struct mongo_db *db, const struct archive_row *row,
+                             struct fault *fault); /* instead of an insert */
     bool is_outbox; /* rows are events that wait: {event}. They go to the log, not back */
     bool is_told;   /* rows are read by whoever restores; they are not stored as they are */
     bool is_made;   /* an empty store has one already; it is replaced */
@@ -91,8 +95,8 @@ MUST_USE bool archive_pack(const struct archive_row *row, struct buffer *out);
 /* Texts point into bytes. False if these are no row. */
 MUST_USE bool archive_unpack(struct text bytes, struct archive_row *out);
 
-/* A record's fields as values of the same names: BOOL, TIME and the like are INT, an ENUM is its name, and what is nested
- * is msgpack, as in lib/store/sqlite.h. Packed values are in the arena. */
+/* A record's fields as values of the same names: BOOL, TIME and the like are INT, an ENUM is its name, and what is
+ * nested is msgpack, as in lib/store/sqlite.h. Packed values are in the arena. */
 void archive_put_record(struct archive_row *row, const struct record *record, const void *in, struct arena *arena);
 /* INTERNAL (with a cause) if the row cannot be one. Texts are borrowed from the row. */
 MUST_USE enum err archive_get_record(const struct archive_row *row, const struct record *record, struct arena *arena,
@@ -107,9 +111,10 @@ MUST_USE enum err archive_give_record(const struct archive_row *row, const char 
 
 struct archive; /* the stores of all parts, opened together */
 
-/* config->store is a URL. For reading: the moment is now. For writing: INVALID_BODY if anything is there already; on MongoDB
- * the database is marked until archive_end, and what an unfinished restore has left behind such a mark is deleted (CONFLICT if
- * that one is still at work). The fault's detail is one line that says what to do. parts are borrowed. */
+/* config->store is a URL. For reading: the moment is now. For writing: INVALID_BODY if anything is there already; on
+ * MongoDB the database is marked until archive_end, and what an unfinished restore has left behind such a mark is
+ * deleted (CONFLICT if that one is still at work). The fault's detail is one line that says what to do. parts are
+ * borrowed. */
 MUST_USE enum err archive_open(const struct store_config *config, const struct archive_part *const *parts, size_t count,
                                bool writes, struct fault *fault, struct archive **out);
 /* What was written and not committed is undone on SQLite. */
@@ -126,8 +131,8 @@ MUST_USE enum err archive_commit(struct archive *self, struct fault *fault);
 MUST_USE enum err archive_beat(struct archive *self, struct fault *fault);
 /* What was put is a shop: on MongoDB programs may open it. Nothing is undone after this, even if it fails. */
 MUST_USE enum err archive_end(struct archive *self, struct fault *fault);
-/* On MongoDB: deletes what was put, so that nothing has changed; if that fails, the database stays marked. On SQLite whoever
- * restores removes the files. */
+/* On MongoDB: deletes what was put, so that nothing has changed; if that fails, the database stays marked. On SQLite
+ * whoever restores removes the files. */
 MUST_USE enum err archive_undo(struct archive *self, struct fault *fault);
 
 /* The part's own handle, for what rows alone cannot do; NULL on the other store. */

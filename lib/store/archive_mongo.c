@@ -70,8 +70,9 @@ static enum err version_look(struct part_store *store, const struct archive_kind
         return has_one ? archive_versions_put(store->versions, id, *version, fault) : ERR_NONE;
     }
     if (kind->owner && store->versions) {
-        return bson_get_text(document, kind->owner, NULL, &id) ? archive_versions_find(store->versions, id, fault, version)
-                                                               : unreadable(kind, kind->owner, fault);
+        return bson_get_text(document, kind->owner, NULL, &id)
+                   ? archive_versions_find(store->versions, id, fault, version)
+                   : unreadable(kind, kind->owner, fault);
     }
     return ERR_NONE;
 }
@@ -160,7 +161,8 @@ enum err archive_mongo_put(struct part_store *store, const struct archive_kind *
     if (kind->to_document) {
         e = kind->to_document(row, &arena, fault, &document);
     }
-    if (e == ERR_NONE && (store->bulk_kind != kind || store->put_count >= BULK_ROWS || store->bulk_size >= BULK_MAX_SIZE)) {
+    if (e == ERR_NONE &&
+        (store->bulk_kind != kind || store->put_count >= BULK_ROWS || store->bulk_size >= BULK_MAX_SIZE)) {
         e = archive_mongo_end(store, fault);
     }
     if (e != ERR_NONE) {

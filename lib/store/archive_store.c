@@ -66,7 +66,8 @@ static enum err empty_check(struct archive *self, struct fault *fault)
             }
             enum err e = archive_walk(self, part, &part->kinds[k], is_there, &found, fault);
             if (found) {
-                return fault_set(fault, ERR_INVALID_BODY, "the store is not empty: it has %s of %s-svc; restore into an empty one",
+                return fault_set(fault, ERR_INVALID_BODY,
+                                 "the store is not empty: it has %s of %s-svc; restore into an empty one",
                                  part->kinds[k].name, part->service);
             }
             if (e != ERR_NONE) {
@@ -81,7 +82,8 @@ static enum err empty_check(struct archive *self, struct fault *fault)
 static bool has_file(const struct store_config *config, const struct archive_part *part)
 {
     char path[PATH_MAX_SIZE];
-    return snprintf(path, sizeof path, "%s/%s", strchr(config->store, ':') + 1, part->sqlite->file) < (int)sizeof path &&
+    return snprintf(path, sizeof path, "%s/%s", strchr(config->store, ':') + 1, part->sqlite->file) <
+               (int)sizeof path &&
            access(path, F_OK) == 0;
 }
 
@@ -145,7 +147,8 @@ static enum err emptiness_settle(struct archive *self, struct fault *fault)
         e = e == ERR_NONE ? mongo_mark_fill(self->mark, fault) : e;
     }
     if (e != ERR_NONE && self->mark) {
-        (void)!mongo_mark_remove(self->mark, NULL); /* if it stays, the next restore finds nothing to delete behind it */
+        (void)!mongo_mark_remove(self->mark,
+                                 NULL); /* if it stays, the next restore finds nothing to delete behind it */
     }
     return e;
 }
@@ -168,7 +171,8 @@ enum err archive_open(const struct store_config *config, const struct archive_pa
     case STORE_UNKNOWN:
     default:
         store_url_show(config->store, shown);
-        e = fault_set(fault, ERR_INVALID_BODY, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"", shown);
+        e = fault_set(fault, ERR_INVALID_BODY, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"",
+                      shown);
     }
     if (e == ERR_NONE && writes) {
         e = emptiness_settle(self, fault);

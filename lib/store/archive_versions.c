@@ -11,20 +11,25 @@ struct archive_versions {
 
 static enum err failed(const struct archive_versions *self, struct fault *fault)
 {
-    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "the versions of what is read cannot be kept in a temporary file (%s):"
-                     " make room, or name another folder in TMPDIR", self->db ? sqlite3_errmsg(self->db) : "no memory");
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                     "the versions of what is read cannot be kept in a temporary file (%s):"
+                     " make room, or name another folder in TMPDIR",
+                     self->db ? sqlite3_errmsg(self->db) : "no memory");
 }
 
 enum err archive_versions_new(struct fault *fault, struct archive_versions **out)
 {
-    static const char make[] = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;" /* nothing of it is read again */
-                               "CREATE TABLE versions(id TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID, STRICT";
+    static const char make[] =
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;" /* nothing of it is read again */
+        "CREATE TABLE versions(id TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID, STRICT";
     struct archive_versions *self = mem_alloc(sizeof *self);
     *self = (struct archive_versions){0};
     if (sqlite3_open("", &self->db) != SQLITE_OK || /* no name: a temporary file */
         sqlite3_exec(self->db, make, NULL, NULL, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(self->db, "INSERT OR REPLACE INTO versions(id, version) VALUES(?1, ?2)", -1, &self->put, NULL) != SQLITE_OK ||
-        sqlite3_prepare_v2(self->db, "SELECT version FROM versions WHERE id = ?1", -1, &self->find, NULL) != SQLITE_OK) {
+        sqlite3_prepare_v2(self->db, "INSERT OR REPLACE INTO versions(id, version) VALUES(?1, ?2)", -1, &self->put,
+                           NULL) != SQLITE_OK ||
+        sqlite3_prepare_v2(self->db, "SELECT version FROM versions WHERE id = ?1", -1, &self->find, NULL) !=
+            SQLITE_OK) {
         enum err e = failed(self, fault);
         archive_versions_destroy(&self);
         return e;

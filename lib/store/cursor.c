@@ -32,13 +32,14 @@ static struct text query_mark(const struct record *record, const void *query, st
     return (struct text){arena_copy(arena, fingerprint, QUERY_MARK_SIZE), QUERY_MARK_SIZE};
 }
 
-struct text cursor_make(const struct record *query_record, const void *query, const struct cursor_key *keys, int key_count,
-                        struct arena *arena)
+struct text cursor_make(const struct record *query_record, const void *query, const struct cursor_key *keys,
+                        int key_count, struct arena *arena)
 {
     AUTO(buffer_release) struct buffer packed;
     buffer_init(&packed, CURSOR_MAX_SIZE);
     ASSERT(key_count >= 1 && key_count <= CURSOR_MAX_KEYS);
-    bool fits = pack_array(&packed, (uint32_t)key_count + 1) && pack_text(&packed, query_mark(query_record, query, arena));
+    bool fits =
+        pack_array(&packed, (uint32_t)key_count + 1) && pack_text(&packed, query_mark(query_record, query, arena));
     for (int i = 0; i < key_count; i++) {
         fits = fits && (keys[i].is_text ? pack_text(&packed, keys[i].text) : pack_int(&packed, keys[i].number));
     }

@@ -152,7 +152,8 @@ enum err due_claim(struct mongo_db *db, const struct due_kind *kind, const struc
     size_t size = kind->record->size;
     uint32_t due_count = 0, count = 0;
     ASSERT(!claim->of || bson_concat(&filter, claim->of));
-    mongo_put_compare(&filter, "due_at", "$lt", claim->now_ms + 1); /* $lte is read as $lt by a server whose index goes on */
+    mongo_put_compare(&filter, "due_at", "$lt",
+                      claim->now_ms + 1); /* $lte is read as $lt by a server whose index goes on */
     bson_put_int(&sort, "due_at", 1);
     if (claim->then_by) {
         bson_put_int(&sort, claim->then_by, 1);

@@ -29,7 +29,8 @@ struct due_claim {
 /* 0 if nothing was stored. out_since_ms may be NULL; otherwise log_reader_begin was called, or it is INTERNAL. */
 MUST_USE enum err log_reader_position(struct mongo_db *db, const char *reader, struct fault *fault, int64_t *out,
                                       int64_t *out_since_ms);
-MUST_USE enum err log_reader_position_set(struct mongo_db *db, const char *reader, int64_t position, struct fault *fault);
+MUST_USE enum err log_reader_position_set(struct mongo_db *db, const char *reader, int64_t position,
+                                          struct fault *fault);
 /* Position 0, since now; the first one decides. */
 MUST_USE enum err log_reader_begin(struct mongo_db *db, const char *reader, int64_t now_ms, struct fault *fault);
 

@@ -81,8 +81,8 @@ bool mongo_collided(const bson_error_t *error)
     return error->code == WRITE_CONFLICT || error->code == DEADLOCK;
 }
 
-/* The server says that something is wrong with itself, and perhaps not what: so do compatible servers whose disk is full. It
- * may be this command alone that it cannot do, so others are still asked. */
+/* The server says that something is wrong with itself, and perhaps not what: so do compatible servers whose disk is
+ * full. It may be this command alone that it cannot do, so others are still asked. */
 static bool server_is_ill(const bson_error_t *error)
 {
     enum {
@@ -157,8 +157,9 @@ void mongo_answered(struct mongo_db *db)
 
 /* ---- counting ---- */
 
-static const char *const counted[] = {"insert",        "update",      "delete",      "find",        "getMore",   "killCursors",
-                                      "createIndexes", "listIndexes", "listCollections", "findAndModify", "other"};
+static const char *const counted[] = {"insert",          "update",        "delete",        "find",
+                                      "getMore",         "killCursors",   "createIndexes", "listIndexes",
+                                      "listCollections", "findAndModify", "other"};
 _Static_assert(ARRAY_COUNT(counted) <= MONGO_MAX_COUNTED, "a counter a command");
 
 static void command_started(const mongoc_apm_command_started_t *event)
@@ -298,8 +299,8 @@ enum err mongo_pool_open(const struct store_config *config, const struct mongo_s
     return e;
 }
 
-enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema, struct fault *fault,
-                                struct mongo_pool **out)
+enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema,
+                                struct fault *fault, struct mongo_pool **out)
 {
     struct mongo_pool *pool = mem_alloc(sizeof *pool);
     pool->behind_mark = true;

@@ -5,12 +5,13 @@
  * and journaled; everything is read from the primary, what a majority has, where the server can do that. The driver
  * repeats writes and reads once where the topology allows.
  *
- * Errors: no network, no primary, a full disk, a failure within the server are SERVICE_UNAVAILABLE. So are no answer in time,
- * a lost connection and a missing majority when something was read; when it was written, they are OUTCOME_UNKNOWN: it may
- * have happened, or happens yet, and every verb of a store is repeatable. A unique index that refuses is CONFLICT. A write
- * of one document that collided with another is tried again, 5 times at most, then SERVICE_UNAVAILABLE. Anything else is
- * INTERNAL with the cause for the log. After a store that did not answer commands fail at once for a moment, then one at a
- * time tries again, so that a silent server does not hold every loop for --store-answer-ms. */
+ * Errors: no network, no primary, a full disk, a failure within the server are SERVICE_UNAVAILABLE. So are no answer in
+ * time, a lost connection and a missing majority when something was read; when it was written, they are
+ * OUTCOME_UNKNOWN: it may have happened, or happens yet, and every verb of a store is repeatable. A unique index that
+ * refuses is CONFLICT. A write of one document that collided with another is tried again, 5 times at most, then
+ * SERVICE_UNAVAILABLE. Anything else is INTERNAL with the cause for the log. After a store that did not answer commands
+ * fail at once for a moment, then one at a time tries again, so that a silent server does not hold every loop for
+ * --store-answer-ms. */
 #ifndef ZMART_STORE_MONGO_H
 #define ZMART_STORE_MONGO_H
 
@@ -42,9 +43,9 @@ struct mongo_schema {
 struct mongo_pool; /* thread-safe */
 struct mongo_db;   /* of one thread */
 
-/* Connects to the database that the URL names ("zmart" if none), refuses one that is another's, a newer zmart's, or filled by
- * a restore that has not ended, and makes and checks the indexes. The fault's detail is one line that says what to do; it
- * holds no password. metrics may be NULL; counts zmart_store_commands_total by command. */
+/* Connects to the database that the URL names ("zmart" if none), refuses one that is another's, a newer zmart's, or
+ * filled by a restore that has not ended, and makes and checks the indexes. The fault's detail is one line that says
+ * what to do; it holds no password. metrics may be NULL; counts zmart_store_commands_total by command. */
 MUST_USE enum err mongo_pool_open(const struct store_config *config, const struct mongo_schema *schema,
                                   struct metrics *metrics, struct fault *fault, struct mongo_pool **out);
 /* The same for a restore, which may open a database that is marked as unfinished (mongo_mark.h). */
@@ -73,9 +74,9 @@ MUST_USE enum err mongo_update_all(struct mongo_db *db, const char *collection, 
 MUST_USE enum err mongo_delete_all(struct mongo_db *db, const char *collection, const bson_t *filter,
                                    struct fault *fault, int64_t *out_count);
 
-/* Many writes in one round trip for each run of the same kind. ordered: the first that fails ends it. Otherwise they are
- * done by kind and id, so that several at once are less in one another's way, and each of them is tried. The first error is
- * told; what else was done stays done. */
+/* Many writes in one round trip for each run of the same kind. ordered: the first that fails ends it. Otherwise they
+ * are done by kind and id, so that several at once are less in one another's way, and each of them is tried. The first
+ * error is told; what else was done stays done. */
 struct mongo_bulk;
 struct mongo_bulk *mongo_bulk_new(struct mongo_db *db, const char *collection, bool ordered);
 void mongo_bulk_insert(struct mongo_bulk *self, const bson_t *document);
@@ -128,8 +129,8 @@ MUST_USE enum err mongo_find_records(struct mongo_db *db, const struct mongo_que
 MUST_USE enum err mongo_find_record(struct mongo_db *db, const char *collection, struct text id, const char *key,
                                     const struct record *record, struct arena *arena, struct fault *fault, void *out);
 
-/* Deletes the first documents that the query finds, query->limit at most, whatever has become of them meanwhile: 2 commands,
- * or 1 if there is nothing. Their ids are texts. */
+/* Deletes the first documents that the query finds, query->limit at most, whatever has become of them meanwhile: 2
+ * commands, or 1 if there is nothing. Their ids are texts. */
 MUST_USE enum err mongo_delete_found(struct mongo_db *db, const struct mongo_query *query, struct fault *fault,
                                      uint32_t *out_count);
 

@@ -200,8 +200,8 @@ void mongo_bulk_delete_all(struct mongo_bulk *self, const bson_t *filter)
     bulk_add(self, WRITE_DELETE_ALL, filter, NULL);
 }
 
-/* By kind, so that each kind is one command, then by id: two that touch the same documents in the same order may wait for
- * one another, but never in a ring, on servers that make one transaction of a command. */
+/* By kind, so that each kind is one command, then by id: two that touch the same documents in the same order may wait
+ * for one another, but never in a ring, on servers that make one transaction of a command. */
 static int by_place(const void *a, const void *b)
 {
     const struct bulk_write *left = a, *right = b;

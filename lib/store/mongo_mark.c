@@ -57,9 +57,11 @@ enum err mongo_mark_refuse(struct mongo_db *db, struct fault *fault)
     struct seen seen = {0};
     enum err e = mark_read(db, fault, &seen);
     if (e == ERR_NONE && seen.found) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
-                         "the restore into \"%s\" of %.100s has not ended; if it was killed, run zmart restore FILE --store there "
-                         "again, or drop the database", db->pool->database, db->pool->shown);
+        return fault_set(
+            fault, ERR_SERVICE_UNAVAILABLE,
+            "the restore into \"%s\" of %.100s has not ended; if it was killed, run zmart restore FILE --store there "
+            "again, or drop the database",
+            db->pool->database, db->pool->shown);
     }
     return e;
 }
@@ -68,12 +70,14 @@ enum err mongo_mark_refuse(struct mongo_db *db, struct fault *fault)
 
 static enum err somebody_else(const struct mongo_mark *self, struct fault *fault)
 {
-    return fault_set(fault, ERR_CONFLICT, "another zmart restore is at work in \"%s\" of %.100s; wait for it, or end it",
+    return fault_set(fault, ERR_CONFLICT,
+                     "another zmart restore is at work in \"%s\" of %.100s; wait for it, or end it",
                      self->pool->database, self->pool->shown);
 }
 
 /* $set on the mark if it is still this one's and, from 0 up, at this beat. */
-static enum err mark_change(struct mongo_mark *self, const char *token, int64_t beat, const bson_t *set, struct fault *fault)
+static enum err mark_change(struct mongo_mark *self, const char *token, int64_t beat, const bson_t *set,
+                            struct fault *fault)
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t update = BSON_INITIALIZER;
@@ -165,7 +169,8 @@ static enum err some_find(struct mongo_mark *self, mongoc_collection_t *collecti
         char place[16];
         const char *key;
         size_t size = bson_uint32_to_string(count, &key, place, sizeof place);
-        count += bson_iter_init_find(&id, document, "_id") && bson_append_value(&list, key, (int)size, bson_iter_value(&id));
+        count +=
+            bson_iter_init_find(&id, document, "_id") && bson_append_value(&list, key, (int)size, bson_iter_value(&id));
     }
     (void)bson_append_array_end(&part, &list);
     (void)bson_append_document_end(filter, &part);

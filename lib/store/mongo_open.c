@@ -17,9 +17,11 @@ static enum err refused(struct mongo_db *db, const bson_error_t *error, struct f
     const char *shown = db->pool->shown;
     if ((error->domain == MONGOC_ERROR_CLIENT && error->code == MONGOC_ERROR_CLIENT_AUTHENTICATE) ||
         (error->domain == MONGOC_ERROR_SERVER && error->code == WRONG_PASSWORD)) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
-                         "%.100s refuses the user or the password; put the right ones into ZMART_STORE (authSource=admin "
-                         "if the user is of that database)", shown);
+        return fault_set(
+            fault, ERR_SERVICE_UNAVAILABLE,
+            "%.100s refuses the user or the password; put the right ones into ZMART_STORE (authSource=admin "
+            "if the user is of that database)",
+            shown);
     }
     if (error->domain == MONGOC_ERROR_SERVER && error->code == UNAUTHORIZED) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
@@ -134,15 +136,18 @@ static enum err version_settle(struct mongo_db *db, const struct mongo_schema *s
     int64_t version = 0;
     enum err e = version_read(db, schema, fault, &version);
     if (e == ERR_NONE && version > schema->version) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
-                         "%s in %.100s has schema version %lld, this program knows up to %d: a newer zmart has written it; "
-                         "start that one", schema->service, db->pool->shown, (long long)version, schema->version);
+        return fault_set(
+            fault, ERR_SERVICE_UNAVAILABLE,
+            "%s in %.100s has schema version %lld, this program knows up to %d: a newer zmart has written it; "
+            "start that one",
+            schema->service, db->pool->shown, (long long)version, schema->version);
     }
     if (e == ERR_NONE && version < schema->version) {
         e = version_write(db, schema, fault);
     }
     if (e == ERR_INTERNAL) { /* it answers, and does not do so simple a thing */
-        return fault_set(fault, e, "%.100s cannot be used; give its user the role readWrite on the database \"%s\": %.160s",
+        return fault_set(fault, e,
+                         "%.100s cannot be used; give its user the role readWrite on the database \"%s\": %.160s",
                          db->pool->shown, db->pool->database, fault->cause);
     }
     return e;

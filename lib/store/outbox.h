@@ -27,7 +27,8 @@ struct outbox_source;
 struct outbox_source_ops {
     /* The oldest events that nobody has handed over; those of one subject in the order in which they happened. */
     enum err (*look)(struct outbox_source *self, struct arena *arena, struct fault *fault, struct outbox_page *out);
-    /* The same page, if it is known without asking the store; otherwise false, and nothing is done. NULL: it never is. */
+    /* The same page, if it is known without asking the store; otherwise false, and nothing is done. NULL: it never is.
+     */
     bool (*recall)(struct outbox_source *self, struct arena *arena, struct fault *fault, struct outbox_page *out);
     /* event-svc has this page. */
     enum err (*clear)(struct outbox_source *self, const struct outbox_page *page, struct fault *fault);

@@ -1,7 +1,7 @@
 /* The outbox on MongoDB: an event lies in an array `outbox` of the document that caused it, written in the same act and
- * pulled out when event-svc has it. A loop hands over at once what it wrote itself, because it knows which documents those
- * are; what a crash left is found by age, by one index, and handed over by loop 0 of any process. A document's events
- * are handed over in order, whoever does it.
+ * pulled out when event-svc has it. A loop hands over at once what it wrote itself, because it knows which documents
+ * those are; what a crash left is found by age, by one index, and handed over by loop 0 of any process. A document's
+ * events are handed over in order, whoever does it.
  *
  * A verb puts the event into its insert (outbox_mongo_put) or its update (outbox_mongo_push) and says afterwards which
  * document has it (outbox_mongo_wrote), also when the outcome is unknown. The event of a document that was just made is

@@ -10,15 +10,16 @@ enum err store_share_prepare(const struct store_config *config, const struct mon
     case STORE_MONGO: {
         enum err e = mongo_pool_open(config, schema, env->metrics, fault, &pool);
         if (e == ERR_NONE) {
-            *out = (struct service_share){.shared = pool, .loops = MONGO_DEFAULT_LOOPS, .all_write = true, .many = true};
+            *out =
+                (struct service_share){.shared = pool, .loops = MONGO_DEFAULT_LOOPS, .all_write = true, .many = true};
         }
         return e;
     }
     case STORE_UNKNOWN: break;
     }
     store_url_show(config->store, shown);
-    return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"",
-                     shown);
+    return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
+                     "--store takes sqlite:DIR or mongodb://HOST/DATABASE, not \"%.100s\"", shown);
 }
 
 void store_share_forget(void *shared)

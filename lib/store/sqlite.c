@@ -94,9 +94,11 @@ enum err sqlite_mark_check(const char *folder, struct fault *fault)
     char path[PATH_MAX_SIZE + 32];
     snprintf(path, sizeof path, "%s/%s", folder, SQLITE_MARK_FILE);
     if (access(path, F_OK) == 0) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
-                         "the restore into %.150s has not ended; if it was killed, run zmart restore FILE there again, or remove "
-                         "the folder", folder);
+        return fault_set(
+            fault, ERR_SERVICE_UNAVAILABLE,
+            "the restore into %.150s has not ended; if it was killed, run zmart restore FILE there again, or remove "
+            "the folder",
+            folder);
     }
     return ERR_NONE;
 }
@@ -150,9 +152,11 @@ static enum err schema_check(struct sqlite_db *db, const struct sqlite_schema *s
                          "%s holds something that is not zmart's; name another folder, or move that file away", path);
     }
     if (version > schema->migration_count || version < 0) {
-        return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
-                         "%s has schema version %d, this program knows up to %d: a newer zmart has written it; start that "
-                         "one", path, version, schema->migration_count);
+        return fault_set(
+            fault, ERR_SERVICE_UNAVAILABLE,
+            "%s has schema version %d, this program knows up to %d: a newer zmart has written it; start that "
+            "one",
+            path, version, schema->migration_count);
     }
     if (!writer && version < schema->migration_count) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "%s is not ready: its writer opens it first", path);
@@ -161,7 +165,8 @@ static enum err schema_check(struct sqlite_db *db, const struct sqlite_schema *s
     return ERR_NONE;
 }
 
-static enum err migration_run(struct sqlite_db *db, const struct sqlite_schema *schema, int version, struct fault *fault)
+static enum err migration_run(struct sqlite_db *db, const struct sqlite_schema *schema, int version,
+                              struct fault *fault)
 {
     char *pragma = sqlite3_mprintf("PRAGMA user_version = %d", version + 1);
     ASSERT(pragma != NULL);
@@ -409,7 +414,8 @@ void sqlite_bind_text_at(sqlite3_stmt *statement, int index, struct text text)
 
 void sqlite_bind_blob_at(sqlite3_stmt *statement, int index, struct text bytes)
 {
-    ASSERT(sqlite3_bind_blob(statement, index, bytes.data ? bytes.data : "", (int)bytes.size, SQLITE_STATIC) == SQLITE_OK);
+    ASSERT(sqlite3_bind_blob(statement, index, bytes.data ? bytes.data : "", (int)bytes.size, SQLITE_STATIC) ==
+           SQLITE_OK);
 }
 
 void sqlite_bind_int_at(sqlite3_stmt *statement, int index, int64_t value)

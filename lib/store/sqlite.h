@@ -22,7 +22,8 @@ struct sqlite_schema {
     int migration_count;
 };
 
-/* While a file of this name is in a folder, its databases are those of a restore that has not ended, and are refused. */
+/* While a file of this name is in a folder, its databases are those of a restore that has not ended, and are refused.
+ */
 #define SQLITE_MARK_FILE "restore.unfinished"
 MUST_USE enum err sqlite_mark_check(const char *folder, struct fault *fault);
 
@@ -43,13 +44,15 @@ void sqlite_pause_end(struct sqlite_pause **self);
 MUST_USE enum err sqlite_snapshot_take(struct sqlite_db *db, struct fault *fault);
 /* For struct loop_store: store is the struct sqlite_db *. */
 extern const struct unit_of_work sqlite_unit;
-/* How often something done in a unit of work was taken back: whoever remembers what it wrote looks whether that holds. */
+/* How often something done in a unit of work was taken back: whoever remembers what it wrote looks whether that holds.
+ */
 uint64_t sqlite_undone(const struct sqlite_db *db);
 
 /* A prepared statement for this SQL, reset and without bindings; kept by the handle and found again by the pointer, so
  * sql must be a string literal (or live as long as the handle). NULL on an error. */
 sqlite3_stmt *sqlite_prepare(struct sqlite_db *db, const char *sql, struct fault *fault);
-void sqlite_bind_text_at(sqlite3_stmt *statement, int index, struct text text);   /* 1-based; not copied: must live until the step */
+void sqlite_bind_text_at(sqlite3_stmt *statement, int index,
+                         struct text text); /* 1-based; not copied: must live until the step */
 void sqlite_bind_blob_at(sqlite3_stmt *statement, int index, struct text bytes);
 void sqlite_bind_int_at(sqlite3_stmt *statement, int index, int64_t value);
 void sqlite_bind_null_at(sqlite3_stmt *statement, int index);

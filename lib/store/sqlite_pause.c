@@ -30,8 +30,8 @@ static enum err file_hold(struct sqlite_pause *self, const char *path, int64_t b
     return ERR_NONE;
 }
 
-enum err sqlite_pause_writers(const struct store_config *config, const struct sqlite_schema *const *schemas, size_t count,
-                              struct fault *fault, struct sqlite_pause **out)
+enum err sqlite_pause_writers(const struct store_config *config, const struct sqlite_schema *const *schemas,
+                              size_t count, struct fault *fault, struct sqlite_pause **out)
 {
     const char *folder = strchr(config->store, ':') ? strchr(config->store, ':') + 1 : config->store;
     struct sqlite_pause *self = mem_alloc(sizeof *self);

@@ -40,7 +40,8 @@ uint32_t say_hello(struct harness *h, enum plane plane, const char *id, const ch
 struct frame_head head_of(const struct harness *h, enum frame_type type, uint32_t epoch, uint64_t corr);
 /* A request of a client; its id is made from corr. */
 void send_request(struct harness *h, const char *id, const struct frame_head *head, const char *route);
-/* A request of client "c" that kills worker "w" of echo three times, and a new "w" behind it, whose epoch is returned. */
+/* A request of client "c" that kills worker "w" of echo three times, and a new "w" behind it, whose epoch is returned.
+ */
 uint32_t poison(struct harness *h, uint32_t client, uint64_t corr, uint8_t flags, const char *route);
 /* What mmi.dlq is asked, with 700 ms of budget. */
 struct text dlq_body(struct harness *h, enum mmi_dlq_action action, struct text request_id);

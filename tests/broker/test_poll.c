@@ -352,13 +352,14 @@ static void expect_refused(struct wire_peer *client, int status, const char *sai
 static void test_flags_that_count(void **state)
 {
     (void)state;
-    static const char *const flags[] = {"--peers", "4", "--client-requests", "3", "--requests", "5", "--queue-requests", "3",
-                                       "--broker-drain-ms", "0", NULL};
+    static const char *const flags[] = {"--peers",          "4", "--client-requests", "3", "--requests", "5",
+                                        "--queue-requests", "3", "--broker-drain-ms", "0", NULL};
     struct shop shop;
     limited_open(&shop, flags);
     struct wire_peer worker = peer_open(shop.context, shop.workers, "echo:1,other:1");
     struct wire_peer a = peer_open(shop.context, shop.clients, ""), b = peer_open(shop.context, shop.clients, "");
-    struct wire_peer c = peer_open(shop.context, shop.clients, ""), fifth = {.socket = dealer_open(shop.context, shop.clients)};
+    struct wire_peer c = peer_open(shop.context, shop.clients, ""),
+                     fifth = {.socket = dealer_open(shop.context, shop.clients)};
     struct hello hello = {.role = TEXT("gateway"), .instance = TEXT("x"), .version = TEXT("1"), .hb_ms = 60000};
     struct arena arena = {0};
     struct text body = record_pack_in(&hello_record, &hello, &arena);
@@ -391,8 +392,15 @@ static void test_flags_that_weigh(void **state)
 {
     (void)state;
     enum { MEDIUM = 40 * 1000, LARGE = 900 * 1000 };
-    static const char *const flags[] = {"--queue-bytes", "65536", "--request-bytes", "1048576", "--queue-age-ms", "600000",
-                                       "--broker-drain-ms", "0", NULL};
+    static const char *const flags[] = {"--queue-bytes",
+                                        "65536",
+                                        "--request-bytes",
+                                        "1048576",
+                                        "--queue-age-ms",
+                                        "600000",
+                                        "--broker-drain-ms",
+                                        "0",
+                                        NULL};
     struct shop shop;
     char *bytes = mem_alloc(LARGE);
     limited_open(&shop, flags);

@@ -90,8 +90,8 @@ static int stage_setup(void **state)
     snprintf(stage->events, sizeof stage->events, "tcp://127.0.0.1:%d", stage->port + OUTSIDE);
     stage->context = bus_context_new();
     stage->client_context = bus_context_new();
-    const char *const flags[] = {"--bus", stage->bus, "--events", stage->events, "--keys", stage->folder, "--heartbeat-ms",
-                                 "20000", NULL};
+    const char *const flags[] = {"--bus",       stage->bus,       "--events", stage->events, "--keys",
+                                 stage->folder, "--heartbeat-ms", "20000",    NULL};
     assert_true(live_start(&stage->live, stage->context, flags));
     *state = stage;
     return 0;
@@ -294,9 +294,10 @@ static void test_strangers_stay_outside(void **state)
 static void test_raw_bytes_are_hung_up_on(void **state)
 {
     struct stage *stage = *state;
-    static const char *const list[] = {"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-                                       "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x03 and then nothing of ZMTP that makes any sense",
-                                       "\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e"};
+    static const char *const list[] = {
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f\x03 and then nothing of ZMTP that makes any sense",
+        "\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e"};
     for (int plane = BUS_CLIENTS; plane <= OUTSIDE; plane++) {
         for (size_t i = 0; i < ARRAY_COUNT(list); i++) {
             struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(stage->port + plane))};

@@ -68,7 +68,8 @@ static void flags_go_where_they_are_known(void **state)
     AUTO(arguments_release) struct arguments out = {0};
     char message[200];
     (void)state;
-    assert_true(split(LIST("up", "--credit", "3", "--host=there", "--fast", "-j", "2", "--quiet", "--credit=4"), &out, message));
+    assert_true(split(LIST("up", "--credit", "3", "--host=there", "--fast", "-j", "2", "--quiet", "--credit=4"), &out,
+                      message));
     assert_words(&out.own, LIST("up", "--host=there", "-j", "2", "--quiet"));
     assert_words(&out.rooms[0], LIST("--credit", "3", "--fast", "--credit=4"));
     assert_words(&out.rooms[1], LIST("--credit", "3", "--credit=4"));

@@ -105,7 +105,8 @@ static void several_of_a_room_need_their_means(void **state)
     struct up_settings settings;
     char message[SETTINGS_MESSAGE_SIZE];
     (void)state;
-    assert_int_equal(load(LIST("--processes", "--gateway", "2", "--broker=3"), &arguments, &settings, message), CONFIG_OK);
+    assert_int_equal(load(LIST("--processes", "--gateway", "2", "--broker=3"), &arguments, &settings, message),
+                     CONFIG_OK);
     assert_int_equal(settings_room_count(&settings, ROOM_GATEWAY), 2);
     assert_int_equal(settings_room_count(&settings, ROOM_BROKER), 3);
     AUTO(arguments_release) struct arguments others = {0};
@@ -115,7 +116,8 @@ static void several_of_a_room_need_their_means(void **state)
 
 static void rooms_on_mongodb_may_be_many(void **state)
 {
-    static const char *const flags[] = {"--product-svc", "--order-svc", "--user-svc", "--event-svc", "--webhook-svc", "--mail-svc"};
+    static const char *const flags[] = {"--product-svc", "--order-svc",   "--user-svc",
+                                        "--event-svc",   "--webhook-svc", "--mail-svc"};
     static const enum room_id ids[] = {ROOM_PRODUCT, ROOM_ORDER, ROOM_USER, ROOM_EVENT, ROOM_WEBHOOK, ROOM_MAIL};
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(flags); i++) {
@@ -124,7 +126,8 @@ static void rooms_on_mongodb_may_be_many(void **state)
             struct up_settings settings;
             char message[SETTINGS_MESSAGE_SIZE];
             bool good = number == 64;
-            assert_int_equal(load(LIST("--processes", "--store", "mongodb://h/d", flags[i], good ? "64" : "65"), &arguments, &settings, message),
+            assert_int_equal(load(LIST("--processes", "--store", "mongodb://h/d", flags[i], good ? "64" : "65"),
+                                  &arguments, &settings, message),
                              good ? CONFIG_OK : CONFIG_BAD);
             assert_true(!good || settings_room_count(&settings, ids[i]) == number);
         }
@@ -160,7 +163,8 @@ static void help_tells_every_flag_once(void **state)
     assert_non_null(memory);
     settings_print_help(memory);
     fclose(memory);
-    static const char *const once[] = {"  --port N", "  --store TEXT", "  --batch N", "  --retention-days N", "  --log-file TEXT"};
+    static const char *const once[] = {"  --port N", "  --store TEXT", "  --batch N", "  --retention-days N",
+                                       "  --log-file TEXT"};
     for (size_t i = 0; i < ARRAY_COUNT(once); i++) {
         const char *first = strstr(text, once[i]);
         assert_non_null(first);

@@ -46,10 +46,11 @@ static bool told(const struct words *words, const char *flag, const char *value)
 
 static void rooms_are_told_what_they_know(void **state)
 {
-    struct shop shop = {.settings = {.process = {.log_level = "info"},
-                                     .up = {.host = "127.0.0.9", .port = 8080, .events = "tcp://127.0.0.1:1", .loops = 3}},
-                        .store = "sqlite:/srv/shop",
-                        .log_path = "/srv/shop/zmart.log"};
+    struct shop shop = {
+        .settings = {.process = {.log_level = "info"},
+                     .up = {.host = "127.0.0.9", .port = 8080, .events = "tcp://127.0.0.1:1", .loops = 3}},
+        .store = "sqlite:/srv/shop",
+        .log_path = "/srv/shop/zmart.log"};
     (void)state;
     words_add_flag(&shop.arguments.rooms[ROOM_EVENT], "retention-days", "5");
     for (enum room_id id = 0; id < ROOM_COUNT; id++) {

@@ -1,5 +1,5 @@
-/* What every event store promises: positions without a gap, ids once, rollback leaves nothing, pages, retention that keeps
- * the head. */
+/* What every event store promises: positions without a gap, ids once, rollback leaves nothing, pages, retention that
+ * keeps the head. */
 #include "tests/contract/contract_event.h"
 
 #include "event-svc/rules.h"
@@ -124,7 +124,8 @@ static void one_id_twice_in_a_batch_counts_once(void **state)
 {
     struct place *place = *state;
     struct event_store *store = place_store(place, true, 1);
-    struct event_new events[] = {event_of("evt_1", "order.placed", NULL, 10), event_of("evt_1", "order.placed", NULL, 10),
+    struct event_new events[] = {event_of("evt_1", "order.placed", NULL, 10),
+                                 event_of("evt_1", "order.placed", NULL, 10),
                                  event_of("evt_2", "order.placed", NULL, 10)};
     uint32_t new_count = 0;
     assert_int_equal(appended(store, events, 3, &new_count), ERR_NONE);
@@ -165,7 +166,8 @@ static void fresh_is_what_the_log_has(void **state)
 {
     struct place *place = *state;
     struct event_store *store = place_store(place, true, 1);
-    struct event_new events[] = {event_of("evt_1", "order.placed", "usr_1", 10), event_of("evt_2", "order.placed", NULL, 11),
+    struct event_new events[] = {event_of("evt_1", "order.placed", "usr_1", 10),
+                                 event_of("evt_2", "order.placed", NULL, 11),
                                  event_of("evt_3", "order.shipped", "usr_1", 12)};
     struct event_append undone = {.events = {&events[1], 1}}, kept = {.events = {&events[2], 1}};
     struct event_added added;
@@ -195,7 +197,8 @@ static void fresh_is_what_the_log_has(void **state)
     assert_int_equal(store->unit->release(store->handle, &place->fault), ERR_NONE);
     assert_int_equal(store->unit->commit(store->handle, &place->fault), ERR_NONE);
     store->ops->fresh(store, &fresh); /* what was undone is not there, though the rest need not be */
-    assert_true(fresh.count == 0 || (fresh.count == 1 && text_is(fresh.items[0].id, "evt_5") && fresh.items[0].seq == 4));
+    assert_true(fresh.count == 0 ||
+                (fresh.count == 1 && text_is(fresh.items[0].id, "evt_5") && fresh.items[0].seq == 4));
     event_store_destroy(&store);
 }
 

@@ -72,7 +72,8 @@ static struct dead_letter letter_of(const char *id, int64_t death)
 static enum err add(struct desk *desk, const struct dead_letter *letter, int64_t now_ms)
 {
     begin(desk);
-    return finish(desk, letters_add(desk->store->letters, desk->store->handle, letter, &keeping, now_ms, &desk->place->fault));
+    return finish(
+        desk, letters_add(desk->store->letters, desk->store->handle, letter, &keeping, now_ms, &desk->place->fault));
 }
 
 static void added(struct desk *desk, const char *id, int64_t death, int64_t now_ms)
@@ -85,7 +86,8 @@ static struct mmi_dead_letters list(struct desk *desk, int64_t now_ms)
 {
     struct mmi_dead_letters out;
     begin(desk);
-    enum err e = desk->store->letters->list(desk->store->handle, now_ms, &desk->place->arena, &desk->place->fault, &out);
+    enum err e =
+        desk->store->letters->list(desk->store->handle, now_ms, &desk->place->arena, &desk->place->fault, &out);
     assert_int_equal(finish(desk, e), ERR_NONE);
     assert_true(out.count >= (int64_t)out.letters.count);
     return out;
@@ -95,7 +97,8 @@ static enum err take(struct desk *desk, const char *id, const char *taker, int64
 {
     struct letter_take what = {.request_id = text_of(id), .taker = text_of(taker), .lease_ms = 5000};
     begin(desk);
-    return finish(desk, desk->store->letters->take(desk->store->handle, &what, now_ms, &desk->place->arena, &desk->place->fault, out));
+    return finish(desk, desk->store->letters->take(desk->store->handle, &what, now_ms, &desk->place->arena,
+                                                   &desk->place->fault, out));
 }
 
 /* death 0: any */

@@ -13,8 +13,13 @@ static struct mail mail_made(struct desk *desk, int n, int64_t next_at)
 {
     char id[40];
     snprintf(id, sizeof id, "evt_%04d", n);
-    struct mail mail = {.id = text_of(arena_copy(&desk->arena, id, strlen(id))), .type = TEXT("order.placed"),
-                        .user_id = TEXT("usr_1"), .event_at = 1000 + n, .next_at = next_at, .data = TEXT("\x81\xa1" "a\x01")};
+    struct mail mail = {.id = text_of(arena_copy(&desk->arena, id, strlen(id))),
+                        .type = TEXT("order.placed"),
+                        .user_id = TEXT("usr_1"),
+                        .event_at = 1000 + n,
+                        .next_at = next_at,
+                        .data = TEXT("\x81\xa1"
+                                     "a\x01")};
     set_has(mail, &mail, next_at);
     set_has(mail, &mail, data);
     return mail;
@@ -56,7 +61,8 @@ static void test_a_mail_is_added_once(void **state)
     VERB(desk, ERR_NOT_FOUND, put, &mail, &desk->fault);
     VERB(desk, ERR_NONE, add, &mail, &desk->fault);
     VERB(desk, ERR_NONE, get, mail.id, &desk->arena, &desk->fault, &read);
-    assert_true(text_equal(record_pack_in(&mail_record, &mail, &desk->arena), record_pack_in(&mail_record, &read, &desk->arena)));
+    assert_true(text_equal(record_pack_in(&mail_record, &mail, &desk->arena),
+                           record_pack_in(&mail_record, &read, &desk->arena)));
     struct mail again = mail;
     again.user_id = TEXT("usr_2");
     VERB(desk, ERR_NONE, add, &again, &desk->fault);
@@ -161,7 +167,8 @@ static enum err failing_put(struct mail_store *self, const struct mail *mail, st
     FAILING(self, fault, put, mail, fault);
 }
 
-static enum err failing_purge(struct mail_store *self, int64_t before_ms, uint32_t limit, struct fault *fault, uint32_t *out)
+static enum err failing_purge(struct mail_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
+                              uint32_t *out)
 {
     FAILING(self, fault, purge, before_ms, limit, fault, out);
 }
@@ -206,8 +213,8 @@ static enum err due_send(struct desk *desk, struct mail_store *store, uint32_t *
     return e;
 }
 
-/* Each claim is later than those before run out: also one that was made without our hearing of it, which is why nothing must
- * be due twice in a row. */
+/* Each claim is later than those before run out: also one that was made without our hearing of it, which is why nothing
+ * must be due twice in a row. */
 static enum err step_send(struct desk *desk, struct mail_store *store)
 {
     uint32_t count;

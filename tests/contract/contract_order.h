@@ -39,7 +39,8 @@ int contract_order_units_run(const struct contract_host *host);
  * does anything, and after it has done all (an answer that was lost). */
 int contract_order_failing_run(const struct contract_host *host);
 
-/* The scenario: each request is sent again until it is answered, as a broker would. store: the shop's, or one before it. */
+/* The scenario: each request is sent again until it is answered, as a broker would. store: the shop's, or one before
+ * it. */
 void scenario_run(struct contract_shop *shop, struct order_store *store);
 /* All of it has happened once. */
 void scenario_check(struct contract_shop *shop);
@@ -58,8 +59,8 @@ int shop_teardown(void **state);
 void shop_begin(struct contract_shop *shop);
 void shop_commit(struct contract_shop *shop);
 
-/* Whether a store that was out of reach can be asked again now: one that waits only a moment for answers may find a busy
- * machine so. */
+/* Whether a store that was out of reach can be asked again now: one that waits only a moment for answers may find a
+ * busy machine so. */
 bool asked_again(struct contract_shop *shop, enum err e);
 
 /* An order with all that an order can have; number n decides its id. Texts live in the arena. */

@@ -6,7 +6,10 @@
 #include "tests/contract/failing_product_store.h"
 
 enum { CALLS_MAX = 1000, TRIES_MAX = 3, DAY_ID_SIZE = 40 };
-enum { REMOTE_TRIES_MAX = 6000, REMOTE_PAUSE_US = 10000 }; /* a remote store is left alone for a moment after a failure */
+enum {
+    REMOTE_TRIES_MAX = 6000,
+    REMOTE_PAUSE_US = 10000
+}; /* a remote store is left alone for a moment after a failure */
 
 /* ---- the scenario ---- */
 
@@ -307,7 +310,8 @@ static int step_of(int how, bool gives_up)
 }
 
 /* One day after the other in the same shop; in day N the N-th command is spoilt. */
-static void spoil_all(const struct contract_place *place, const struct contract_spoiler *spoiler, int how, bool gives_up)
+static void spoil_all(const struct contract_place *place, const struct contract_spoiler *spoiler, int how,
+                      bool gives_up)
 {
     void *state = (void *)(uintptr_t)place;
     char url[512];

@@ -1,5 +1,5 @@
-/* What the suites of the durable subscribers' stores have in common: a desk with a store on it, verbs in units of work, and
- * a scenario whose N-th call fails. A suite says which store it is for (DESK_STORE) before it includes this. */
+/* What the suites of the durable subscribers' stores have in common: a desk with a store on it, verbs in units of work,
+ * and a scenario whose N-th call fails. A suite says which store it is for (DESK_STORE) before it includes this. */
 #ifndef ZMART_TESTS_CONTRACT_SUBSCRIBER_H
 #define ZMART_TESTS_CONTRACT_SUBSCRIBER_H
 

@@ -41,7 +41,8 @@ struct user_spoiler {
     void (*empty)(void);  /* leaves the store as it was made */
     int how_count;
 };
-/* The scenario with each command spoilt in each way, and then again until it is through: all of it has happened once. */
+/* The scenario with each command spoilt in each way, and then again until it is through: all of it has happened once.
+ */
 void contract_user_spoil(const struct user_place *place, const struct user_spoiler *spoiler);
 
 /* A store that hands each call on to inner, and fails one: the N-th, before inner has seen it or after inner has done

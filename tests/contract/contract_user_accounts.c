@@ -34,7 +34,8 @@ static void ids_and_addresses_are_unique(void **state)
     enum role role = ROLE_CUSTOMER;
     account_put(g, "usr_1", "a@b", 10);
     struct account_new same_email = account_of("usr_2", "a@b", 11);
-    assert_int_equal(ACT(user_store_account_insert(g->store, &same_email, &g->arena, &g->fault, &role)), ERR_EMAIL_TAKEN);
+    assert_int_equal(ACT(user_store_account_insert(g->store, &same_email, &g->arena, &g->fault, &role)),
+                     ERR_EMAIL_TAKEN);
     struct account_new same_id = account_of("usr_1", "c@d", 11);
     assert_int_equal(ACT(user_store_account_insert(g->store, &same_id, &g->arena, &g->fault, &role)), ERR_CONFLICT);
     account_put(g, "usr_2", "c@d", 12);

@@ -28,8 +28,12 @@ static enum err step_password(struct ground *g)
         return e;
     }
     struct event_new updated = event_of("evt_password", "user.updated", "usr_1");
-    struct account_edit change = {.edit = &edit, .password_hash = TEXT("second"), .verified_hash = account.password_hash,
-                                  .now_ms = NOW, .request_id = TEXT("password-request"), .denial = &denial,
+    struct account_edit change = {.edit = &edit,
+                                  .password_hash = TEXT("second"),
+                                  .verified_hash = account.password_hash,
+                                  .now_ms = NOW,
+                                  .request_id = TEXT("password-request"),
+                                  .denial = &denial,
                                   .updated = &updated};
     return user_store_account_edit(g->store, &change, &g->arena, &g->fault);
 }
@@ -39,7 +43,8 @@ static enum err step_role(struct ground *g, const char *id, enum role role)
     struct account account;
     struct denial denial = account_denial(id, NULL, NOW);
     struct event_new changed = event_of(role == ROLE_ADMIN ? "evt_up" : "evt_down", "user.role_changed", id);
-    struct role_change change = {.id = text_of(id), .role = role, .now_ms = NOW, .denial = &denial, .changed = &changed};
+    struct role_change change = {
+        .id = text_of(id), .role = role, .now_ms = NOW, .denial = &denial, .changed = &changed};
     enum err e = user_store_account_get(g->store, change.id, &g->arena, &g->fault, &account);
     if (e != ERR_NONE || account.user.role == role) {
         return e;

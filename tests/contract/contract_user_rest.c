@@ -49,7 +49,8 @@ static bool attempts_move(struct ground *g, const char *name, struct attempts fr
 static void failures_are_counted_one_after_the_other(void **state)
 {
     struct ground *g = *state;
-    const struct attempts none = {0}, one = {1, 0, NOW}, two = {2, NOW + 1000, NOW + 1}, three = {3, NOW + 2000, NOW + 2};
+    const struct attempts none = {0}, one = {1, 0, NOW}, two = {2, NOW + 1000, NOW + 1},
+                          three = {3, NOW + 2000, NOW + 2};
     assert_int_equal(attempts_now(g, "n").failures, 0);
     assert_true(attempts_move(g, "n", none, one));
     assert_false(attempts_move(g, "n", none, one)); /* somebody else has begun to count */
@@ -104,7 +105,8 @@ static void distrusted_keys_go_with_their_tickets(void **state)
     for (int i = 1; i <= 3; i++) {
         char kid[16];
         snprintf(kid, sizeof kid, "kid %d", i);
-        struct signing_key shown = {.kid = text_of(kid), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)};
+        struct signing_key shown = {
+            .kid = text_of(kid), .public_pem = TEXT("public"), .x = text_of(point), .y = text_of(point)};
         struct key_row row = {.generation = i, .created_ms = NOW + i, .private_pem = TEXT("private"), .shown = shown};
         WELL(user_store_key_add(g->store, &row, &g->fault));
     }
@@ -164,7 +166,8 @@ static void sweeping_takes_only_what_is_over(void **state)
     old.expires_ms = NOW + 4;
     WELL(user_store_ticket_add(g->store, &ticket, &g->fault, &fresh));
     WELL(user_store_ticket_add(g->store, &old, &g->fault, &fresh));
-    struct user_sweep bounds = {.now_ms = NOW + 5, .sessions_before_ms = NOW + 1, .ended_before_ms = NOW, .row_count = 10};
+    struct user_sweep bounds = {
+        .now_ms = NOW + 5, .sessions_before_ms = NOW + 1, .ended_before_ms = NOW, .row_count = 10};
     WELL(user_store_sweep(g->store, &bounds, &g->fault));
     WELL(user_store_ticket_add(g->store, &old, &g->fault, &fresh));
     assert_true(fresh);
@@ -182,7 +185,8 @@ static void sweeping_takes_only_what_is_over(void **state)
 
 /* ---- events ---- */
 
-static void event_check(struct ground *g, const struct event_new *event, const char *id, enum role role, int64_t version)
+static void event_check(struct ground *g, const struct event_new *event, const char *id, enum role role,
+                        int64_t version)
 {
     struct user_event data;
     assert_true(text_is(event->id, id));

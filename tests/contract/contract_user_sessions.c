@@ -76,8 +76,12 @@ static void a_new_password_leaves_one_session(void **state)
     WELL(user_store_session_rotate(g->store, &move, &g->fault));
     session_put(g, "ses_3", "usr_1"); /* its password was verified before the new one came */
     assert_false(token_is_good(g, "ses_3", "usr_1", NOW + 1));
-    struct session later = {.id = TEXT("ses_4"), .user_id = TEXT("usr_1"), .generation = 1, .refresh_hash = TEXT("first"),
-                            .created_ms = NOW + 1, .used_ms = NOW + 1};
+    struct session later = {.id = TEXT("ses_4"),
+                            .user_id = TEXT("usr_1"),
+                            .generation = 1,
+                            .refresh_hash = TEXT("first"),
+                            .created_ms = NOW + 1,
+                            .used_ms = NOW + 1};
     WELL(user_store_session_insert(g->store, &later, &g->fault));
     assert_true(token_is_good(g, "ses_4", "usr_1", NOW + 1));
     password_put(g, "usr_1", NULL, NOW + 5);

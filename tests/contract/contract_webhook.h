@@ -25,9 +25,16 @@ static struct webhook_kept webhook_made(struct desk *desk, int n)
     set_has(webhook_key, &keys[1], until);
     types[0] = TEXT("order.*");
     types[1] = TEXT("product.created");
-    struct webhook_kept webhook = {.id = number_text(desk, "whk", n), .url = TEXT("https://example.com/\xc3\xa4"),
-                                   .types = {types, 2}, .description = TEXT("what it is for"), .active = true,
-                                   .created_at = 1000 + n, .updated_at = 2000, .version = 1, .waited = 7, .fingerprint = TEXT("f")};
+    struct webhook_kept webhook = {.id = number_text(desk, "whk", n),
+                                   .url = TEXT("https://example.com/\xc3\xa4"),
+                                   .types = {types, 2},
+                                   .description = TEXT("what it is for"),
+                                   .active = true,
+                                   .created_at = 1000 + n,
+                                   .updated_at = 2000,
+                                   .version = 1,
+                                   .waited = 7,
+                                   .fingerprint = TEXT("f")};
     webhook.keys.items = keys;
     webhook.keys.count = 2;
     set_has(webhook_kept, &webhook, description);
@@ -112,7 +119,8 @@ static void test_webhooks_are_listed_and_removed(void **state)
     struct desk *desk = *state;
     struct webhook_rows rows;
     struct webhook_kept found;
-    struct delivery_kept delivery = delivery_made(desk, "whk_0001", 1, 5), other = delivery_made(desk, "whk_0002", 2, 5), read;
+    struct delivery_kept delivery = delivery_made(desk, "whk_0001", 1, 5),
+                         other = delivery_made(desk, "whk_0002", 2, 5), read;
     VERB(desk, ERR_NONE, webhooks, &desk->arena, &desk->fault, &rows);
     assert_int_equal(rows.count, 0);
     for (int i = 0; i < 3; i++) {
@@ -150,7 +158,8 @@ static void test_a_delivery_is_added_once(void **state)
 static struct delivery_rows claimed(struct desk *desk, const char *webhook_id, int64_t now_ms, uint32_t limit)
 {
     struct delivery_rows rows = {0};
-    struct delivery_claim claim = {.webhook_id = text_of(webhook_id), .now_ms = now_ms, .until_ms = now_ms + 100, .limit = limit};
+    struct delivery_claim claim = {
+        .webhook_id = text_of(webhook_id), .now_ms = now_ms, .until_ms = now_ms + 100, .limit = limit};
     VERB(desk, ERR_NONE, deliveries_claim, &claim, &desk->arena, &desk->fault, &rows);
     return rows;
 }
@@ -188,7 +197,8 @@ static void test_what_waits_is_counted(void **state)
     VERB(desk, ERR_NONE, deliveries_pending, TEXT("whk_0001"), 10, &desk->fault, &count);
     assert_int_equal(count, 0);
     for (int i = 0; i < 6; i++) {
-        struct delivery_kept delivery = delivery_made(desk, "whk_0001", i, 5), other = delivery_made(desk, "whk_0002", 10 + i, 5);
+        struct delivery_kept delivery = delivery_made(desk, "whk_0001", i, 5),
+                             other = delivery_made(desk, "whk_0002", 10 + i, 5);
         delivery_put_new(desk, &delivery);
         delivery_put_new(desk, &other);
         if (i == 0) {
@@ -207,7 +217,8 @@ static void test_an_end_is_kept(void **state)
 {
     struct desk *desk = *state;
     struct delivery_kept delivery = delivery_made(desk, "whk_0001", 1, 5), read;
-    struct delivery_attempt attempts[2] = {{.at = 6, .status = 500, .duration_ms = 3}, {.at = 9, .error = TEXT("no answer")}};
+    struct delivery_attempt attempts[2] = {{.at = 6, .status = 500, .duration_ms = 3},
+                                           {.at = 9, .error = TEXT("no answer")}};
     set_has(delivery_attempt, &attempts[0], status);
     set_has(delivery_attempt, &attempts[1], error);
     VERB(desk, ERR_NOT_FOUND, delivery_put, &delivery, &desk->fault);
@@ -246,7 +257,8 @@ static void test_pages(void **state)
     }
     struct delivery_kept other = delivery_made(desk, "whk_0002", 9, 5);
     delivery_put_new(desk, &other);
-    struct delivery_page_query query = {.webhook_id = TEXT("whk_0001"), .state = -1, .before_at = INT64_MAX, .limit = 3};
+    struct delivery_page_query query = {
+        .webhook_id = TEXT("whk_0001"), .state = -1, .before_at = INT64_MAX, .limit = 3};
     int expected = 6;
     do {
         VERB(desk, ERR_NONE, deliveries, &query, &desk->arena, &desk->fault, &rows);
@@ -260,7 +272,8 @@ static void test_pages(void **state)
         }
     } while (rows.count > 0);
     assert_int_equal(expected, -1);
-    query = (struct delivery_page_query){.webhook_id = TEXT("whk_0001"), .state = DELIVERY_DELIVERED, .before_at = INT64_MAX, .limit = 10};
+    query = (struct delivery_page_query){
+        .webhook_id = TEXT("whk_0001"), .state = DELIVERY_DELIVERED, .before_at = INT64_MAX, .limit = 10};
     VERB(desk, ERR_NONE, deliveries, &query, &desk->arena, &desk->fault, &rows);
     assert_int_equal(rows.count, 3);
 }

@@ -13,7 +13,8 @@ static enum err failing_webhook(struct webhook_store *self, struct text id, stru
     FAILING(self, fault, webhook, id, arena, fault, out);
 }
 
-static enum err failing_webhooks(struct webhook_store *self, struct arena *arena, struct fault *fault, struct webhook_rows *out)
+static enum err failing_webhooks(struct webhook_store *self, struct arena *arena, struct fault *fault,
+                                 struct webhook_rows *out)
 {
     FAILING(self, fault, webhooks, arena, fault, out);
 }
@@ -28,7 +29,8 @@ static enum err failing_webhook_remove(struct webhook_store *self, struct text i
     FAILING(self, fault, webhook_remove, id, fault);
 }
 
-static enum err failing_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault, bool *out)
+static enum err failing_add(struct webhook_store *self, const struct delivery_kept *delivery, struct fault *fault,
+                            bool *out)
 {
     FAILING(self, fault, delivery_add, delivery, fault, out);
 }
@@ -56,7 +58,8 @@ static enum err failing_put(struct webhook_store *self, const struct delivery_ke
     FAILING(self, fault, delivery_put, delivery, fault);
 }
 
-static enum err failing_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault, uint32_t *out)
+static enum err failing_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
+                              uint32_t *out)
 {
     FAILING(self, fault, deliveries_purge, before_ms, limit, fault, out);
 }
@@ -66,8 +69,8 @@ static enum err failing_answer_add(struct webhook_store *self, const struct answ
     FAILING(self, fault, answer_add, answer, fault);
 }
 
-static enum err failing_answers_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit, struct fault *fault,
-                                      uint32_t *out)
+static enum err failing_answers_purge(struct webhook_store *self, int64_t before_ms, uint32_t limit,
+                                      struct fault *fault, uint32_t *out)
 {
     FAILING(self, fault, answers_purge, before_ms, limit, fault, out);
 }
@@ -136,7 +139,8 @@ static enum err step_page(struct desk *desk, struct webhook_store *store)
 static enum err due_deliver(struct desk *desk, struct webhook_store *store, uint32_t *out_count)
 {
     struct delivery_rows rows = {0};
-    struct delivery_claim claim = {.webhook_id = TEXT("whk_0001"), .now_ms = desk->now_ms, .until_ms = desk->now_ms + 100, .limit = 2};
+    struct delivery_claim claim = {
+        .webhook_id = TEXT("whk_0001"), .now_ms = desk->now_ms, .until_ms = desk->now_ms + 100, .limit = 2};
     enum err e = store->ops->deliveries_claim(store, &claim, &desk->arena, &desk->fault, &rows);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         struct delivery_kept delivery;
@@ -153,8 +157,8 @@ static enum err due_deliver(struct desk *desk, struct webhook_store *store, uint
     return e;
 }
 
-/* Each claim is later than those before run out: also one that was made without our hearing of it, which is why nothing must
- * be due twice in a row. */
+/* Each claim is later than those before run out: also one that was made without our hearing of it, which is why nothing
+ * must be due twice in a row. */
 static enum err step_deliver(struct desk *desk, struct webhook_store *store)
 {
     uint32_t count;
@@ -179,7 +183,8 @@ static enum err step_purge(struct desk *desk, struct webhook_store *store)
 
 static enum err step_check(struct desk *desk, struct webhook_store *store)
 {
-    struct delivery_page_query query = {.webhook_id = TEXT("whk_0001"), .state = -1, .before_at = INT64_MAX, .limit = 10};
+    struct delivery_page_query query = {
+        .webhook_id = TEXT("whk_0001"), .state = -1, .before_at = INT64_MAX, .limit = 10};
     struct delivery_rows rows = {0}, others = {0};
     struct webhook_rows webhooks = {0};
     struct answer_kept answer;

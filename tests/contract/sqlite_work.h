@@ -1,5 +1,5 @@
-/* How much SQLite does, counted and not timed: the instructions that the statements of a handle have run. What looks into an
- * index counts the same however long the table is; what walks over rows counts each. */
+/* How much SQLite does, counted and not timed: the instructions that the statements of a handle have run. What looks
+ * into an index counts the same however long the table is; what walks over rows counts each. */
 #ifndef ZMART_TESTS_CONTRACT_SQLITE_WORK_H
 #define ZMART_TESTS_CONTRACT_SQLITE_WORK_H
 

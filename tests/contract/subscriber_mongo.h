@@ -122,8 +122,8 @@ static void mongo_empty(struct desk *desk)
     step_run(desk, desk->store, step_empty);
 }
 
-/* The write may have happened or not, or happens when nobody waits for it any more: it comes out right. From the first-th
- * command on, each step-th. */
+/* The write may have happened or not, or happens when nobody waits for it any more: it comes out right. From the
+ * first-th command on, each step-th. */
 static void spoil_each(enum spoil how, int first, int step, int commands_min)
 {
     struct desk desk = {.host = calloc(1, sizeof(struct place))};
@@ -161,6 +161,7 @@ static void spoil_all(int commands_min)
     spoil_each(SPOIL_LATE, 1, 2, commands_min);
 }
 
-static const struct contract_host mongo_host = {mongo_open, mongo_reopen, mongo_close, mongo_empty, mongo_recover, mongo_settle};
+static const struct contract_host mongo_host = {mongo_open,  mongo_reopen,  mongo_close,
+                                                mongo_empty, mongo_recover, mongo_settle};
 
 #endif

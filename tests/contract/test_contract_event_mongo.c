@@ -118,7 +118,8 @@ static void a_lost_race_is_repeated(void **state)
     struct place *place = *state;
     struct event_store *first = place_store(place, true, 1);
     struct event_store *second = place_store(place, true, 2);
-    struct event_new events[] = {event_of("evt_1", "order.placed", NULL, 10), event_of("evt_2", "order.placed", NULL, 10),
+    struct event_new events[] = {event_of("evt_1", "order.placed", NULL, 10),
+                                 event_of("evt_2", "order.placed", NULL, 10),
                                  event_of("evt_3", "order.shipped", NULL, 10)};
     struct event_append batch = {.events = {events, 3}};
     struct event_added added;
@@ -188,13 +189,15 @@ static void pause_shortly(void)
 /* A caller who repeats each step until it is answered. */
 static void repeated_run(struct event_store *store)
 {
-    struct event_new events[] = {event_of("evt_1", "order.placed", "usr_1", 10), event_of("evt_2", "order.shipped", "usr_1", 12),
-                                 event_of("evt_3", "order.placed", "usr_2", 13), event_of("evt_4", "order.placed", "usr_2", 14)};
+    struct event_new events[] = {
+        event_of("evt_1", "order.placed", "usr_1", 10), event_of("evt_2", "order.shipped", "usr_1", 12),
+        event_of("evt_3", "order.placed", "usr_2", 13), event_of("evt_4", "order.placed", "usr_2", 14)};
     struct fault fault;
     uint32_t count = 0;
     bool held = false;
     fault_init(&fault, NULL);
-    while (store->ops->lease(store, 1, &fault, &held) != ERR_NONE || !held) { /* not held: a late try of ours came between */
+    while (store->ops->lease(store, 1, &fault, &held) != ERR_NONE ||
+           !held) { /* not held: a late try of ours came between */
         pause_shortly();
     }
     for (uint32_t last = 2; last <= 3; last++) {

@@ -4,7 +4,8 @@
 #define DESK_DESTROY mail_store_destroy
 #include "tests/contract/subscriber_sqlite.h"
 
-static enum err store_make(const struct store_config *config, int64_t now_ms, struct fault *fault, struct mail_store **out)
+static enum err store_make(const struct store_config *config, int64_t now_ms, struct fault *fault,
+                           struct mail_store **out)
 {
     return mail_store_sqlite_open(config, true, now_ms, NULL, fault, out);
 }

@@ -77,7 +77,8 @@ static int64_t order_run(struct contract_shop *shop, int n)
     assert_int_equal(order_store_settled(shop->store, &list, &shop->fault), ERR_NONE);
     struct order moved = order_moved(&order, ORDER_CONFIRMED);
     assert_int_equal(order_store_change(shop->store, &moved, HOLDS_NOTHING_DUE, NULL, &shop->fault), ERR_NONE);
-    struct order_page_query query = {.user_id = TEXT("usr_1"), .status = -1, .before_at = INT64_MAX, .before_id = TEXT(""), .limit = 1};
+    struct order_page_query query = {
+        .user_id = TEXT("usr_1"), .status = -1, .before_at = INT64_MAX, .before_id = TEXT(""), .limit = 1};
     struct order_row_list page;
     assert_int_equal(order_store_page(shop->store, &query, &shop->arena, &shop->fault, &page), ERR_NONE);
     assert_int_equal(order_store_purge(shop->store, 0, 100, &shop->fault, &count), ERR_NONE);
@@ -92,16 +93,17 @@ static void test_work_does_not_grow(void **state)
     (void)order_run(shop, 1); /* prepares */
     (void)order_run(shop, 2);
     int64_t before = order_run(shop, 3);
-    work_execute(shop->handle, WORK_NUMBERS
-                 "INSERT INTO orders SELECT printf('ord_more_%d', n), kind, user_id, status, version, created_at, fingerprint, due,"
-                 " document FROM many, orders WHERE id = 'ord_00001'");
+    work_execute(shop->handle, WORK_NUMBERS "INSERT INTO orders SELECT printf('ord_more_%d', n), kind, user_id, "
+                                            "status, version, created_at, fingerprint, due,"
+                                            " document FROM many, orders WHERE id = 'ord_00001'");
     assert_int_equal(order_run(shop, 4), before);
 }
 
 int main(void)
 {
     static const struct contract_host host = {sqlite_open, sqlite_close, NULL};
-    const struct CMUnitTest tests[] = {ORDER_TEST(test_idle_writes_nothing, &host), ORDER_TEST(test_work_does_not_grow, &host)};
+    const struct CMUnitTest tests[] = {ORDER_TEST(test_idle_writes_nothing, &host),
+                                       ORDER_TEST(test_work_does_not_grow, &host)};
     return contract_order_run(&host) + contract_order_units_run(&host) + contract_order_failing_run(&host) +
            cmocka_run_group_tests(tests, NULL, NULL);
 }

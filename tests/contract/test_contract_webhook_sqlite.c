@@ -4,7 +4,8 @@
 #define DESK_DESTROY webhook_store_destroy
 #include "tests/contract/subscriber_sqlite.h"
 
-static enum err store_make(const struct store_config *config, int64_t now_ms, struct fault *fault, struct webhook_store **out)
+static enum err store_make(const struct store_config *config, int64_t now_ms, struct fault *fault,
+                           struct webhook_store **out)
 {
     (void)now_ms;
     return webhook_store_sqlite_open(config, true, NULL, fault, out);

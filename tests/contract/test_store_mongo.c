@@ -1,5 +1,5 @@
-/* What is particular to the MongoDB store of products: how many round trips each verb takes, how many of them a hot product
- * takes, several handles at once, and that what the order saga asks is found by an index. */
+/* What is particular to the MongoDB store of products: how many round trips each verb takes, how many of them a hot
+ * product takes, several handles at once, and that what the order saga asks is found by an index. */
 #include "tests/contract/contract_product.h"
 
 #include <pthread.h>
@@ -193,7 +193,8 @@ static void *writer_main(void *argument)
     struct writer *writer = argument;
     struct shop own = {.config = writer->shop->config, .now_ms = writer->shop->now_ms};
     fault_init(&own.fault, &own.arena);
-    bool well = product_store_open(&own.config, &(struct product_access){.writer = true}, &own.fault, &own.store) == ERR_NONE;
+    bool well =
+        product_store_open(&own.config, &(struct product_access){.writer = true}, &own.fault, &own.store) == ERR_NONE;
     for (int i = 0; well && i < ORDERS_EACH; i++) {
         char order[24];
         struct product_reserved out;

@@ -46,6 +46,7 @@ static void proxy_close(void)
 
 int main(void)
 {
-    const struct contract_spoiler spoiler = {proxy_open, proxy_spoil, proxy_spoilt, proxy_settle, proxy_close, answer_ms};
+    const struct contract_spoiler spoiler = {proxy_open,   proxy_spoil, proxy_spoilt,
+                                             proxy_settle, proxy_close, answer_ms};
     return contract_product_spoilt(&product_mongo_place, &spoiler);
 }

@@ -35,16 +35,20 @@ static void test_work_does_not_grow(void **state)
     (void)order_run(shop, 1); /* prepares */
     int64_t before = order_run(shop, 2);
     work_execute(shop->store->handle, WORK_NUMBERS
-                 "INSERT INTO products(id, name, description, sku, price, currency, price_decimal, stock, categories, images, active,"
-                 " version, created_at, updated_at, name_key, sku_key, fingerprint) SELECT printf('prd_more_%d', n), name, description,"
-                 " printf('M-%d', n), price, currency, price_decimal, stock, categories, images, active, version, created_at, updated_at,"
+                 "INSERT INTO products(id, name, description, sku, price, currency, price_decimal, stock, categories, "
+                 "images, active,"
+                 " version, created_at, updated_at, name_key, sku_key, fingerprint) SELECT printf('prd_more_%d', n), "
+                 "name, description,"
+                 " printf('M-%d', n), price, currency, price_decimal, stock, categories, images, active, version, "
+                 "created_at, updated_at,"
                  " name_key, printf('m-%d', n), fingerprint FROM many, products WHERE id = 'prd_00000001'");
     work_execute(shop->store->handle, WORK_NUMBERS
                  "INSERT INTO holds(order_id, product_id, quantity, fingerprint, state, created_at, changed_at)"
                  " SELECT printf('ord_more_%d', n), 'prd_00000001', 1, 'f', 1, 1, 1 FROM many");
     assert_int_equal(order_run(shop, 3), before);
     /* and it would be seen */
-    sqlite3_stmt *walk = sqlite_prepare(shop->store->handle, "SELECT count(*) FROM holds WHERE product_id = 'prd_00000001'", &shop->fault);
+    sqlite3_stmt *walk = sqlite_prepare(shop->store->handle,
+                                        "SELECT count(*) FROM holds WHERE product_id = 'prd_00000001'", &shop->fault);
     assert_int_equal(sqlite_run(shop->store->handle, walk, &shop->fault), ERR_NONE);
     assert_true(work_done(shop->store->handle) > 3000);
 }

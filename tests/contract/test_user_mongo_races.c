@@ -278,8 +278,11 @@ static enum err password_or_session(struct racer *racer)
         struct user_edit edit = {.id = user_id};
         struct denial denial = {.user_id = user_id, .before = NOW, .expires_at = NOW + 10};
         set_has(denial, &denial, user_id);
-        struct account_edit change = {.edit = &edit, .password_hash = named(racer, "hash "), .verified_hash = TEXT("hash"),
-                                      .now_ms = NOW, .denial = &denial};
+        struct account_edit change = {.edit = &edit,
+                                      .password_hash = named(racer, "hash "),
+                                      .verified_hash = TEXT("hash"),
+                                      .now_ms = NOW,
+                                      .denial = &denial};
         return user_store_account_edit(racer->store, &change, &racer->arena, &racer->fault);
     }
     struct account account;
@@ -300,7 +303,8 @@ static void no_session_survives_a_new_password(void **state)
     assert_int_equal(race->racers[0].outcome, ERR_NONE);
     race_go(race, password_or_session, ERR_NONE);
     for (int i = 0; i < RACERS; i++) {
-        struct token_check check = {.session_id = named(&race->racers[i], "ses_"), .user_id = TEXT("usr_0"), .issued_at = NOW + 5};
+        struct token_check check = {
+            .session_id = named(&race->racers[i], "ses_"), .user_id = TEXT("usr_0"), .issued_at = NOW + 5};
         bool good = true;
         assert_int_equal(user_store_token_good(race->store, &check, &race->fault, &good), ERR_NONE);
         assert_false(good);

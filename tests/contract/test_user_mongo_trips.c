@@ -57,7 +57,8 @@ static void verbs_take_few_commands(void **state)
     struct account_new founder = account_of("usr_1", "a@b"), later = account_of("usr_2", "c@d");
     struct account account;
     TAKES(1, user_store_shop_is_founded(store, &fault, &yes));
-    TAKES(2, user_store_account_insert(store, &founder, &arena, &fault, &role)); /* the second asks whether it was its own */
+    TAKES(2, user_store_account_insert(store, &founder, &arena, &fault,
+                                       &role)); /* the second asks whether it was its own */
     TAKES(1, user_store_account_insert(store, &later, &arena, &fault, &role));
     TAKES(0, user_store_shop_is_founded(store, &fault, &yes));
     TAKES(1, user_store_account_get(store, TEXT("usr_1"), &arena, &fault, &account));

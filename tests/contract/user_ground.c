@@ -149,7 +149,8 @@ void password_put(struct ground *g, const char *id, const char *kept, int64_t at
 {
     struct user_edit edit = {.id = text_of(id)};
     struct denial denial = account_denial(id, kept, at);
-    struct account_edit change = {.edit = &edit, .password_hash = TEXT("another hash"), .now_ms = at, .denial = &denial};
+    struct account_edit change = {
+        .edit = &edit, .password_hash = TEXT("another hash"), .now_ms = at, .denial = &denial};
     WELL(user_store_account_edit(g->store, &change, &g->arena, &g->fault));
 }
 

@@ -26,8 +26,8 @@ void ground_store_open(struct ground *ground);
 void act_begin(struct ground *ground);
 enum err act_end(struct ground *ground, enum err e);
 #define ACT(call) (act_begin(g), act_end(g, (call)))
-/* True while the act should be tried again, after a moment: where answers are waited for only shortly, a busy machine is
- * trouble enough. */
+/* True while the act should be tried again, after a moment: where answers are waited for only shortly, a busy machine
+ * is trouble enough. */
 bool act_again(struct ground *ground, enum err e);
 #define WELL(call)                             \
     do {                                       \

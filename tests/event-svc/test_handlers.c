@@ -42,7 +42,8 @@ struct world {
 static void program_start(struct world *world, struct runner *runner, const struct program *program)
 {
     bool stores = program == &event_program;
-    const char *const flags[] = {"--bus", world->bus_name, stores ? "--store" : "--events", stores ? world->url : "", NULL};
+    const char *const flags[] = {"--bus", world->bus_name, stores ? "--store" : "--events", stores ? world->url : "",
+                                 NULL};
     assert_int_equal(runner_start(runner, program, &world->log, world->context, flags), -1); /* ready, and not ended */
 }
 
@@ -156,7 +157,8 @@ static void memory_receive(void *user, const struct subscriber_event *event)
     snprintf(topic, sizeof topic, "%.*s.", TEXT_ARG(event->meta->type));
     bool right = text_is(event->topic, topic) && text_is(event->meta->stream, "zmart") &&
                  text_is(event->meta->specversion, "1.0") && text_is(event->meta->time, "1970-01-01T00:00:01.000Z") &&
-                 text_equal(event->data, TEXT("\x81\xa1k\x07")) && text_equal(event->private_data, TEXT("\x81\xa1p\x08"));
+                 text_equal(event->data, TEXT("\x81\xa1k\x07")) &&
+                 text_equal(event->private_data, TEXT("\x81\xa1p\x08"));
     pthread_mutex_lock(&memory->lock);
     memory->wrong += right ? 0 : 1;
     if (memory->count < SEEN_MAX) {
@@ -171,7 +173,8 @@ static void subscribe(struct world *world, struct memory *memory)
     static const char *const topics[] = {"order.", NULL};
     char message[200];
     *memory = (struct memory){.lock = PTHREAD_MUTEX_INITIALIZER, .grown = PTHREAD_COND_INITIALIZER};
-    world->subscriber = subscriber_new(&world->env, &world->bus, topics, memory_receive, memory, message, sizeof message);
+    world->subscriber =
+        subscriber_new(&world->env, &world->bus, topics, memory_receive, memory, message, sizeof message);
     assert_non_null(world->subscriber);
 }
 
@@ -326,7 +329,8 @@ static void replays_filter(void **state)
     set_has(event_replay, &request, types);
     set_has(event_replay, &request, limit);
     assert_int_equal(replay(world, request, &arena, &fault, &page), ERR_NONE);
-    assert_true(page.data.count == 1 && page.data.items[0].seq == 2 && page.has_more && page.head == 3 && page.epoch > 0);
+    assert_true(page.data.count == 1 && page.data.items[0].seq == 2 && page.has_more && page.head == 3 &&
+                page.epoch > 0);
     request.after = 2;
     assert_int_equal(replay(world, request, &arena, &fault, &page), ERR_NONE);
     assert_true(page.data.count == 1 && page.data.items[0].seq == 3 && !page.has_more);

@@ -42,7 +42,8 @@ static void entries_are_copies(void **state)
     assert_int_equal(tail_take(tail), 1);
     const struct event_entry *entry = &tail->items[0];
     assert_true(entry->seq == 5 && entry->tseq == 2 && entry->time == 7);
-    assert_true(text_is(entry->id, "evt_1") && text_is(entry->type, "order.placed") && text_is(entry->subject, "ord_1"));
+    assert_true(text_is(entry->id, "evt_1") && text_is(entry->type, "order.placed") &&
+                text_is(entry->subject, "ord_1"));
     assert_true(text_is(entry->source, "order-svc") && text_is(entry->user_id, "usr_1") && text_is(entry->data, "abc"));
     assert_true(has(event_entry, entry, user_id) && has(event_entry, entry, data));
     assert_false(has(event_entry, entry, traceparent) || has(event_entry, entry, private_data));

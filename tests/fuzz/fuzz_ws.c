@@ -1,5 +1,6 @@
-/* What clients of WebSockets may send. The first byte chooses: 'h' the head of a handshake, 'c' a change of what is wanted, anything
- * else frames to a client's end of the loop, cut where a byte 0xf7 stands. Nothing may crash, and what was taken must hold. */
+/* What clients of WebSockets may send. The first byte chooses: 'h' the head of a handshake, 'c' a change of what is
+ * wanted, anything else frames to a client's end of the loop, cut where a byte 0xf7 stands. Nothing may crash, and what
+ * was taken must hold. */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,7 +51,8 @@ static void change_try(struct text bytes)
 static void on_message(void *user, struct ws_peer *peer, const struct ws_said *said, int64_t now_ms)
 {
     (void)user;
-    bool has_nul = said->bytes.size > 0 && memchr(said->bytes.data, '\0', said->bytes.size); /* which text_is_utf8 does not take */
+    bool has_nul =
+        said->bytes.size > 0 && memchr(said->bytes.data, '\0', said->bytes.size); /* which text_is_utf8 does not take */
     ASSERT(!said->is_text || !said->is_whole || has_nul || text_is_utf8(said->bytes));
     ws_peer_say(peer, ws_message_of_data(said->is_text ? WS_TEXT : WS_BINARY, said->bytes), now_ms);
 }

@@ -104,7 +104,8 @@ int fixture_open(void **state)
     f->metrics = metrics_new();
     f->env = (struct env){.log = &f->log, .metrics = f->metrics};
     f->accepts = accept_registry_new(&accepts, f->metrics);
-    f->config = (struct live_config){.total_max = 40, .user_max = 10, .loops = 2, .origins = "https://a.example,https://b.example"};
+    f->config = (struct live_config){
+        .total_max = 40, .user_max = 10, .loops = 2, .origins = "https://a.example,https://b.example"};
     f->limits = live_limits;
     f->limits.close_ms = 1000;
     struct live_settings settings = {.config = &f->config,

@@ -159,7 +159,8 @@ static void *pipe_writer(void *argument)
     return NULL;
 }
 
-/* More than all parts and the pipe hold: whoever adds waits for the reader, and nothing is lost or grows without an end. */
+/* More than all parts and the pipe hold: whoever adds waits for the reader, and nothing is lost or grows without an
+ * end. */
 static void a_slow_reader_is_waited_for(void **state)
 {
     enum { LEAST_LINE_SIZE = 80, LINES = 2 * 8 * ACCESS_LOG_MAX_SIZE / LEAST_LINE_SIZE };

@@ -139,7 +139,8 @@ static void test_amounts_differ_by_wire(void **state)
 /* The outside sees no name, mail, address or note. */
 static void test_the_tap_names_nobody(void **state)
 {
-    static const char *const personal[] = {"name", "email", "address", "addresses", "shipping_address", "note", "password"};
+    static const char *const personal[] = {"name", "email",   "address", "addresses", "shipping_address",
+                                           "note", "password"};
     const char *name;
     json_t *schema;
     (void)state;

@@ -177,7 +177,8 @@ static void test_distrusted_keys_are_out_at_once(void **state)
     assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
     assert_false(auth_take_distrust(w->auth));
     assert_int_equal(check(w, old), ERR_NONE);
-    w->distrusts = true; /* nor is the end of an old one whose successor is known: its tokens have expired long before */
+    w->distrusts =
+        true; /* nor is the end of an old one whose successor is known: its tokens have expired long before */
     assert_int_equal(auth_load(w->auth, &w->fault), ERR_NONE);
     assert_false(auth_take_distrust(w->auth));
     assert_int_equal(check(w, new), ERR_NONE);
@@ -299,7 +300,8 @@ static void test_a_token_waits_for_the_first_keys(void **state)
 {
     struct world *w = *state;
     struct auth_source source = {keys_get, denials_get, check_get, silence_get, w};
-    struct auth_settings settings = {.token_count = 100, .leeway_s = 5, .silence_ms = 3000, .refetch_ms = 100000, .ready_ms = 60000};
+    struct auth_settings settings = {
+        .token_count = 100, .leeway_s = 5, .silence_ms = 3000, .refetch_ms = 100000, .ready_ms = 60000};
     struct text token = token_by(w, w->maker, "ses_1", 1000);
     pthread_t thread;
     void *failed;
@@ -343,7 +345,8 @@ static void test_so_many_wait_for_the_first_keys(void **state)
     enum { CROWD = AUTH_WAITING_MAX + 1 };
     struct world *w = *state;
     struct auth_source source = {keys_get, denials_get, check_get, silence_get, w};
-    struct auth_settings settings = {.token_count = 100, .leeway_s = 5, .silence_ms = 3000, .refetch_ms = INT32_MAX, .ready_ms = INT32_MAX};
+    struct auth_settings settings = {
+        .token_count = 100, .leeway_s = 5, .silence_ms = 3000, .refetch_ms = INT32_MAX, .ready_ms = INT32_MAX};
     struct waiting *crowd = mem_alloc(CROWD * sizeof *crowd);
     auth_destroy(&w->auth);
     w->auth = auth_new(&source, &settings);

@@ -145,7 +145,8 @@ static void test_no_body_is_needed_where_the_path_says_all(void **state)
     struct user_ref in = {0};
     assert_int_equal(json_read(&user_ref_record, TEXT(""), 1, &w->arena, &w->fault, &in), ERR_NONE);
     assert_int_equal(json_read(&user_ref_record, TEXT("{}"), 1, &w->arena, &w->fault, &in), ERR_NONE);
-    assert_int_equal(json_read(&user_ref_record, TEXT("{\"id\":\"x\"}"), 1, &w->arena, &w->fault, &in), ERR_INVALID_BODY);
+    assert_int_equal(json_read(&user_ref_record, TEXT("{\"id\":\"x\"}"), 1, &w->arena, &w->fault, &in),
+                     ERR_INVALID_BODY);
     assert_item(w->fault, "/id", "unknown_field");
     assert_false(json_is_expected(&user_ref_record, 1));
     assert_true(json_is_expected(&user_ref_record, 0));
@@ -173,7 +174,8 @@ static void test_enum_message_names_the_choice(void **state)
     assert_string_equal(w->fault.items[0].message.data, "takes one of customer, admin");
 }
 
-/* What stands at a bound is read from a body; one beyond is refused at its place. Times and amounts in minor units are in no body. */
+/* What stands at a bound is read from a body; one beyond is refused at its place. Times and amounts in minor units are
+ * in no body. */
 static void see_bound(const struct bound_case *found, void *user)
 {
     enum field_kind kind = found->field->kind;

@@ -15,7 +15,8 @@ static json_t *read_back(struct buffer *out)
 /* An order.placed event; without data when bytes are NULL. */
 static struct event_view view_of(const char *type, const struct text *bytes)
 {
-    struct event_view view = {.id = TEXT("evt_\"1\""), .type = text_of(type), .seq = 42, .time = 1767323045678, .subject = TEXT(ORDER_A)};
+    struct event_view view = {
+        .id = TEXT("evt_\"1\""), .type = text_of(type), .seq = 42, .time = 1767323045678, .subject = TEXT(ORDER_A)};
     if (bytes) {
         view.data = *bytes;
         set_has(event_view, &view, data);

@@ -37,9 +37,23 @@ static void lists_name_types_and_beginnings(void **state)
 static void bad_lists_are_told(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",  ",",        "order.*,",  "Order.*",       "*.placed", "order..placed*", "order .*",
-                                      ".*", "order.**", "order.pla", "session.ended", "order.plac\xc3\xa9" "d",
-                                      "session.*", "foo.*", "order.x*", "order.placed,foo.*"};
+    static const char *const bad[] = {"",
+                                      ",",
+                                      "order.*,",
+                                      "Order.*",
+                                      "*.placed",
+                                      "order..placed*",
+                                      "order .*",
+                                      ".*",
+                                      "order.**",
+                                      "order.pla",
+                                      "session.ended",
+                                      "order.plac\xc3\xa9"
+                                      "d",
+                                      "session.*",
+                                      "foo.*",
+                                      "order.x*",
+                                      "order.placed,foo.*"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         AUTO(arena_release) struct arena arena = {0};
         struct fault fault;
@@ -69,7 +83,8 @@ static void unknown_ones_are_answered_with_those_that_there_are(void **state)
     told_of("foo.*", ROLE_ADMIN, "foo.* is no type of events that clients get; there are order.*, user.*, product.*");
     told_of("foo.*", ROLE_CUSTOMER, "; there are order.*");
     told_of("order.lost", ROLE_CUSTOMER,
-            "order.lost is no type of events that clients get; there are order.placed, order.confirmed, order.shipped, order.delivered, "
+            "order.lost is no type of events that clients get; there are order.placed, order.confirmed, order.shipped, "
+            "order.delivered, "
             "order.cancelled");
     told_of("user.x*", ROLE_ADMIN, "; there are user.created, user.updated, user.role_changed");
     told_of("product.placed", ROLE_ADMIN, "product.back_in_stock"); /* the longest list is told whole */

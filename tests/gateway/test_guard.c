@@ -89,7 +89,8 @@ static void test_passes_good_requests(void **state)
     assert_int_equal(request.verb, VERB_GET);
     assert_true(request.keep_alive);
     assert_int_equal(request.content_length, -1);
-    assert_int_equal(guarded("POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", &request), ERR_NONE);
+    assert_int_equal(guarded("POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", &request),
+                     ERR_NONE);
     assert_true(request.content_length == INT64_MAX); /* too large, and not malformed */
     assert_int_equal(guarded("POST / HTTP/1.1\r\n" HOST "Content-Length: 999999999999999\r\n\r\n", &request), ERR_NONE);
     assert_true(request.content_length == INT64_C(999999999999999));

@@ -48,10 +48,12 @@ static void test_in_json(void **state)
     schema_add(schemas, SCHEMA_JSON, &outer_record, 0);
     expect(schemas, "outer", "id", "{\"type\":\"string\",\"minLength\":1,\"maxLength\":40,\"description\":\"an id\"}");
     expect(schemas, "outer", "secret",
-           "{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":9,\"format\":\"password\",\"description\":\"a secret\"}");
+           "{\"type\":[\"string\",\"null\"],\"minLength\":1,\"maxLength\":9,\"format\":\"password\",\"description\":"
+           "\"a secret\"}");
     expect(schemas, "outer", "least", "{\"type\":[\"integer\",\"null\"],\"format\":\"int64\",\"description\":\"any\"}");
     expect(schemas, "outer", "on", "{\"type\":\"boolean\",\"description\":\"a switch\"}");
-    expect(schemas, "outer", "at", "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\",\"description\":\"a time\"}");
+    expect(schemas, "outer", "at",
+           "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\",\"description\":\"a time\"}");
     expect(schemas, "outer", "colour",
            "{\"type\":[\"string\",\"null\"],\"enum\":[\"red\",\"blue\",null],\"description\":\"a colour\"}");
     expect(schemas, "outer", "one",
@@ -76,7 +78,8 @@ static void test_in_msgpack(void **state)
     expect(schemas, "msgpack.outer", "colour",
            "{\"type\":\"string\",\"enum\":[\"red\",\"blue\"],\"description\":\"a colour\"}");
     expect(schemas, "msgpack.outer", "tags",
-           "{\"type\":\"array\",\"maxItems\":4,\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":8},\"description\":\"some tags\"}");
+           "{\"type\":\"array\",\"maxItems\":4,\"items\":{\"type\":\"string\",\"minLength\":1,\"maxLength\":8},"
+           "\"description\":\"some tags\"}");
     expect(schemas, "msgpack.outer", "inners",
            "{\"type\":\"array\",\"minItems\":1,\"maxItems\":3,"
            "\"items\":{\"$ref\":\"#/components/schemas/msgpack.inner\"},\"description\":\"some more\"}");

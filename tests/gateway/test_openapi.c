@@ -64,8 +64,9 @@ static void test_what_is_posted_is_described(void **state)
         assert_int_equal(post != NULL, event_shown(info) != NULL);
         if (post) {
             const char *type;
-            assert_int_equal(json_unpack(post, "{s:{s:{s:{s:{s:{s:{s:s}}}}}}}", "requestBody", "content", "application/json",
-                                         "schema", "properties", "type", "const", &type), 0);
+            assert_int_equal(json_unpack(post, "{s:{s:{s:{s:{s:{s:{s:s}}}}}}}", "requestBody", "content",
+                                         "application/json", "schema", "properties", "type", "const", &type),
+                             0);
             assert_string_equal(type, info->type);
         }
     }
@@ -108,8 +109,12 @@ static void test_only_what_has_a_version_is_not_modified(void **state)
     static const struct {
         const char *path;
         bool tagged;
-    } cases[] = {{"/api/products/{id}", true},  {"/api/orders/{id}", true}, {"/api/users/{id}", true}, {"/api/webhooks/{id}", true},
-                 {"/api/webhooks/{id}/deliveries", false}, {"/api/products", false}};
+    } cases[] = {{"/api/products/{id}", true},
+                 {"/api/orders/{id}", true},
+                 {"/api/users/{id}", true},
+                 {"/api/webhooks/{id}", true},
+                 {"/api/webhooks/{id}/deliveries", false},
+                 {"/api/products", false}};
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         json_t *get = json_object_get(json_object_get(json_object_get(root, "paths"), cases[i].path), "get");

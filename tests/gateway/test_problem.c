@@ -60,7 +60,8 @@ static void test_items(void **state)
     assert_int_equal(json_array_size(json_object_get(json, "allowed")), 1);
     fault.allowed.count = 0; /* nothing is allowed: that is told, too */
     json_t *none = written(&fault);
-    assert_true(json_is_array(json_object_get(none, "allowed")) && json_array_size(json_object_get(none, "allowed")) == 0);
+    assert_true(json_is_array(json_object_get(none, "allowed")) &&
+                json_array_size(json_object_get(none, "allowed")) == 0);
     json_decref(none);
     assert_int_equal(json_integer_value(json_object_get(json, "head")), 7);
     json_decref(json);

@@ -80,7 +80,8 @@ static void test_takes_so_many_and_no_more(void **state)
         fault_init(&fault, &arena);
         memset(query + 8, '&', QUERY_MAX_PARAMETERS + 1);
         struct text text = {query, (uint32_t)(8 + QUERY_MAX_PARAMETERS + over)}; /* the last & ends a parameter, too */
-        assert_int_equal(query_read(&product_query_record, text, 0, &arena, &fault, &in), over ? ERR_INVALID_PARAMETER : ERR_NONE);
+        assert_int_equal(query_read(&product_query_record, text, 0, &arena, &fault, &in),
+                         over ? ERR_INVALID_PARAMETER : ERR_NONE);
         assert_int_equal(fault.item_count, over);
         assert_true(!over || fault_item(&fault, "", "too_many") == 0);
     }

@@ -188,7 +188,8 @@ static void test_parts_have_a_size(void **state)
     enum { HEADER = TOKEN_MAX_HEADER_SIZE / 4 * 3, PAYLOAD = TOKEN_MAX_PAYLOAD_SIZE / 4 * 3 };
     AUTO(arena_release) struct arena arena = {0};
     (void)state;
-    assert_int_equal(verify_made(maker, padded(GOOD_HEADER, HEADER, &arena), padded(GOOD_PAYLOAD, PAYLOAD, &arena)), ERR_NONE);
+    assert_int_equal(verify_made(maker, padded(GOOD_HEADER, HEADER, &arena), padded(GOOD_PAYLOAD, PAYLOAD, &arena)),
+                     ERR_NONE);
     assert_int_equal(verify_made(maker, padded(GOOD_HEADER, HEADER + 1, &arena), GOOD_PAYLOAD), ERR_UNAUTHENTICATED);
     assert_int_equal(verify_made(maker, GOOD_HEADER, padded(GOOD_PAYLOAD, PAYLOAD + 1, &arena)), ERR_UNAUTHENTICATED);
 }

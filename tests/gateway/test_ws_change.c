@@ -32,7 +32,8 @@ static void changes_add_and_take_away(void **state)
 {
     (void)state;
     struct ws_peer_settings peer = {.types = event_types_bit(TEXT("order.placed"))};
-    peer_change(&peer, "{\"subscribe\":{\"types\":[\"order.shipped\"],\"orders\":[\"" ORDER("01") "\",\"" ORDER("01") "\"]}}");
+    peer_change(&peer,
+                "{\"subscribe\":{\"types\":[\"order.shipped\"],\"orders\":[\"" ORDER("01") "\",\"" ORDER("01") "\"]}}");
     assert_true(peer.types == (event_types_bit(TEXT("order.placed")) | event_types_bit(TEXT("order.shipped"))));
     assert_int_equal(peer.filter.count, 1);
     peer_change(&peer, "{\"subscribe\":{\"orders\":[\"" ORDER("02") "\",\"" ORDER("01") "\"]}}");
@@ -59,7 +60,8 @@ static void a_client_follows_so_many_orders(void **state)
     }
     assert_int_equal(peer.filter.count, WS_FILTER_MAX);
     fault_init(&fault, &arena);
-    struct ws_change *change = change_of("{\"subscribe\":{\"types\":[\"order.*\"],\"orders\":[\"" ORDER("02") "\"]}}", ROLE_ADMIN);
+    struct ws_change *change =
+        change_of("{\"subscribe\":{\"types\":[\"order.*\"],\"orders\":[\"" ORDER("02") "\"]}}", ROLE_ADMIN);
     assert_int_equal(ws_change_apply(change, &peer, &fault), ERR_INVALID_BODY);
     assert_item(fault, "/subscribe/orders", "out_of_range");
     assert_int_equal(peer.filter.count, WS_FILTER_MAX);
@@ -97,7 +99,8 @@ static void refusals_fit_in_a_message(void **state)
     fault_init(&fault, &arena);
     (void)fault_set(&fault, ERR_INVALID_BODY, "no");
     for (int i = 0; i < FAULT_MAX_ITEMS; i++) {
-        fault_add(&fault, "/subscribe/types/1", "format", -1, "%s", "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13\x14\x15");
+        fault_add(&fault, "/subscribe/types/1", "format", -1, "%s",
+                  "\x01\x02\x03\x04\x05\x06\x07\x08\x0e\x0f\x10\x11\x12\x13\x14\x15");
     }
     struct ws_message *message = ws_change_refusal(&fault);
     assert_memory_equal(message->bytes + message->size - 3, "]}}", 3);

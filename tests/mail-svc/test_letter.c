@@ -29,14 +29,16 @@ static void test_words(void **state)
     (void)state;
     written(words_write, "Your order 7K3F9-Q2M4X", "Your order 7K3F9-Q2M4X");
     written(words_write, "K\xc3\xa4se", "=?UTF-8?B?S8Okc2U=?=");
-    written(words_write, "=?UTF-8?B?S8Okc2U=?=", "=?UTF-8?B?PT9VVEYtOD9CP1M4T2tjMlU9Pz0=?="); /* not read as what it looks like */
+    written(words_write,
+            "=?UTF-8?B?S8Okc2U=?=", "=?UTF-8?B?PT9VVEYtOD9CP1M4T2tjMlU9Pz0=?="); /* not read as what it looks like */
     written(words_write, "a\r\nBcc: x", "=?UTF-8?B?YQ0KQmNjOiB4?=");
     /* words break between characters: 22 of two bytes fit 45 bytes */
     char many[51] = "";
     for (int i = 0; i < 25; i++) {
         memcpy(many + (size_t)i * 2, "\xc3\xa4", 2);
     }
-    written(words_write, many, "=?UTF-8?B?w6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6Q=?=\r\n =?UTF-8?B?w6TDpMOk?=");
+    written(words_write, many,
+            "=?UTF-8?B?w6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6TDpMOkw6Q=?=\r\n =?UTF-8?B?w6TDpMOk?=");
 }
 
 static void test_phrases(void **state)
@@ -91,9 +93,26 @@ static void test_dates(void **state)
 static void test_addresses(void **state)
 {
     (void)state;
-    static const char *const good[] = {"a@b", "test@example.com", "a.b+c_d-e@x.example", "o'brien@example.com", "=?x@example.com"};
-    static const char *const bad[] = {"", "a", "@b", "a@", "a@b@c", "a b@c", "a@b\r\nBcc: x@y", "<a@b>", "a@b>", "\"a\"@b", "a,b@c",
-                                      "a@b,c@d", "z\xc3\xab@example.com", "a@[127.0.0.1]", "a;b@c", "a:b@c", "a\\b@c", "a\x7f@b"};
+    static const char *const good[] = {"a@b", "test@example.com", "a.b+c_d-e@x.example", "o'brien@example.com",
+                                       "=?x@example.com"};
+    static const char *const bad[] = {"",
+                                      "a",
+                                      "@b",
+                                      "a@",
+                                      "a@b@c",
+                                      "a b@c",
+                                      "a@b\r\nBcc: x@y",
+                                      "<a@b>",
+                                      "a@b>",
+                                      "\"a\"@b",
+                                      "a,b@c",
+                                      "a@b,c@d",
+                                      "z\xc3\xab@example.com",
+                                      "a@[127.0.0.1]",
+                                      "a;b@c",
+                                      "a:b@c",
+                                      "a\\b@c",
+                                      "a\x7f@b"};
     for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
         if (!address_is_plain(text_of(good[i]))) {
             fail_msg("%s is refused", good[i]);
@@ -136,18 +155,19 @@ static void test_a_letter(void **state)
     struct buffer out;
     buffer_init(&out, LETTER_MAX_SIZE);
     assert_true(letter_write(&letter, &out));
-    assert_true(text_is(buffer_text(&out),
-                        "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
-                        "From: \"Tea shop\"\r\n <shop@example.com>\r\n"
-                        "To: \"Ada {{total}}\"\r\n <ada@example.org>\r\n"
-                        "Subject: Your order 7K3F9-Q2M4X\r\n"
-                        "Message-ID: <evt_1@example.com>\r\n"
-                        "Auto-Submitted: auto-generated\r\n"
-                        "MIME-Version: 1.0\r\n"
-                        "Content-Type: text/plain; charset=utf-8\r\n"
-                        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-                        "Hello Ada {{total}},\r\n\r\nthank you for your order 7K3F9-Q2M4X.\r\n\r\n  2 x Tea, 2400 JPY\r\n\r\n"
-                        "Total: 2400 JPY\r\n\r\nWe will write again when it is confirmed.\r\n\r\nTea shop\r\n"));
+    assert_true(
+        text_is(buffer_text(&out),
+                "Date: Thu, 01 Jan 1970 00:00:00 +0000\r\n"
+                "From: \"Tea shop\"\r\n <shop@example.com>\r\n"
+                "To: \"Ada {{total}}\"\r\n <ada@example.org>\r\n"
+                "Subject: Your order 7K3F9-Q2M4X\r\n"
+                "Message-ID: <evt_1@example.com>\r\n"
+                "Auto-Submitted: auto-generated\r\n"
+                "MIME-Version: 1.0\r\n"
+                "Content-Type: text/plain; charset=utf-8\r\n"
+                "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+                "Hello Ada {{total}},\r\n\r\nthank you for your order 7K3F9-Q2M4X.\r\n\r\n  2 x Tea, 2400 JPY\r\n\r\n"
+                "Total: 2400 JPY\r\n\r\nWe will write again when it is confirmed.\r\n\r\nTea shop\r\n"));
     buffer_release(&out);
     buffer_init(&out, 300);
     assert_false(letter_write(&letter, &out));
@@ -157,13 +177,19 @@ static void test_a_letter(void **state)
 static void test_every_template_can_be_filled(void **state)
 {
     (void)state;
-    static const char *const types[] = {"order.placed", "order.confirmed", "order.shipped", "order.delivered", "order.cancelled"};
+    static const char *const types[] = {"order.placed", "order.confirmed", "order.shipped", "order.delivered",
+                                        "order.cancelled"};
     struct order_line line;
     struct order order = order_made(&line);
     for (size_t i = 0; i < ARRAY_COUNT(types); i++) {
         struct buffer out;
-        struct letter letter = {.event_id = TEXT("e"), .type = text_of(types[i]), .from = TEXT("a@b"), .to = TEXT("c@d"),
-                                .shop = TEXT("S"), .name = TEXT("N"), .order = &order};
+        struct letter letter = {.event_id = TEXT("e"),
+                                .type = text_of(types[i]),
+                                .from = TEXT("a@b"),
+                                .to = TEXT("c@d"),
+                                .shop = TEXT("S"),
+                                .name = TEXT("N"),
+                                .order = &order};
         buffer_init(&out, LETTER_MAX_SIZE);
         assert_true(letter_has_template(text_of(types[i])));
         assert_true(letter_write(&letter, &out));
@@ -176,8 +202,12 @@ static void test_every_template_can_be_filled(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_words),     cmocka_unit_test(test_phrases), cmocka_unit_test(test_quoted), cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_addresses), cmocka_unit_test(test_a_letter), cmocka_unit_test(test_every_template_can_be_filled)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_words),
+                                       cmocka_unit_test(test_phrases),
+                                       cmocka_unit_test(test_quoted),
+                                       cmocka_unit_test(test_dates),
+                                       cmocka_unit_test(test_addresses),
+                                       cmocka_unit_test(test_a_letter),
+                                       cmocka_unit_test(test_every_template_can_be_filled)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

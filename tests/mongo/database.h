@@ -21,7 +21,8 @@ static inline void test_database_new(char out[TEST_URL_SIZE])
     const char *host = strstr(url, "://") + strlen("://");
     const char *options = strchr(url, '?') ? strchr(url, '?') : "";
     const char *path = strchr(host, '/');
-    int base = (int)(path && path[1] && path[1] != '?' ? strcspn(url, "?") : strcspn(host, "/?") + (size_t)(host - url));
+    int base =
+        (int)(path && path[1] && path[1] != '?' ? strcspn(url, "?") : strcspn(host, "/?") + (size_t)(host - url));
     snprintf(out, TEST_URL_SIZE, "%.*s%szt_%ld_%d%s", base, url, path && path[1] && path[1] != '?' ? "_" : "/",
              (long)getpid() % 100000, ++count, options);
 }
@@ -54,7 +55,8 @@ static inline void test_database_empty(const char *url)
     }
     for (char **name = names; *name; name++) {
         mongoc_collection_t *collection = mongoc_database_get_collection(database, *name);
-        if (strcmp(*name, "zmart_schema") != 0 && !mongoc_collection_delete_many(collection, &all, NULL, NULL, &error)) {
+        if (strcmp(*name, "zmart_schema") != 0 &&
+            !mongoc_collection_delete_many(collection, &all, NULL, NULL, &error)) {
             printf("%s cannot be emptied: %s\n", *name, error.message);
             abort();
         }

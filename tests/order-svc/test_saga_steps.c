@@ -1,9 +1,9 @@
 /* The saga's steps with the real stores of both services, taken in random order by many processes at once.
  *
- * Every step is one unit of work of one store, as the services run it, or a verb on MongoDB. Between any two steps anything may happen:
- * another worker has the same request, a process stands still for ever, a commit fails, an answer is lost, the sweeper
- * loses patience, the order is cancelled or shipped, the shop gets new stock. After each step the books are checked;
- * at the end a sweeper and a settling timer, alone, must bring them to balance. */
+ * Every step is one unit of work of one store, as the services run it, or a verb on MongoDB. Between any two steps
+ * anything may happen: another worker has the same request, a process stands still for ever, a commit fails, an answer
+ * is lost, the sweeper loses patience, the order is cancelled or shipped, the shop gets new stock. After each step the
+ * books are checked; at the end a sweeper and a settling timer, alone, must bring them to balance. */
 #include "tests/order-svc/saga_steps.h"
 
 #include <stdio.h>
@@ -117,7 +117,9 @@ static void world_make(struct world *world, unsigned seed)
                                   .store_answer_ms = 20000};
     fault_init(&world->fault, &world->arena);
     orders_open(world, &config);
-    assert_int_equal(product_store_open(&config, &(struct product_access){.writer = true}, &world->fault, &world->products), ERR_NONE);
+    assert_int_equal(
+        product_store_open(&config, &(struct product_access){.writer = true}, &world->fault, &world->products),
+        ERR_NONE);
     for (int i = 0; i < PRODUCTS; i++) {
         product_add(world, i);
     }

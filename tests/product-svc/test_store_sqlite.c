@@ -29,7 +29,9 @@ static int place_make(void **state)
     snprintf(place->url, sizeof place->url, "sqlite:%s", place->folder);
     place->config = (struct store_config){.store = place->url, .store_busy_ms = 50};
     fault_init(&place->fault, &place->arena);
-    assert_int_equal(product_store_open(&place->config, &(struct product_access){.writer = true}, &place->fault, &place->writer), ERR_NONE);
+    assert_int_equal(
+        product_store_open(&place->config, &(struct product_access){.writer = true}, &place->fault, &place->writer),
+        ERR_NONE);
     *state = place;
     return 0;
 }
@@ -82,7 +84,9 @@ static void a_second_writer_is_refused(void **state)
 {
     struct place *place = *state;
     struct product_store *second = NULL;
-    assert_int_equal(product_store_open(&place->config, &(struct product_access){.writer = true}, &place->fault, &second), ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(
+        product_store_open(&place->config, &(struct product_access){.writer = true}, &place->fault, &second),
+        ERR_SERVICE_UNAVAILABLE);
     assert_null(second);
     assert_non_null(strstr(place->fault.detail, "mongodb"));
 }
@@ -91,7 +95,9 @@ static void readers_see_what_was_committed(void **state)
 {
     struct place *place = *state;
     struct product_store *reader, *writer = place->writer;
-    assert_int_equal(product_store_open(&place->config, &(struct product_access){.writer = false}, &place->fault, &reader), ERR_NONE);
+    assert_int_equal(
+        product_store_open(&place->config, &(struct product_access){.writer = false}, &place->fault, &reader),
+        ERR_NONE);
     assert_int_equal(writer->unit->begin(writer->handle, true, &place->fault), ERR_NONE);
     assert_int_equal(insert(place), ERR_NONE);
     assert_int_equal(get(place, reader), ERR_NOT_FOUND);
@@ -110,7 +116,9 @@ static void readers_search_too(void **state)
     struct product_act act = act_of(place);
     set_has(product_query, &query, q);
     assert_int_equal(insert(place), ERR_NONE);
-    assert_int_equal(product_store_open(&place->config, &(struct product_access){.writer = false}, &place->fault, &reader), ERR_NONE);
+    assert_int_equal(
+        product_store_open(&place->config, &(struct product_access){.writer = false}, &place->fault, &reader),
+        ERR_NONE);
     assert_int_equal(reader->ops->page(reader, &act, &view, &list), ERR_NONE);
     assert_int_equal(list.data.count, 1);
     product_store_destroy(&reader);
@@ -191,7 +199,8 @@ static void no_order_reads_a_whole_table(void **state)
     sqlite3 *db = sqlite3_db_handle(any);
     for (sqlite3_stmt *one = sqlite3_next_stmt(db, NULL); one; one = sqlite3_next_stmt(db, one)) {
         const char *sql = sqlite3_sql(one);
-        bool reads = strncmp(sql, "SELECT ", 7) == 0 || strncmp(sql, "UPDATE ", 7) == 0 || strncmp(sql, "DELETE ", 7) == 0;
+        bool reads =
+            strncmp(sql, "SELECT ", 7) == 0 || strncmp(sql, "UPDATE ", 7) == 0 || strncmp(sql, "DELETE ", 7) == 0;
         if (reads && !strstr(sql, "product_words_")) { /* those are FTS5's own */
             assert_no_scan(db, sql);
             statements++;

@@ -28,7 +28,8 @@ static struct text raw_of(struct arena *arena, int64_t size)
 {
     char *data = arena_alloc(arena, (size_t)size + 1);
     uint32_t length = (uint32_t)(size - RAW_HEAD_SIZE);
-    const char head[RAW_HEAD_SIZE] = {(char)0xdb, (char)(length >> 24), (char)(length >> 16), (char)(length >> 8), (char)length};
+    const char head[RAW_HEAD_SIZE] = {(char)0xdb, (char)(length >> 24), (char)(length >> 16), (char)(length >> 8),
+                                      (char)length};
     memset(data, size < RAW_HEAD_SIZE ? 0 : 'a', (size_t)size);
     if (size >= RAW_HEAD_SIZE) {
         memcpy(data, head, sizeof head);
@@ -76,7 +77,8 @@ static bool has_bounds(const struct field *field)
 /* min - 1, min, max, max + 1, where they can be written. */
 static int edges_of(const struct field *field, int64_t out[EDGES])
 {
-    bool number = field->kind == FIELD_INT || field->kind == FIELD_TIME || field->kind == FIELD_MONEY || field->kind == FIELD_DECIMAL;
+    bool number = field->kind == FIELD_INT || field->kind == FIELD_TIME || field->kind == FIELD_MONEY ||
+                  field->kind == FIELD_DECIMAL;
     int64_t least = number ? INT64_MIN : field->kind == FIELD_RAW ? 1 : 0;
     int count = 0;
     if (field->min > least) {
@@ -110,7 +112,8 @@ static void case_tell(struct walk *walk, const struct record *record, uint32_t a
     AUTO(arena_release) struct arena arena = {0};
     struct field *fields = arena_alloc(&arena, record->field_count * sizeof *fields);
     memcpy(fields, record->fields, record->field_count * sizeof *fields);
-    fields[at].min = fields[at].kind == FIELD_TEXT || fields[at].kind == FIELD_STRS || fields[at].kind == FIELD_RAW ? 0 : INT64_MIN;
+    fields[at].min =
+        fields[at].kind == FIELD_TEXT || fields[at].kind == FIELD_STRS || fields[at].kind == FIELD_RAW ? 0 : INT64_MIN;
     fields[at].max = INT64_MAX;
     fields[at].count_max = UINT32_MAX;
     struct record wide = *record;

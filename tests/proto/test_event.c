@@ -63,8 +63,10 @@ static void told(const char *pattern, const struct record *only, const char *wan
 static void what_there_is_can_be_told(void **state)
 {
     (void)state;
-    assert_true(event_pattern_shown(TEXT("*")) && event_pattern_shown(TEXT("order.*")) && event_pattern_shown(TEXT("user.created")));
-    assert_false(event_pattern_shown(TEXT("session.*")) || event_pattern_shown(TEXT("foo.*")) || event_pattern_shown(TEXT("order")));
+    assert_true(event_pattern_shown(TEXT("*")) && event_pattern_shown(TEXT("order.*")) &&
+                event_pattern_shown(TEXT("user.created")));
+    assert_false(event_pattern_shown(TEXT("session.*")) || event_pattern_shown(TEXT("foo.*")) ||
+                 event_pattern_shown(TEXT("order")));
     told("foo.*", NULL, "order.*, user.*, product.*");
     told("", &order_record, "order.*");
     told("session.ended", NULL, "order.*, user.*, product.*");

@@ -13,7 +13,14 @@ static void types_have_a_shape(void **state)
     assert_true(type_is_valid(TEXT("order.placed")));
     assert_true(type_is_valid(TEXT("order")));
     assert_true(type_is_valid(TEXT("order-svc.v2.line_added")));
-    static const char *const bad[] = {"", "_head", ".order", "order.", "order..placed", "Order", "order placed", "order*",
+    static const char *const bad[] = {"",
+                                      "_head",
+                                      ".order",
+                                      "order.",
+                                      "order..placed",
+                                      "Order",
+                                      "order placed",
+                                      "order*",
                                       "a234567890123456789012345678901234567890123456789012345678901"};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         assert_false(type_is_valid(text_of(bad[i])));

@@ -178,7 +178,8 @@ static void damaged_bytes_are_refused_or_valid(void **state)
 
 /* ---- bounds ---- */
 
-/* What stands at a bound goes through; one beyond is refused at its place, on the wire and in a record filled by other means. */
+/* What stands at a bound goes through; one beyond is refused at its place, on the wire and in a record filled by other
+ * means. */
 static void see_bound(const struct bound_case *found, void *user)
 {
     struct fault wire_fault, check_fault;
@@ -191,8 +192,8 @@ static void see_bound(const struct bound_case *found, void *user)
     enum err checked = record_check(found->record, found->value, ERR_INVALID_BODY, &check_fault);
     enum err expected = found->within ? ERR_NONE : ERR_INVALID_BODY;
     if (read != expected || checked != expected) {
-        fail_msg("%s.%s %s: read %d, checked %d", found->record->name, found->field->name, found->within ? "within" : "beyond", read,
-                 checked);
+        fail_msg("%s.%s %s: read %d, checked %d", found->record->name, found->field->name,
+                 found->within ? "within" : "beyond", read, checked);
     }
     if (!found->within) {
         size_t size = found->field->name_size;

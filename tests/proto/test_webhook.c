@@ -12,9 +12,9 @@ static void tables_are_sane(void **state)
 {
     (void)state;
     static const struct record *const records[] = {
-        &webhook_record,          &webhook_opened_record,   &webhook_new_record,      &webhook_edit_record, &webhook_ref_record,
-        &webhook_list_record,     &webhook_delivery_record, &delivery_attempt_record, &delivery_query_record,
-        &delivery_list_record,    &delivery_ref_record,     &webhook_ping_record};
+        &webhook_record,        &webhook_opened_record, &webhook_new_record,      &webhook_edit_record,
+        &webhook_ref_record,    &webhook_list_record,   &webhook_delivery_record, &delivery_attempt_record,
+        &delivery_query_record, &delivery_list_record,  &delivery_ref_record,     &webhook_ping_record};
     for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++) {
         table_check(records[i]);
     }

@@ -1,6 +1,6 @@
 /* Preloaded into a program under test: moves its wall clock, and kills it at its N-th step.
- * ZMART_SHIM names a file that holds a struct shim; whoever writes to it is obeyed at once. A step is the beginning or the end of a
- * call that others can see: a commit (fsync, fdatasync), a message on the bus (zmq_send, zmq_msg_send). */
+ * ZMART_SHIM names a file that holds a struct shim; whoever writes to it is obeyed at once. A step is the beginning or
+ * the end of a call that others can see: a commit (fsync, fdatasync), a message on the bus (zmq_send, zmq_msg_send). */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>

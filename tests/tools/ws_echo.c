@@ -30,12 +30,14 @@ static void on_closed(void *user, const struct ws_record *record)
 }
 
 /* Whoever comes. */
-static enum err admit(void *user, const struct ws_handshake *handshake, struct fault *fault, struct ws_peer_settings *out)
+static enum err admit(void *user, const struct ws_handshake *handshake, struct fault *fault,
+                      struct ws_peer_settings *out)
 {
     struct echo *echo = user;
     (void)handshake;
     (void)fault;
-    *out = (struct ws_peer_settings){.fd = -1, .identity = {.user_id = "usr_echo", .session_id = "ses_echo"}, .limits = &echo->limits};
+    *out = (struct ws_peer_settings){
+        .fd = -1, .identity = {.user_id = "usr_echo", .session_id = "ses_echo"}, .limits = &echo->limits};
     return ERR_NONE;
 }
 
@@ -49,7 +51,8 @@ static bool echo_run(struct echo *echo, const char *address, struct metrics *met
     for (int i = 0; i < LOOPS; i++) {
         loops[i] = ws_loop_new(&settings);
     }
-    struct ws_entry entry = {.accepts = accepts, .loops = loops, .loop_count = LOOPS, .quota = echo->quota, .next_id = 1};
+    struct ws_entry entry = {
+        .accepts = accepts, .loops = loops, .loop_count = LOOPS, .quota = echo->quota, .next_id = 1};
     struct ws_listen_settings listen = {.address = address, .entry = &entry, .admit = admit, .user = echo};
     struct ws_listen *listening = ws_listen_new(&listen, message, sizeof message);
     if (listening) {

@@ -128,7 +128,8 @@ static void wrong_old_passwords_delay_as_wrong_logins_do(void **state)
 static void a_new_password_leaves_only_this_session(void **state)
 {
     struct shop *shop = *state;
-    struct user_session first = shop_register(shop, "a@b.de", "password"), second = shop_login(shop, "a@b.de", "password");
+    struct user_session first = shop_register(shop, "a@b.de", "password"),
+                        second = shop_login(shop, "a@b.de", "password");
     struct who who = who_of(shop, &first), elsewhere = who_of(shop, &second);
     struct user user;
     struct user_session refreshed;
@@ -144,7 +145,8 @@ static void a_new_password_leaves_only_this_session(void **state)
     assert_int_equal(shop_try_login(shop, "a@b.de", "password"), ERR_BAD_CREDENTIALS);
     struct who again = signed_in(shop, "a@b.de", "password2");
     assert_true(shop_token_good(shop, &again)); /* later than what was denied */
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 3); /* user.created, user.updated, session.ended */
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"),
+                     3); /* user.created, user.updated, session.ended */
     assert_int_equal(shop_query(shop, "SELECT count(*) FROM users WHERE kept_session <> '' AND denial_ends > 0"), 1);
 }
 
@@ -152,7 +154,8 @@ static void a_new_password_leaves_only_this_session(void **state)
 static void an_ended_session_cannot_stay(void **state)
 {
     struct shop *shop = *state;
-    struct user_session first = shop_register(shop, "a@b.de", "password"), second = shop_login(shop, "a@b.de", "password");
+    struct user_session first = shop_register(shop, "a@b.de", "password"),
+                        second = shop_login(shop, "a@b.de", "password");
     struct who who = who_of(shop, &first), stale = who_of(shop, &second);
     struct user user;
     struct user_edit edit = password_edit(&who, "password", "password2");
@@ -174,7 +177,8 @@ static void a_new_address_is_checked_and_unique(void **state)
     edit.email = TEXT("C@D.de");
     edit.old_password = TEXT("password");
     set_has(user_edit, &edit, email);
-    assert_int_equal(shop_do(shop, OP_user_update, &who, NULL, &edit, &user), ERR_INVALID_BODY); /* without the old password */
+    assert_int_equal(shop_do(shop, OP_user_update, &who, NULL, &edit, &user),
+                     ERR_INVALID_BODY); /* without the old password */
     set_has(user_edit, &edit, old_password);
     assert_int_equal(shop_do(shop, OP_user_update, &who, NULL, &edit, &user), ERR_EMAIL_TAKEN);
     edit.email = TEXT("no address");

@@ -251,7 +251,8 @@ static void a_request_several_times_at_once_is_one(void **state)
     assert_int_equal(twins_run(shop, OP_user_update, who, &edit).version, 2);
     assert_int_equal(shop_query(shop, "SELECT generation FROM users"), 1);
     assert_true(shop_token_good(shop, &who));
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 3); /* user.created, user.updated, session.ended */
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"),
+                     3); /* user.created, user.updated, session.ended */
 }
 
 static void one_address_goes_to_one_of_a_crowd(void **state)
@@ -396,7 +397,8 @@ static void roles_change_and_tokens_with_them(void **state)
     assert_int_equal(role_put(shop, &promoted, boss.user_id, ROLE_CUSTOMER), ERR_NONE);
     assert_false(shop_token_good(shop, &boss));
     assert_int_equal(role_put(shop, &promoted, promoted.user_id, ROLE_CUSTOMER), ERR_LAST_ADMIN);
-    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"), 6); /* a user.created, a user.role_changed and a session.ended of both */
+    assert_int_equal(shop_query(shop, "SELECT count(*) FROM outbox"),
+                     6); /* a user.created, a user.role_changed and a session.ended of both */
     assert_int_equal(shop_query(shop, "SELECT count(*) FROM users WHERE denied_all > 0"), 2);
 }
 

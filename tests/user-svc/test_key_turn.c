@@ -111,8 +111,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         {"an_administrator_may_ask_for_a_new_key", an_administrator_may_ask_for_a_new_key, shop_open, shop_close,
          (void *)(uintptr_t)flags},
-        {"an_old_key_gets_a_successor_and_is_forgotten", an_old_key_gets_a_successor_and_is_forgotten, shop_open, shop_close,
-         (void *)(uintptr_t)flags},
+        {"an_old_key_gets_a_successor_and_is_forgotten", an_old_key_gets_a_successor_and_is_forgotten, shop_open,
+         shop_close, (void *)(uintptr_t)flags},
         cmocka_unit_test_setup_teardown(so_many_keys_and_no_more, shop_open, shop_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,7 +25,8 @@ static int bench_open(void **state)
     bench->keyring = keyring_new(&(struct key_policy){.lead_ms = LEAD, .token_ms = 60000});
     fault_init(&bench->fault, &bench->arena);
     for (int i = 0; i < 3; i++) { /* newest first */
-        assert_int_equal(keyring_make(3 - i, (3 - i) * 10000, &bench->arena, &bench->fault, &bench->items[i]), ERR_NONE);
+        assert_int_equal(keyring_make(3 - i, (3 - i) * 10000, &bench->arena, &bench->fault, &bench->items[i]),
+                         ERR_NONE);
     }
     *state = bench;
     return 0;
@@ -42,7 +43,8 @@ static int bench_close(void **state)
 
 static bool signs(struct bench *bench, char token[TOKEN_SIZE])
 {
-    struct token_claims claims = {.issuer = "zmart", .user_id = "usr_1", .session_id = "ses_1", .at_ms = 1, .ttl_s = 60};
+    struct token_claims claims = {
+        .issuer = "zmart", .user_id = "usr_1", .session_id = "ses_1", .at_ms = 1, .ttl_s = 60};
     return keyring_sign(bench->keyring, &claims, token);
 }
 
@@ -110,8 +112,8 @@ static void private_keys_are_wiped(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {ON_BENCH(nothing_is_signed_without_a_key), ON_BENCH(a_key_is_shown_before_it_signs),
-                                       ON_BENCH(a_key_that_cannot_be_used_changes_nothing),
-                                       ON_BENCH(private_keys_are_wiped)};
+    const struct CMUnitTest tests[] = {
+        ON_BENCH(nothing_is_signed_without_a_key), ON_BENCH(a_key_is_shown_before_it_signs),
+        ON_BENCH(a_key_that_cannot_be_used_changes_nothing), ON_BENCH(private_keys_are_wiped)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

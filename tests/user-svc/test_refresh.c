@@ -40,7 +40,8 @@ static void a_request_sent_again_gets_the_same_successor(void **state)
 static void a_spent_token_ends_the_session_for_all(void **state)
 {
     struct shop *shop = *state;
-    struct user_session first = shop_register(shop, "a@b.de", "password"), other = shop_login(shop, "a@b.de", "password");
+    struct user_session first = shop_register(shop, "a@b.de", "password"),
+                        other = shop_login(shop, "a@b.de", "password");
     struct user_session second, third;
     struct who who = who_of(shop, &first), bystander = who_of(shop, &other);
     assert_int_equal(refresh(shop, first.refresh_token, NULL, &second), ERR_NONE);

@@ -42,7 +42,8 @@ static void a_login_sent_again_is_the_same_session(void **state)
 static void logout_ends_one_session(void **state)
 {
     struct shop *shop = *state;
-    struct user_session first = shop_register(shop, "a@b.de", "password"), second = shop_login(shop, "a@b.de", "password");
+    struct user_session first = shop_register(shop, "a@b.de", "password"),
+                        second = shop_login(shop, "a@b.de", "password");
     struct who who = who_of(shop, &first), other = who_of(shop, &second);
     struct nothing nothing = {0};
     struct user_session none;

@@ -84,8 +84,8 @@ static void age(struct shop *shop, const char *table, const char *column, int se
 
 static void sessions_and_tickets_last_as_long_as_set(void **state)
 {
-    static const char *const flags[] = {"--refresh-idle-s", "3600", "--refresh-total-s", "7200", "--ticket-ttl-s", "600",
-                                        "--token-ttl-s",    "77",   NULL};
+    static const char *const flags[] = {
+        "--refresh-idle-s", "3600", "--refresh-total-s", "7200", "--ticket-ttl-s", "600", "--token-ttl-s", "77", NULL};
     struct shop *shop = *state;
     struct nothing nothing = {0};
     struct ws_ticket ticket;
@@ -99,7 +99,8 @@ static void sessions_and_tickets_last_as_long_as_set(void **state)
         assert_int_equal(ticket.expires_in, 600);
         age(shop, "tickets", "expires_at", late ? 600 : 300);
         struct ticket_ref ref = {.ticket = ticket.ticket};
-        assert_int_equal(shop_do(shop, OP_user_redeem, &a_gateway, NULL, &ref, &identity), late ? ERR_UNAUTHENTICATED : ERR_NONE);
+        assert_int_equal(shop_do(shop, OP_user_redeem, &a_gateway, NULL, &ref, &identity),
+                         late ? ERR_UNAUTHENTICATED : ERR_NONE);
     }
     age(shop, "sessions", "used_at", 3000);
     assert_int_equal(refresh(shop, &first, &second), ERR_NONE);
@@ -121,7 +122,8 @@ static void guesses_are_delayed_as_set(void **state)
     assert_int_equal(shop_try_login(shop, "a@b.de", "passwort"), ERR_BAD_CREDENTIALS);
     assert_int_equal(shop_try_login(shop, "a@b.de", "passwort"), ERR_BAD_CREDENTIALS);
     assert_int_equal(shop_query(shop, "SELECT blocked_until > last_at FROM attempts"), 0);
-    for (int failures = 3; failures <= 5; failures++) { /* without a most the last two would wait two and four seconds */
+    for (int failures = 3; failures <= 5;
+         failures++) { /* without a most the last two would wait two and four seconds */
         enum err e;
         do {
             e = shop_try_login(shop, "a@b.de", "passwort");
@@ -170,8 +172,8 @@ static void *attempt_run(void *argument)
 static void a_full_queue_says_when_to_come_back(void **state)
 {
     enum { CROWD = 48 };
-    static const char *const narrow[] = {"--password-threads", "1", "--password-queue", "1", "--argon-memory-kib", "65536",
-                                         NULL};
+    static const char *const narrow[] = {
+        "--password-threads", "1", "--password-queue", "1", "--argon-memory-kib", "65536", NULL};
     struct shop *shop = *state;
     struct attempt attempts[CROWD];
     int full = 0;

@@ -46,9 +46,11 @@ static void one_writes_and_others_read(void **state)
     struct place *place = *state;
     struct user_store *writer = NULL, *second = NULL, *reader = NULL;
     bool founded = true;
-    assert_int_equal(user_store_open_sqlite(&place->config, false, NULL, &place->fault, &reader), ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(user_store_open_sqlite(&place->config, false, NULL, &place->fault, &reader),
+                     ERR_SERVICE_UNAVAILABLE);
     assert_int_equal(user_store_open_sqlite(&place->config, true, NULL, &place->fault, &writer), ERR_NONE);
-    assert_int_equal(user_store_open_sqlite(&place->config, true, NULL, &place->fault, &second), ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(user_store_open_sqlite(&place->config, true, NULL, &place->fault, &second),
+                     ERR_SERVICE_UNAVAILABLE);
     assert_null(second);
     assert_int_equal(user_store_open_sqlite(&place->config, false, NULL, &place->fault, &reader), ERR_NONE);
     assert_int_equal(user_store_shop_is_founded(reader, &place->fault, &founded), ERR_NONE);
@@ -63,7 +65,8 @@ static void other_stores_are_refused_in_words(void **state)
     struct place *place = *state;
     struct user_store *store = NULL;
     place->config.store = "paper:notebook";
-    assert_int_equal(user_store_open_sqlite(&place->config, true, NULL, &place->fault, &store), ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(user_store_open_sqlite(&place->config, true, NULL, &place->fault, &store),
+                     ERR_SERVICE_UNAVAILABLE);
     assert_non_null(strstr(place->fault.detail, "--store"));
     place->config.store = place->url; /* for the teardown */
 }
@@ -74,8 +77,10 @@ static void queries_use_their_indexes(void **state)
         "EXPLAIN QUERY PLAN SELECT * FROM users WHERE email_folded = 'a'",
         "EXPLAIN QUERY PLAN SELECT * FROM users ORDER BY created_at DESC, id DESC LIMIT 5",
         "EXPLAIN QUERY PLAN SELECT * FROM users WHERE role = 'admin' ORDER BY created_at DESC, id DESC LIMIT 5",
-        "EXPLAIN QUERY PLAN SELECT id FROM users WHERE denial_ends > 1 AND denial_ends > 0 ORDER BY denial_ends DESC LIMIT 5",
-        "EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE denial_ends > 1 AND denial_ends > 0 ORDER BY denial_ends DESC LIMIT 5",
+        "EXPLAIN QUERY PLAN SELECT id FROM users WHERE denial_ends > 1 AND denial_ends > 0 ORDER BY denial_ends DESC "
+        "LIMIT 5",
+        "EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE denial_ends > 1 AND denial_ends > 0 ORDER BY denial_ends "
+        "DESC LIMIT 5",
         "EXPLAIN QUERY PLAN SELECT s.id FROM sessions s LEFT JOIN users u ON u.id = s.user_id WHERE s.id = 'a'",
         "EXPLAIN QUERY PLAN SELECT hash FROM tickets WHERE expires_at <= 1 LIMIT 5",
         "EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE used_at < 1 LIMIT 5",
@@ -116,7 +121,8 @@ static void files_of_the_first_version_are_taken_over(void **state)
         " except_session_id TEXT, \"before\" INTEGER NOT NULL, expires_at INTEGER NOT NULL) STRICT;"
         "INSERT INTO users VALUES('usr_1', 'a@b', 'a@b', 'N', 'admin', x'90', 'hash', 1, 50, x'', 1, 1, 1);"
         "INSERT INTO sessions VALUES('ses_1', 'usr_1', x'00', 1, 1, NULL), ('ses_2', 'usr_1', x'00', 1, 1, 40);"
-        "INSERT INTO denials(session_id, user_id, \"before\", expires_at) VALUES('ses_2', NULL, 40, 90), (NULL, 'usr_1', 50, 100);"
+        "INSERT INTO denials(session_id, user_id, \"before\", expires_at) VALUES('ses_2', NULL, 40, 90), (NULL, "
+        "'usr_1', 50, 100);"
         "PRAGMA user_version = 1";
     struct place *place = *state;
     struct user_store *store = NULL;
@@ -147,8 +153,8 @@ static void files_of_the_first_version_are_taken_over(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {IN_PLACE(one_writes_and_others_read), IN_PLACE(other_stores_are_refused_in_words),
-                                       IN_PLACE(queries_use_their_indexes),
+    const struct CMUnitTest tests[] = {IN_PLACE(one_writes_and_others_read),
+                                       IN_PLACE(other_stores_are_refused_in_words), IN_PLACE(queries_use_their_indexes),
                                        IN_PLACE(files_of_the_first_version_are_taken_over)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

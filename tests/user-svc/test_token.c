@@ -120,7 +120,8 @@ static void claims_are_all_there(void **state)
     }
     assert_int_equal(json_integer_value(json_object_get(payload, "iat")), 1795400000);
     assert_int_equal(json_integer_value(json_object_get(payload, "exp")), 1795400900);
-    assert_int_equal(json_integer_value(json_object_get(payload, "at")), INT64_C(1795403600456)); /* the clock was set back */
+    assert_int_equal(json_integer_value(json_object_get(payload, "at")),
+                     INT64_C(1795403600456)); /* the clock was set back */
     make(&key, second);
     json_t *other = part_json(second, 1);
     const char *jti = json_string_value(json_object_get(payload, "jti"));

@@ -66,7 +66,8 @@ static int world_make(void **state)
     snprintf(world->store, sizeof world->store, "sqlite:%s", world->folder);
     snprintf(path, sizeof path, "%s/log", world->folder);
     port_take(world);
-    world->log = (struct log){.fd = open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600), .level = LOG_INFO, .program = "test"};
+    world->log = (struct log){
+        .fd = open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600), .level = LOG_INFO, .program = "test"};
     assert_true(world->log.fd >= 0);
     world->context = bus_context_new();
     world->metrics = metrics_new();
@@ -217,7 +218,8 @@ static void they_are_made_changed_and_removed(void **state)
     struct world *world = *state;
     struct webhook_opened first = made(world, NULL), second = made(world, NULL);
     struct webhook_ref ref = {.id = first.id};
-    struct webhook_edit edit = {.id = first.id, .types = {(struct text[]){TEXT("order.*")}, 1}, .description = TEXT("stock")};
+    struct webhook_edit edit = {
+        .id = first.id, .types = {(struct text[]){TEXT("order.*")}, 1}, .description = TEXT("stock")};
     struct webhook webhook;
     struct webhook_list list;
     struct nothing nothing;
@@ -244,7 +246,8 @@ static void they_are_made_changed_and_removed(void **state)
 static void bad_input_is_named_and_changes_nothing(void **state)
 {
     struct world *world = *state;
-    static const char *const urls[] = {"nonsense", "ftp://example.com/", "https://10.0.0.1/", "https://me:secret@example.com/"};
+    static const char *const urls[] = {"nonsense", "ftp://example.com/", "https://10.0.0.1/",
+                                       "https://me:secret@example.com/"};
     struct text types[] = {TEXT("order.*"), TEXT("Order")};
     struct webhook_opened opened, webhook = made(world, NULL);
     struct webhook shown;
@@ -401,7 +404,8 @@ static void redelivering_again_is_answered_as_first(void **state)
     assert_false(world->replayed);
     assert_int_equal(second.attempts.count, 2);
     tried(world, webhook.id, 3);
-    assert_int_equal(ask(world, "a", OP_webhook_redeliver, &ref, &again), ERR_NONE); /* although another came after it */
+    assert_int_equal(ask(world, "a", OP_webhook_redeliver, &ref, &again),
+                     ERR_NONE); /* although another came after it */
     assert_same(world, OP_webhook_redeliver, &first, &again);
     struct webhook_delivery now = tried(world, webhook.id, 3);
     assert_int_equal(now.state, DELIVERY_FAILED); /* nothing is under way again */

@@ -15,7 +15,8 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 static void test_answers(void **state)
 {
     (void)state;
-    static const int good[] = {200, 201, 202, 204, 299}, again[] = {0, 100, 199, 300, 301, 302, 307, 400, 404, 409, 429, 500, 599};
+    static const int good[] = {200, 201, 202, 204, 299},
+                     again[] = {0, 100, 199, 300, 301, 302, 307, 400, 404, 409, 429, 500, 599};
     for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
         assert_int_equal(answer_judge(good[i]), VERDICT_GOOD);
     }
@@ -28,7 +29,8 @@ static void test_answers(void **state)
 static void test_waits(void **state)
 {
     (void)state;
-    static const int64_t waits[] = {0, 5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR};
+    static const int64_t waits[] = {0,        5 * SECOND, 5 * MINUTE, 30 * MINUTE, 2 * HOUR,
+                                    5 * HOUR, 10 * HOUR,  14 * HOUR,  20 * HOUR,   24 * HOUR};
     for (int i = 0; i < WEBHOOK_MAX_TRIES; i++) {
         assert_int_equal(retry_wait_ms(i, 1000), waits[i]);
         assert_int_equal(retry_wait_ms(i, 10), waits[i] / 100);

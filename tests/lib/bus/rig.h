@@ -1,4 +1,5 @@
-/* What the tests of lib/bus share: programs' surroundings, a service on a thread, waiting for things with a deadline. */
+/* What the tests of lib/bus share: programs' surroundings, a service on a thread, waiting for things with a deadline.
+ */
 #ifndef ZMART_TESTS_RIG_H
 #define ZMART_TESTS_RIG_H
 

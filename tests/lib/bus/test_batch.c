@@ -46,7 +46,8 @@ static void test_a_batch_is_bounded(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal(caller_join(&callers[i]), ERR_NONE);
     }
-    tape_expect("release commit begin! save run:one release save run:two release commit begin! save run:three release commit ");
+    tape_expect(
+        "release commit begin! save run:one release save run:two release commit begin! save run:three release commit ");
 }
 
 static void test_broken_store(void **state)

@@ -121,11 +121,14 @@ static void test_no_refusal_of_what_was_sent_before(void **state)
     writes.route = TEXT("product.settle");
     writes.meta = record_pack_in(&call_meta_record, &meta, &scene->arena);
     writes.body = record_pack_in(&product_settle_record, &settle, &scene->arena);
-    assert_int_equal(bus_client_call(scene->client, &writes, &scene->arena, &scene->fault, &answer), ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(bus_client_call(scene->client, &writes, &scene->arena, &scene->fault, &answer),
+                     ERR_SERVICE_UNAVAILABLE);
     reads.flags |= FRAME_REDELIVERED;
     writes.flags |= FRAME_REDELIVERED;
-    assert_int_equal(bus_client_call(scene->client, &reads, &scene->arena, &scene->fault, &answer), ERR_SERVICE_UNAVAILABLE);
-    assert_int_equal(bus_client_call(scene->client, &writes, &scene->arena, &scene->fault, &answer), ERR_OUTCOME_UNKNOWN);
+    assert_int_equal(bus_client_call(scene->client, &reads, &scene->arena, &scene->fault, &answer),
+                     ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(bus_client_call(scene->client, &writes, &scene->arena, &scene->fault, &answer),
+                     ERR_OUTCOME_UNKNOWN);
     client_close(scene);
     assert_int_equal(rig_service_stop(&rig), 0);
     tiny_broker_destroy(&broker);
@@ -190,7 +193,8 @@ static struct metric *resent_of(struct scene *scene)
     return metrics_get(scene->rig.env.metrics, METRIC_COUNTER, "zmart_bus_resent_total", "", "");
 }
 
-/* A refusal is an answer about a request that nobody else has had. One that was with another broker may have been begun there. */
+/* A refusal is an answer about a request that nobody else has had. One that was with another broker may have been begun
+ * there. */
 static void test_refused_elsewhere(void **state)
 {
     enum { TRIES = 10 };

@@ -80,7 +80,8 @@ static void test_retry_budget(void **state)
         assert_int_equal(notes[i].attempt, 2);
     }
     assert_int_equal(metric_of(scene, METRIC_COUNTER, "zmart_bus_resent_total", ""), CALLS);
-    int64_t earned = 10 + 2 + (clock_now_ms() - begin_ms) * limits.retry_floor / 1000; /* on a busy machine enough for all */
+    int64_t earned =
+        10 + 2 + (clock_now_ms() - begin_ms) * limits.retry_floor / 1000; /* on a busy machine enough for all */
     assert_true(metric_of(scene, METRIC_COUNTER, "zmart_bus_retries_delayed_total", "") > 0 || earned > CALLS);
     client_close(scene);
     assert_int_equal(rig_service_stop(&rig), 0);

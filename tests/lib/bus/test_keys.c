@@ -378,12 +378,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_an_allowlist_is_read),
                                        cmocka_unit_test(test_a_bad_line_is_named),
-        cmocka_unit_test(test_so_many_keys_and_no_more),
+                                       cmocka_unit_test(test_so_many_keys_and_no_more),
                                        cmocka_unit_test(test_what_a_role_may),
                                        WITH_FOLDER(test_a_pair_is_kept),
                                        WITH_FOLDER(test_a_secret_that_others_can_read_is_refused),
                                        WITH_FOLDER(test_a_garbled_pair_is_refused),
-                                       WITH_FOLDER(test_the_allowlist_is_changed), WITH_FOLDER(test_the_allowlist_has_a_size),
+                                       WITH_FOLDER(test_the_allowlist_is_changed),
+                                       WITH_FOLDER(test_the_allowlist_has_a_size),
                                        WITH_FOLDER(test_tcp_needs_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

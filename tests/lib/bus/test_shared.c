@@ -1,5 +1,5 @@
-/* A service whose store takes writes from every loop: what the loops share, who gets which request, and that each of them
- * is told after its writes. */
+/* A service whose store takes writes from every loop: what the loops share, who gets which request, and that each of
+ * them is told after its writes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

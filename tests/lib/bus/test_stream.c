@@ -115,8 +115,11 @@ static void test_many_topics(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gaps), cmocka_unit_test(test_beacons),
-                                       cmocka_unit_test(test_epochs), cmocka_unit_test(test_new_topics),
-                                       cmocka_unit_test(test_a_receiver_of_everything), cmocka_unit_test(test_many_topics)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_gaps),
+                                       cmocka_unit_test(test_beacons),
+                                       cmocka_unit_test(test_epochs),
+                                       cmocka_unit_test(test_new_topics),
+                                       cmocka_unit_test(test_a_receiver_of_everything),
+                                       cmocka_unit_test(test_many_topics)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -385,8 +385,8 @@ static void *socket_bound(void *context, const char *base, enum bus_socket which
     int mandatory = 1, none = 0;
     ASSERT(bus_address(base, which, address));
     ASSERT(zmq_setsockopt(socket, ZMQ_ROUTER_MANDATORY, &mandatory, sizeof mandatory) == 0);
-    /* Before bind: each connection keeps a copy, and one that ends with LINGER -1 while something waits for its peer may keep
-     * zmq_ctx_term for ever (libzmq#3252). */
+    /* Before bind: each connection keeps a copy, and one that ends with LINGER -1 while something waits for its peer
+     * may keep zmq_ctx_term for ever (libzmq#3252). */
     ASSERT(zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none) == 0);
     ASSERT(zmq_bind(socket, address) == 0);
     return socket;

@@ -99,7 +99,8 @@ static void test_changed_characters(void **state)
         struct cursor_key out[1] = {{0}};
         struct fault fault;
         fault_init(&fault, &arena);
-        enum err e = cursor_read(&product_query_record, &query, (struct text){changed, cursor.size}, "t", &arena, &fault, out);
+        enum err e =
+            cursor_read(&product_query_record, &query, (struct text){changed, cursor.size}, "t", &arena, &fault, out);
         assert_true(e == ERR_BAD_CURSOR || (e == ERR_NONE && out[0].text.size == 3));
     }
 }

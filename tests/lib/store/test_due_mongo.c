@@ -17,7 +17,8 @@
 RECORD_DECLARE(errand, ERRAND_FIELDS);
 RECORD_DEFINE(errand, ERRAND_FIELDS)
 
-static const struct mongo_index indexes[] = {{"errands", "due", {"errand.whose", "due_at", "errand.seq"}, false, false}};
+static const struct mongo_index indexes[] = {
+    {"errands", "due", {"errand.whose", "due_at", "errand.seq"}, false, false}};
 static const struct mongo_schema schema = {"errand", 1, indexes, ARRAY_COUNT(indexes)};
 static const struct due_kind kind = {"errands", "errand", &errand_record};
 
@@ -191,8 +192,9 @@ static void test_what_cannot_be_read_is_told(void **state)
     bson_append_document_end(&spoilt, &part);
     assert_int_equal(mongo_insert(place->db, "errands", &spoilt, &place->fault), ERR_NONE);
     const struct mongo_query query = {.collection = "errands", .filter = &all, .limit = 4};
-    assert_int_equal(mongo_find_records(place->db, &query, "errand", &errand_record, &place->arena, &place->fault, items,
-                                        &count), ERR_INTERNAL);
+    assert_int_equal(
+        mongo_find_records(place->db, &query, "errand", &errand_record, &place->arena, &place->fault, items, &count),
+        ERR_INTERNAL);
     assert_int_equal(count, 9);
     assert_int_equal(items[0].seq, 7);
 }

@@ -168,8 +168,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, place_make, place_drop)
     const struct CMUnitTest tests[] = {
-        TEST(test_added_looked_cleared),      TEST(test_rolled_back_with_its_cause), TEST(test_pages_are_bounded_by_count),
-        TEST(test_pages_are_bounded_by_size), TEST(test_what_cannot_be_read_is_said),
+        TEST(test_added_looked_cleared),        TEST(test_rolled_back_with_its_cause),
+        TEST(test_pages_are_bounded_by_count),  TEST(test_pages_are_bounded_by_size),
+        TEST(test_what_cannot_be_read_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

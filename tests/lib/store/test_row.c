@@ -52,7 +52,12 @@ static int place_drop(void **state)
 }
 
 static struct order_line lines[] = {
-    {.product_id = {"prd_1", 5}, .sku = {"A", 1}, .name = {"Caf\xc3\xa9", 5}, .price = 250, .quantity = 2, .total = 500},
+    {.product_id = {"prd_1", 5},
+     .sku = {"A", 1},
+     .name = {"Caf\xc3\xa9", 5},
+     .price = 250,
+     .quantity = 2,
+     .total = 500},
     {.product_id = {"prd_2", 5}, .sku = {"B", 1}, .name = {"Tea", 3}, .price = 1, .quantity = 3, .total = 3}};
 static struct order_move history[] = {{.status = ORDER_PENDING, .at = 7, .by = {"usr_1", 5}}};
 static struct address address = {.name = {"N", 1}, .line1 = {"L", 1}, .city = {"C", 1}, .postal_code = {"1", 1},
@@ -68,9 +73,11 @@ static struct order sample(void)
 
 static void store(struct place *place, const struct order *order)
 {
-    sqlite3_stmt *insert = sqlite_prepare(place->db,
+    sqlite3_stmt *insert = sqlite_prepare(
+        place->db,
         "INSERT INTO orders VALUES(:id, :number, :user_id, :status, :payment_status, :fulfillment_status, :lines, "
-        ":subtotal, :total, :currency, :shipping_address, :note, :history, :version, :created_at, :updated_at, 'x')", NULL);
+        ":subtotal, :total, :currency, :shipping_address, :note, :history, :version, :created_at, :updated_at, 'x')",
+        NULL);
     assert_non_null(insert);
     sqlite_bind_record(insert, &order_record, order, &place->arena);
     assert_int_equal(sqlite_run(place->db, insert, &place->fault), ERR_NONE);
@@ -130,7 +137,8 @@ static void test_missing_columns_are_refused(void **state)
 static void test_spoilt_rows_are_refused(void **state)
 {
     struct place *place = *state;
-    const char *spoils[] = {"UPDATE orders SET status = 'melted'", "UPDATE orders SET status = 'pending', lines = x'c1'",
+    const char *spoils[] = {"UPDATE orders SET status = 'melted'",
+                            "UPDATE orders SET status = 'pending', lines = x'c1'",
                             "UPDATE orders SET lines = x'81a56c696e6573a0'"};
     struct order in = sample();
     store(place, &in);
@@ -166,12 +174,14 @@ static void test_statements_over_records(void **state)
     in.id = TEXT("ord_2");
     in.version = 2;
     assert_int_equal(sqlite_run_record(place->db, insert, &order_record, &in, &place->fault), ERR_NONE);
-    assert_int_equal(sqlite_find_record(place->db, one, in.id, &order_record, &place->arena, &place->fault, out), ERR_NONE);
+    assert_int_equal(sqlite_find_record(place->db, one, in.id, &order_record, &place->arena, &place->fault, out),
+                     ERR_NONE);
     assert_int_equal(out[0].version, 2);
     for (uint32_t max = 1; max <= 3; max++) {
         sqlite3_stmt *select = sqlite_prepare(place->db, all, &place->fault);
-        assert_int_equal(sqlite_read_records(place->db, select, &order_record, max, &place->arena, &place->fault, out, &count),
-                         ERR_NONE);
+        assert_int_equal(
+            sqlite_read_records(place->db, select, &order_record, max, &place->arena, &place->fault, out, &count),
+            ERR_NONE);
         assert_int_equal(count, max < 2 ? max : 2);
         assert_true(text_is(out[0].id, "ord_2"));
     }
@@ -187,8 +197,9 @@ static void test_statements_over_records(void **state)
     assert_int_equal(sqlite_run_numbers(place->db, "UPDATE orders SET status = 'melted' WHERE version >= ?1",
                                         (const int64_t[]){0}, 1, &place->fault), ERR_NONE);
     sqlite3_stmt *select = sqlite_prepare(place->db, all, &place->fault);
-    assert_int_equal(sqlite_read_records(place->db, select, &order_record, 3, &place->arena, &place->fault, out, &count),
-                     ERR_INTERNAL);
+    assert_int_equal(
+        sqlite_read_records(place->db, select, &order_record, 3, &place->arena, &place->fault, out, &count),
+        ERR_INTERNAL);
     assert_int_equal(count, 2); /* untouched */
 }
 

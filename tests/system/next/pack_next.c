@@ -1,6 +1,6 @@
 /* proto/pack.c as a later version of the shop would have it: many records have optional fields more, which this version
- * has never heard of. Requests that clients write, and what is compared byte by byte, are as they were: absent fields are
- * not packed. */
+ * has never heard of. Requests that clients write, and what is compared byte by byte, are as they were: absent fields
+ * are not packed. */
 #define record_pack    record_pack_now
 #define record_pack_in record_pack_in_now
 #include "proto/pack.c"
@@ -13,9 +13,10 @@ bool record_pack(const struct record *record, const void *in, struct buffer *out
 struct text record_pack_in(const struct record *record, const void *in, struct arena *arena);
 
 static const char *const extended[] = {
-    "call_meta", "event_appended", "event_entry", "event_meta", "event_page", "hello", "mmi_queue_list", "mmi_worker_list",
-    "order", "order_list", "problem", "product", "product_list", "product_reserved", "reply_meta", "session", "stream_head",
-    "user", "user_session", "welcome"};
+    "call_meta",      "event_appended",   "event_entry", "event_meta", "event_page",  "hello",
+    "mmi_queue_list", "mmi_worker_list",  "order",       "order_list", "problem",     "product",
+    "product_list",   "product_reserved", "reply_meta",  "session",    "stream_head", "user",
+    "user_session",   "welcome"};
 
 static bool record_is_extended(const struct record *record)
 {
