@@ -121,7 +121,7 @@ static bool is_spoilt(struct link *link, const uint8_t *message, size_t size, en
         proxy->spoilt = proxy->spoilt || hit;
     }
     *out = proxy->how;
-    link->awaited = !hit || proxy->how == SPOIL_LATE;
+    link->awaited = !hit || proxy->how != SPOIL_REQUEST;
     proxy->awaited += link->awaited;
     pthread_mutex_unlock(&proxy->lock);
     return hit;
@@ -157,10 +157,10 @@ static void spoil(struct link *link, enum spoil how, const uint8_t *message, siz
     }
     check(write_whole(link->server, message, size), "to the server");
     check(read(link->server, &byte, 1) == 1, "its answer"); /* it is done */
+    answered(link);
     if (how == SPOIL_SILENCE) {
         until_client_leaves(link);
     }
-    answered(link);
 }
 
 static bool answers_pass(struct link *link)
