@@ -97,12 +97,6 @@ static enum err opened_keep(struct call *call, const struct webhook_kept *kept, 
 
 /* ---- webhooks ---- */
 
-static enum err too_many(struct call *call)
-{
-    (void)fault_set(call_fault(call), ERR_CONFLICT, "There are %d webhooks; more are not kept.", WEBHOOK_MAX);
-    return answer_refuse(call);
-}
-
 static enum err create_check(struct call *call, const struct webhook_new *in)
 {
     struct webhook_rows rows;
@@ -112,18 +106,11 @@ static enum err create_check(struct call *call, const struct webhook_new *in)
         return ERR_INVALID_BODY;
     }
     enum err e = store_of(call)->ops->webhooks(store_of(call), call_arena(call), call_fault(call), &rows);
-    return e == ERR_NONE && rows.count >= WEBHOOK_MAX ? too_many(call) : e;
-}
-
-/* Where several loops write, others may have come in between: who is too many then goes again. */
-static bool came_late(struct call *call, struct text id)
-{
-    struct webhook_store *store = store_of(call);
-    struct webhook_rows rows;
-    struct fault fault;
-    fault_init(&fault, call_arena(call));
-    return store->ops->webhooks(store, call_arena(call), &fault, &rows) == ERR_NONE && rows.count > WEBHOOK_MAX &&
-           store->ops->webhook_remove(store, id, &fault) == ERR_NONE;
+    if (e == ERR_NONE && rows.count >= WEBHOOK_MAX) {
+        (void)fault_set(call_fault(call), ERR_CONFLICT, "There are %d webhooks; more are not kept.", WEBHOOK_MAX);
+        return answer_refuse(call);
+    }
+    return e;
 }
 
 static struct text_list types_of(struct call *call, const struct webhook_new *in)
@@ -134,7 +121,7 @@ static struct text_list types_of(struct call *call, const struct webhook_new *in
 }
 
 static enum err create_store(struct call *call, const struct webhook_new *in, const char *id, const char *fingerprint,
-                             struct webhook_kept *out)
+                             struct webhook_opened *out)
 {
     struct webhook_key *key = arena_alloc(call_arena(call), sizeof *key);
     struct webhook_kept kept = {.id = text_of(id),
@@ -153,10 +140,7 @@ static enum err create_store(struct call *call, const struct webhook_new *in, co
         set_has(webhook_kept, &kept, description);
     }
     enum err e = store_of(call)->ops->webhook_put(store_of(call), &kept, call_fault(call));
-    if (e == ERR_NONE) {
-        *out = kept;
-    }
-    return answer(call, e);
+    return e == ERR_NONE ? opened_keep(call, &kept, key->secret, out) : answer(call, e);
 }
 
 static enum err webhook_create(struct call *call, const struct webhook_new *in, struct webhook_opened *out)
@@ -177,10 +161,7 @@ static enum err webhook_create(struct call *call, const struct webhook_new *in, 
         if (e != ERR_NONE) {
             return e;
         }
-        e = create_store(call, in, id, fingerprint, &kept);
-        if (e == ERR_NONE) {
-            return came_late(call, kept.id) ? too_many(call) : opened_keep(call, &kept, kept.keys.items[0].secret, out);
-        }
+        e = create_store(call, in, id, fingerprint, out);
         if (e != ERR_CONFLICT) {
             return e;
         }
@@ -211,8 +192,8 @@ static enum err webhook_list(struct call *call, const struct nothing *in, struct
         return e;
     }
     out->data.items = arena_alloc(call_arena(call), WEBHOOK_MAX * sizeof *out->data.items);
-    out->data.count = rows.count < WEBHOOK_MAX ? rows.count : WEBHOOK_MAX;
-    for (uint32_t i = 0; i < out->data.count; i++) {
+    out->data.count = rows.count;
+    for (uint32_t i = 0; i < rows.count; i++) {
         webhook_show(&rows.items[i], &out->data.items[i]);
     }
     return ERR_NONE;

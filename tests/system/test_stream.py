@@ -596,7 +596,7 @@ def the_tail_leaves_a_dead_line():
             assert proxy.counts["powered_off"] == 1
             orders = [place(shop, ada["token"], product) for _ in range(5)]
             assert [e["subject"] for e in tail_lines(child, 5)] == [o["id"] for o in orders]
-            assert proxy.counts["connections"] == 2
+            wait_for("another connection", lambda: proxy.counts["connections"] == 2, 60)
             ended(child)
 
 
