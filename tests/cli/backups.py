@@ -5,6 +5,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 from shop import BUILD, SLOW
@@ -20,6 +21,20 @@ def zmart(*words, status=0, **more):
         lines = done.stderr.strip().splitlines()
         assert len(lines) == 1 and lines[0].startswith("zmart: "), f"not one line: {done.stderr}"
     return done.stderr if status else done.stdout
+
+
+@contextlib.contextmanager
+def database_beside(server, name):
+    """Another one on the same server: its URL, and the database."""
+    import pymongo  # only where there is a server
+    parts = urllib.parse.urlsplit(server)
+    url = parts._replace(path=f"{parts.path}-{name}").geturl()
+    with pymongo.MongoClient(url) as client:
+        database = client.get_default_database()
+        try:
+            yield url, database
+        finally:
+            client.drop_database(database.name)
 
 
 def rows(folder, file, sql, *values):

@@ -1,18 +1,16 @@
 #!/usr/bin/python3
 """A shop moves from SQLite to MongoDB and back with zmart backup and zmart restore, and is backed up while it sells all the
 time; ZMART_TEST_MONGODB names the server."""
-import contextlib
 import os
 import pathlib
 import sys
 import threading
-import urllib.parse
 
 URL = os.environ.pop("ZMART_TEST_MONGODB")  # a Shop would begin there
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 import pymongo
 import backups
-from backups import sections, zmart
+from backups import database_beside, sections, zmart
 from shop import Shop, run, wait_for
 
 STOCK = 3000
@@ -84,7 +82,7 @@ def goes_on(products, customer):
 
 
 def bad_files_change_nothing():
-    with Shop() as shop, database_beside("bad") as (url, database):
+    with Shop() as shop, database_beside(URL, "bad") as (url, database):
         shop.product(shop.admin())
         file, bad = shop.folder / "a.backup", shop.folder / "bad.backup"
         zmart("backup", file, "--data", shop.folder / "data")
@@ -143,19 +141,6 @@ class Sellers:
             self.failures.append(problem)
 
 
-@contextlib.contextmanager
-def database_beside(name):
-    """Another one on the same server: its URL, and the database."""
-    url = urllib.parse.urlsplit(URL)
-    url = url._replace(path=f"{url.path}-{name}").geturl()
-    with pymongo.MongoClient(url) as client:
-        database = client.get_default_database()
-        try:
-            yield url, database
-        finally:
-            client.drop_database(database.name)
-
-
 def shelves_fill(database, count):
     """Products that nobody buys, behind all others: it takes a while from the products that are sold to their holds."""
     one = database.products.find_one({"product": {"$exists": True}})
@@ -168,7 +153,7 @@ def shelves_fill(database, count):
 
 
 def while_it_sells_all_the_time():
-    with database_beside("busy") as (url, database):
+    with database_beside(URL, "busy") as (url, database):
         with Shop(env={"ZMART_STORE": url}) as shop:
             admin = shop.admin()
             products = [shop.product(admin, name=f"Thing {i}", stock=STOCK)["id"] for i in range(5)]
@@ -203,7 +188,7 @@ def entry_put(products, product, order, kind, stock, **vers):
 
 
 def holds_are_as_their_product_was():
-    with database_beside("stale") as (url, database), database_beside("copy") as (copy_url, copy):
+    with database_beside(URL, "stale") as (url, database), database_beside(URL, "copy") as (copy_url, copy):
         with Shop(env={"ZMART_STORE": url}) as shop:
             admin = shop.admin()
             goods = [shop.product(admin, name=f"Thing {i}", stock=STOCK)["id"] for i in range(8)]

@@ -16,7 +16,7 @@ import urllib.parse
 
 URL = os.environ.pop("ZMART_TEST_MONGODB", None)  # a Shop would begin there
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
-from backups import ZMART, books_balance, rows, sections, zmart
+from backups import ZMART, books_balance, database_beside, rows, sections, zmart
 from shop import BUILD, SLOW, Shop, refusal, run, wait_for
 
 STOCK = 50
@@ -170,26 +170,13 @@ class Way:
         return self.process.returncode, told
 
 
-@contextlib.contextmanager
-def database_beside(name):
-    import pymongo
-    parts = urllib.parse.urlsplit(URL)
-    url = parts._replace(path=f"{parts.path}-{name}").geturl()
-    with pymongo.MongoClient(url) as client:
-        database = client.get_default_database()
-        try:
-            yield url, database
-        finally:
-            client.drop_database(database.name)
-
-
 def things_in(database):
     return {name: count for name in database.list_collection_names() if name != "zmart_schema" and not name.startswith("system.")
             if (count := database[name].count_documents({}))}
 
 
 def at_some_commands_on_mongodb():
-    with backup_of_a_shop() as folder, database_beside("killed") as (url, database):
+    with backup_of_a_shop() as folder, database_beside(URL, "killed") as (url, database):
         way, marks = Way(url), database.zmart_schema
         status, told = way.run(None, "restore", folder / "a.backup", "--store", way.url)
         assert status == 0 and not marks.find_one({"_id": "restoring"}), told
@@ -226,7 +213,7 @@ def at_some_commands_on_mongodb():
 
 def only_behind_the_mark():
     """What is there is deleted only where a restore has put it, and not while that one is at work."""
-    with backup_of_a_shop() as folder, database_beside("mark") as (url, database):
+    with backup_of_a_shop() as folder, database_beside(URL, "mark") as (url, database):
         zmart("restore", folder / "a.backup", "--store", url)
         whole, marks = things_in(database), database.zmart_schema
         marks.insert_one({"_id": "restoring", "token": "x", "beat": 0})  # of one that was killed before it knew what is there
@@ -253,7 +240,7 @@ def only_behind_the_mark():
 
 def a_failed_one_leaves_nothing():
     """A file that is whole, and has something that the store refuses at its end: what was put is deleted, and the mark goes."""
-    with backup_of_a_shop() as folder, database_beside("failed") as (url, database):
+    with backup_of_a_shop() as folder, database_beside(URL, "failed") as (url, database):
         way = Way(url)
         status, _ = way.run(None, "restore", folder / "a.backup", "--store", way.url)
         assert status == 0

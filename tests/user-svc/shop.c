@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "broker/program.h"
@@ -16,77 +15,20 @@
 const struct who nobody = {0};
 const struct who a_gateway = {.service = true};
 
-/* ---- programs on threads ---- */
-
-static void fd_raise(int fd)
-{
-    uint64_t one = 1;
-    assert_int_equal(write(fd, &one, sizeof one), sizeof one);
-}
-
-static void runner_ready(struct env *env, const char *detail)
-{
-    struct runner *runner = env->owner;
-    (void)detail;
-    fd_raise(runner->ready_fd);
-}
-
-static void *runner_main(void *argument)
-{
-    struct runner *runner = argument;
-    int status = program_run(runner->program, runner->argc, runner->argv, &runner->host);
-    runner->status = status;
-    fd_raise(runner->ready_fd);
-    return NULL;
-}
-
-static void runner_arg(struct runner *runner, const char *word)
-{
-    assert_true(runner->argc < SHOP_MAX_ARGS);
-    memcpy(&runner->argv[runner->argc++], &word, sizeof word); /* nobody writes into the strings */
-}
-
-static int runner_start(struct shop *shop, struct runner *runner)
-{
-    uint64_t count;
-    runner->status = -1;
-    runner->ready_fd = eventfd(0, EFD_CLOEXEC);
-    runner->host = (struct program_host){.log = &shop->log, .bus_context = shop->context,
-                                         .stop_fd = eventfd(0, EFD_CLOEXEC), .ready = runner_ready, .owner = runner};
-    assert_int_equal(pthread_create(&runner->thread, NULL, runner_main, runner), 0);
-    runner->running = true;
-    assert_int_equal(read(runner->ready_fd, &count, sizeof count), sizeof count);
-    return runner->status;
-}
-
-static void runner_stop(struct runner *runner)
-{
-    if (runner->running) {
-        fd_raise(runner->host.stop_fd);
-        pthread_join(runner->thread, NULL);
-        close(runner->host.stop_fd);
-        close(runner->ready_fd);
-        runner->running = false;
-    }
-}
-
 int shop_start(struct shop *shop, const char *const *flags)
 {
-    static const char *const always[] = {"--argon-memory-kib", "64", "--argon-passes", "1", "--password-threads", "2",
-                                         "--password-queue", "1000"};
-    shop->users = (struct runner){.program = &user_program};
-    runner_arg(&shop->users, "user-svc");
-    runner_arg(&shop->users, "--bus");
-    runner_arg(&shop->users, shop->bus.bus);
-    runner_arg(&shop->users, "--store");
-    runner_arg(&shop->users, shop->url);
-    for (size_t i = 0; i < ARRAY_COUNT(always); i++) {
-        runner_arg(&shop->users, always[i]);
+    const char *words[RUNNER_MAX_WORDS] = {
+        "--bus", shop->bus.bus, "--store", shop->url, "--argon-memory-kib", "64", "--argon-passes", "1",
+        "--password-threads", "2", "--password-queue", "1000"};
+    size_t count = 0;
+    while (words[count]) {
+        count++;
     }
     for (; flags && *flags; flags++) {
-        runner_arg(&shop->users, *flags);
+        assert_true(count + 1 < RUNNER_MAX_WORDS);
+        words[count++] = *flags;
     }
-    return runner_start(shop, &shop->users);
+    return runner_start(&shop->users, &user_program, &shop->log, shop->context, words);
 }
 
 void shop_stop(struct shop *shop)
@@ -121,15 +63,9 @@ int shop_open(void **state)
     shop->bus = (struct bus_config){.bus = "inproc://users", .heartbeat_ms = 1000};
     shop->env = (struct env){.log = &shop->log, .metrics = shop->metrics, .instance = "test",
                              .bus_context = shop->context, .stop_fd = -1};
-    shop->broker = (struct runner){.program = &broker_program};
-    runner_arg(&shop->broker, "broker");
-    runner_arg(&shop->broker, "--bus");
-    runner_arg(&shop->broker, shop->bus.bus);
-    runner_arg(&shop->broker, "--events");
-    runner_arg(&shop->broker, "");
-    runner_arg(&shop->broker, "--service-wait-ms"); /* nobody takes the events: that is not waited for */
-    runner_arg(&shop->broker, "0");
-    assert_int_equal(runner_start(shop, &shop->broker), -1);
+    /* nobody takes the events: that is not waited for */
+    const char *const broker[] = {"--bus", shop->bus.bus, "--events", "", "--service-wait-ms", "0", NULL};
+    assert_int_equal(runner_start(&shop->broker, &broker_program, &shop->log, shop->context, broker), -1);
     assert_int_equal(shop_start(shop, flags), -1);
     struct bus_client_settings settings = {.bus = &shop->bus, .role = "gateway", .slot_count = 128};
     shop->client = bus_client_new(&shop->env, &settings, message, sizeof message);

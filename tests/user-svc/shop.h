@@ -8,25 +8,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 #include "lib/bus/client.h"
-#include "lib/bus/main.h"
+#include "tests/lib/bus/runner.h"
 #include "user-svc/program.h"
-
-enum { SHOP_MAX_ARGS = 32 };
-
-struct runner {
-    const struct program *program;
-    char *argv[SHOP_MAX_ARGS];
-    int argc;
-    struct program_host host;
-    int ready_fd;
-    atomic_int status; /* -1 while it runs */
-    pthread_t thread;
-    bool running;
-};
 
 struct shop {
     char folder[64];
