@@ -1,6 +1,5 @@
 #include "tests/lib/store/mongo_place.h"
 
-
 struct place *place_new(void)
 {
     struct place *place = calloc(1, sizeof *place);
@@ -12,14 +11,19 @@ struct place *place_new(void)
     return place;
 }
 
-int place_make(void **state)
+struct place *place_open(const struct mongo_schema *schema)
 {
     struct place *place = place_new();
-    if (mongo_pool_open(&place->config, &thing_schema, place->metrics, &place->fault, &place->pool) != ERR_NONE) {
+    if (mongo_pool_open(&place->config, schema, place->metrics, &place->fault, &place->pool) != ERR_NONE) {
         fail_msg("open: %s (%s)", place->fault.detail, place->fault.cause);
     }
     place->db = mongo_db_new(place->pool);
-    *state = place;
+    return place;
+}
+
+int place_make(void **state)
+{
+    *state = place_open(&thing_schema);
     return 0;
 }
 

@@ -29,6 +29,8 @@ struct place {
 };
 
 struct place *place_new(void);
+/* Fails the test where it cannot be opened. */
+struct place *place_open(const struct mongo_schema *schema);
 int place_make(void **state);
 int place_drop(void **state);
 

@@ -244,6 +244,15 @@ static void test_our_own_mistakes_are_internal(void **state)
 
 /* ---- a server that says no, or goes away: where it can be told to ---- */
 
+/* A fail point is the whole server's. It names the application, so the test that sets them has a name of its own: the
+ * server is that of the other tests, too. */
+static int struck_make(void **state)
+{
+    static const struct mongo_schema struck = {"struck", 2, thing_indexes, ARRAY_COUNT(thing_indexes)};
+    *state = place_open(&struck);
+    return 0;
+}
+
 /* False: this server knows no fail points. */
 static bool fail_point_set(const char *url, const char *command, int32_t code, bool breaks, int times)
 {
@@ -259,7 +268,7 @@ static bool fail_point_set(const char *url, const char *command, int32_t code, b
     BSON_APPEND_ARRAY_BEGIN(&part, "failCommands", &commands);
     BSON_APPEND_UTF8(&commands, "0", command);
     bson_append_array_end(&part, &commands);
-    BSON_APPEND_UTF8(&part, "appName", "zmart thing-svc"); /* others may use this server */
+    BSON_APPEND_UTF8(&part, "appName", "zmart struck-svc");
     if (breaks) {
         BSON_APPEND_BOOL(&part, "closeConnection", true);
     } else {
@@ -343,7 +352,7 @@ int main(void)
         TEST(test_a_page_is_one_round_trip),
         TEST(test_in_finds_those_that_are_there),
         TEST(test_our_own_mistakes_are_internal),
-        TEST(test_what_servers_answer_in_trouble),
+        cmocka_unit_test_setup_teardown(test_what_servers_answer_in_trouble, struck_make, place_drop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
