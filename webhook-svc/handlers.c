@@ -97,6 +97,12 @@ static enum err opened_keep(struct call *call, const struct webhook_kept *kept, 
 
 /* ---- webhooks ---- */
 
+static enum err too_many(struct call *call)
+{
+    (void)fault_set(call_fault(call), ERR_CONFLICT, "There are %d webhooks; more are not kept.", WEBHOOK_MAX);
+    return answer_refuse(call);
+}
+
 static enum err create_check(struct call *call, const struct webhook_new *in)
 {
     struct webhook_rows rows;
@@ -106,11 +112,24 @@ static enum err create_check(struct call *call, const struct webhook_new *in)
         return ERR_INVALID_BODY;
     }
     enum err e = store_of(call)->ops->webhooks(store_of(call), call_arena(call), call_fault(call), &rows);
-    if (e == ERR_NONE && rows.count >= WEBHOOK_MAX) {
-        (void)fault_set(call_fault(call), ERR_CONFLICT, "There are %d webhooks; more are not kept.", WEBHOOK_MAX);
-        return answer_refuse(call);
+    return e == ERR_NONE && rows.count >= WEBHOOK_MAX ? too_many(call) : e;
+}
+
+/* Where several loops write, others may have come in between: who is too many then goes again. What cannot be looked up
+ * or removed now stays, and is answered as made. */
+static enum err late_remove(struct call *call, struct text id, bool *out_late)
+{
+    struct webhook_store *store = store_of(call);
+    struct webhook_rows rows;
+    struct fault fault;
+    fault_init(&fault, call_arena(call));
+    enum err e = store->ops->webhooks(store, call_arena(call), &fault, &rows);
+    *out_late = e == ERR_NONE && rows.count > WEBHOOK_MAX;
+    if (*out_late) {
+        e = store->ops->webhook_remove(store, id, &fault);
+        *out_late = e == ERR_NONE;
     }
-    return e;
+    return e == ERR_OUTCOME_UNKNOWN ? fault_set(call_fault(call), e, NULL) : ERR_NONE;
 }
 
 static struct text_list types_of(struct call *call, const struct webhook_new *in)
@@ -121,7 +140,7 @@ static struct text_list types_of(struct call *call, const struct webhook_new *in
 }
 
 static enum err create_store(struct call *call, const struct webhook_new *in, const char *id, const char *fingerprint,
-                             struct webhook_opened *out)
+                             struct webhook_kept *out)
 {
     struct webhook_key *key = arena_alloc(call_arena(call), sizeof *key);
     struct webhook_kept kept = {.id = text_of(id),
@@ -140,7 +159,20 @@ static enum err create_store(struct call *call, const struct webhook_new *in, co
         set_has(webhook_kept, &kept, description);
     }
     enum err e = store_of(call)->ops->webhook_put(store_of(call), &kept, call_fault(call));
-    return e == ERR_NONE ? opened_keep(call, &kept, key->secret, out) : answer(call, e);
+    if (e == ERR_NONE) {
+        *out = kept;
+    }
+    return answer(call, e);
+}
+
+static enum err made_keep(struct call *call, const struct webhook_kept *kept, struct webhook_opened *out)
+{
+    bool late;
+    enum err e = late_remove(call, kept->id, &late);
+    if (e != ERR_NONE) {
+        return e;
+    }
+    return late ? too_many(call) : opened_keep(call, kept, kept->keys.items[0].secret, out);
 }
 
 static enum err webhook_create(struct call *call, const struct webhook_new *in, struct webhook_opened *out)
@@ -161,7 +193,10 @@ static enum err webhook_create(struct call *call, const struct webhook_new *in, 
         if (e != ERR_NONE) {
             return e;
         }
-        e = create_store(call, in, id, fingerprint, out);
+        e = create_store(call, in, id, fingerprint, &kept);
+        if (e == ERR_NONE) {
+            return made_keep(call, &kept, out);
+        }
         if (e != ERR_CONFLICT) {
             return e;
         }
@@ -192,8 +227,8 @@ static enum err webhook_list(struct call *call, const struct nothing *in, struct
         return e;
     }
     out->data.items = arena_alloc(call_arena(call), WEBHOOK_MAX * sizeof *out->data.items);
-    out->data.count = rows.count;
-    for (uint32_t i = 0; i < rows.count; i++) {
+    out->data.count = rows.count < WEBHOOK_MAX ? rows.count : WEBHOOK_MAX;
+    for (uint32_t i = 0; i < out->data.count; i++) {
         webhook_show(&rows.items[i], &out->data.items[i]);
     }
     return ERR_NONE;

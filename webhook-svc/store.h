@@ -43,6 +43,8 @@ enum {
     F(R, RAW,  refusal,     OPT, 1, ANSWER_MAX_SIZE, none, "the problem that was answered instead")
 RECORD_DECLARE(answer_kept, ANSWER_KEPT_FIELDS);
 
+enum { WEBHOOK_ROWS_MAX = WEBHOOK_MAX + 1 }; /* one more than are kept, so that who is too many is seen */
+
 struct webhook_rows {
     struct webhook_kept *items; /* newest first */
     uint32_t count;

@@ -53,11 +53,11 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
 {
     AUTO(bson_destroy) bson_t filter = BSON_INITIALIZER;
     AUTO(bson_destroy) bson_t sort = BSON_INITIALIZER;
-    struct webhook_rows rows = {.items = arena_alloc(arena, WEBHOOK_MAX * sizeof *rows.items)};
+    struct webhook_rows rows = {.items = arena_alloc(arena, WEBHOOK_ROWS_MAX * sizeof *rows.items)};
     bson_put_int(&sort, "webhook.created_at", -1);
     bson_put_int(&sort, "_id", -1);
     const struct mongo_query query = {
-        .collection = webhooks, .filter = &filter, .sort = &sort, .limit = WEBHOOK_MAX};
+        .collection = webhooks, .filter = &filter, .sort = &sort, .limit = WEBHOOK_ROWS_MAX};
     enum err e = mongo_find_records(db_of(self), &query, "webhook", &webhook_kept_record, arena, fault, rows.items,
                                     &rows.count);
     if (e == ERR_NONE) {

@@ -90,11 +90,11 @@ static enum err store_webhooks(struct webhook_store *self, struct arena *arena, 
                                struct webhook_rows *out)
 {
     sqlite3_stmt *statement = sqlite_prepare(db_of(self), sql_webhooks, fault);
-    struct webhook_rows rows = {.items = arena_alloc(arena, WEBHOOK_MAX * sizeof *rows.items)};
+    struct webhook_rows rows = {.items = arena_alloc(arena, WEBHOOK_ROWS_MAX * sizeof *rows.items)};
     if (!statement) {
         return fault->code;
     }
-    enum err e = sqlite_read_records(db_of(self), statement, &webhook_kept_record, WEBHOOK_MAX, arena, fault,
+    enum err e = sqlite_read_records(db_of(self), statement, &webhook_kept_record, WEBHOOK_ROWS_MAX, arena, fault,
                                      rows.items, &rows.count);
     if (e == ERR_NONE) {
         *out = rows;

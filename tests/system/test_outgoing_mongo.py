@@ -1,5 +1,6 @@
 """Two webhook-svcs and two mail-svcs at once on one MongoDB (ZMART_TEST_MONGODB), some killed: every event goes out, and no
 two of them work on the same one."""
+import concurrent.futures
 import contextlib
 import os
 import pathlib
@@ -88,4 +89,27 @@ def events_go_out_once_from_two_at_a_time():
             wait_for("both to be there again", lambda: hooks[1].is_ready() and mails[1].is_ready(), 60)
 
 
-run({f.__name__: f for f in (events_go_out_once_from_two_at_a_time,)})
+def who_comes_when_there_are_too_many_goes_again():
+    """Many loops write at a time, each may find 98 webhooks and add one."""
+    with Shop("--webhook-svc", "0", processes=True) as shop, programs(shop, "webhook-svc", "--batch", "1"):
+        admin = shop.admin()
+
+        def ask(number):
+            return shop.call("POST", "/api/webhooks", admin, {"url": f"https://example.com/{number}"}).status_code
+
+        def kept():
+            answer = shop.call("GET", "/api/webhooks", admin)
+            return [webhook["id"] for webhook in answer.json()["data"]] if answer.status_code == 200 else None
+
+        wait_for("webhooks", lambda: kept() is not None, 30)
+        for webhook in kept():  # of the test before, on the same database
+            assert shop.call("DELETE", f"/api/webhooks/{webhook}", admin).status_code == 204
+        for number in range(98):
+            assert ask(number) == 201
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(ask, range(98, 106)))
+        assert set(answers) <= {201, 409}, answers
+        count = len(kept())
+        assert count == 98 + answers.count(201) <= 100, (count, answers)
+
+run({f.__name__: f for f in (events_go_out_once_from_two_at_a_time, who_comes_when_there_are_too_many_goes_again)})
