@@ -158,12 +158,19 @@ static enum err body_read(struct exchange *x, struct text *out)
     if (x->request.content_length > (int64_t)max_size) {
         return fault_set(&x->fault, ERR_BODY_TOO_LARGE, "A body takes at most %zu bytes.", max_size);
     }
-    if (!media_type_is_json(x->request.headers[HEADER_CONTENT_TYPE]) ||
-        (coding.size && !text_equal_ignoring_case(coding, TEXT("identity")))) {
-        return fault_set(&x->fault, ERR_UNSUPPORTED_MEDIA_TYPE,
-                         "A body takes Content-Type: application/json, in UTF-8 and without a Content-Encoding.");
+    bool good = media_type_is_json(x->request.headers[HEADER_CONTENT_TYPE]) &&
+                (!coding.size || text_equal_ignoring_case(coding, TEXT("identity")));
+    bool may_be_empty = x->request.chunked && !x->request.headers[HEADER_CONTENT_TYPE].data && !coding.data;
+    struct text body = {0};
+    enum err e = good || may_be_empty ? x->read_body(x, max_size, &body) : ERR_NONE;
+    if (e == ERR_NONE && !good && !(may_be_empty && body.size == 0)) {
+        e = fault_set(&x->fault, ERR_UNSUPPORTED_MEDIA_TYPE,
+                      "A body takes Content-Type: application/json, in UTF-8 and without a Content-Encoding.");
     }
-    return x->read_body(x, max_size, out);
+    if (e == ERR_NONE) {
+        *out = body;
+    }
+    return e;
 }
 
 /* The request record from path, query and body. */

@@ -60,7 +60,8 @@ void cors_preflight(const struct cors *self, struct exchange *exchange, struct t
     if (origin.size && self->origins.size && origin_listed(self, origin)) {
         reply_add_field(&exchange->reply, "Access-Control-Allow-Methods", methods);
         reply_add_field(&exchange->reply, "Access-Control-Allow-Headers",
-                        TEXT("Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, traceparent"));
+                        TEXT("Authorization, Content-Type, If-Match, If-None-Match, Idempotency-Key, Last-Event-ID, "
+                             "traceparent"));
         reply_add_field(&exchange->reply, "Access-Control-Max-Age", TEXT("600"));
     }
 }

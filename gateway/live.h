@@ -46,7 +46,7 @@ struct live_settings {
     struct accept_registry *accepts;
     struct ws_access access;
     const struct forwarded *forwarded;  /* proxies in front; NULL: none */
-    struct bus_client *client;          /* to ask the log; NULL: nobody begins in the past, and there are no streams */
+    struct bus_client *client;          /* to ask the log; NULL: nobody begins in the past */
     int64_t (*silence_ms)(void *user);  /* as in ws_replay_settings */
     void *silence_user;
     struct long_polls *polls;           /* woken by events; may be NULL */

@@ -105,10 +105,14 @@ static enum err docs_handle(struct exchange *x)
     return text_reply(x, 200, "text/html; charset=utf-8", docs_page());
 }
 
-/* A request for the WebSocket path that asks for no WebSocket, or not for one of RFC 6455. */
+/* A request for the WebSocket path that asks for no WebSocket, or not for one of RFC 6455, or for one that would end at
+ * once: the gateway is about to stop. */
 static enum err plain_ws_handle(struct exchange *x)
 {
     struct ws_query query = {0};
+    if (x->request.upgrade && atomic_load(&x->gateway->draining)) {
+        return fault_set(&x->fault, ERR_SERVICE_UNAVAILABLE, "This gateway stops; connect again.");
+    }
     enum err e = query_read(&ws_query_record, x->request.query, 0, &x->arena, &x->fault, &query);
     if (e == ERR_NONE) {
         e = api_authenticate(x);

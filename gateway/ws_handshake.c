@@ -101,7 +101,7 @@ static enum err check_position(const struct ws_doorman *self, const struct ws_qu
                                struct ws_peer_settings *peer)
 {
     if (!has(ws_query, query, after)) {
-        return ERR_NONE;
+        return ws_replay_hear(self->replay, fault);
     }
     peer->resume = true;
     peer->after = query->after;

@@ -187,7 +187,7 @@ enum err ws_replay_permit(struct ws_replay *self, const struct ws_ask *ask, stru
 enum err ws_replay_hear(struct ws_replay *self, struct fault *fault)
 {
     int64_t until_ms = clock_now_ms() + WS_REPLAY_HEARD_MS;
-    if (!self->settings.client || !self->settings.silence_ms) {
+    if (!self->settings.silence_ms) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
     }
     while (self->settings.silence_ms(self->settings.user) == INT64_MAX) {
@@ -205,6 +205,7 @@ enum err ws_replay_check(struct ws_replay *self, int64_t after, struct fault *fa
     AUTO(arena_release) struct arena arena = {0};
     struct event_list list;
     struct event_ask question = {.after = after, .limit = 1, .types = event_types_all()};
-    enum err e = ws_replay_hear(self, fault);
+    enum err e =
+        self->settings.client ? ws_replay_hear(self, fault) : fault_set(fault, ERR_SERVICE_UNAVAILABLE, NULL);
     return e == ERR_NONE ? event_source_page(self->settings.client, NULL, &question, &arena, fault, &list) : e;
 }

@@ -44,7 +44,13 @@ static enum err check(void *user, struct text authorization, struct arena *arena
     return identify(authorization, arena, fault, out);
 }
 
-atomic_bool orders_wait;
+atomic_bool orders_wait, stream_unheard;
+
+static int64_t silence(void *user)
+{
+    (void)user;
+    return atomic_load(&stream_unheard) ? INT64_MAX : 0;
+}
 
 /* A is usr_a's, the others are usr_b's. */
 static enum err sees(void *user, struct text user_id, struct text session_id, struct text order_id, struct fault *fault)
@@ -111,6 +117,7 @@ int fixture_open(void **state)
     struct live_settings settings = {.config = &f->config,
                                      .accepts = f->accepts,
                                      .access = {.redeem = redeem, .check = check, .sees = sees},
+                                     .silence_ms = silence,
                                      .limits = &f->limits};
     f->live = live_new(&f->env, &settings);
     assert_non_null(f->live);

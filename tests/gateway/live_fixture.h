@@ -31,7 +31,8 @@ struct fixture {
     struct ws_reader reader;
 };
 
-extern atomic_bool orders_wait; /* whoever asks for an order gets no answer yet */
+extern atomic_bool orders_wait;    /* whoever asks for an order gets no answer yet */
+extern atomic_bool stream_unheard; /* no event and no beacon has come yet */
 
 int fixture_open(void **state);
 int fixture_close(void **state);

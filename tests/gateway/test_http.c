@@ -270,6 +270,12 @@ static void test_bodies(void **state)
                  "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Content-Type: application/json\r\n"
                  "Transfer-Encoding: chunked\r\n\r\n3\r\n{\"x\r\n4\r\n\":1}\r\n0\r\n\r\n",
                  400, "\"pointer\":\"/x\"");
+    check_answer(w, "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+                 "\"pointer\":\"/password\""); /* no body, and no type of it */
+    check_answer(w,
+                 "POST /api/auth/login HTTP/1.1\r\n" H CLOSE "Transfer-Encoding: chunked\r\n\r\n"
+                 "2\r\n{}\r\n0\r\n\r\n",
+                 415, "");
     check_answer(w,
                  "POST /api/auth/login HTTP/1.1\r\n" H "Content-Type: application/json\r\n"
                  "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
@@ -348,6 +354,10 @@ static void test_cors(void **state)
                  "OPTIONS /api/orders HTTP/1.1\r\n" H CLOSE "Origin: https://a.example\r\n"
                  "Access-Control-Request-Method: POST\r\n\r\n",
                  204, "Access-Control-Allow-Origin: https://a.example\r\n");
+    check_answer(w,
+                 "OPTIONS /api/events/stream HTTP/1.1\r\n" H CLOSE "Origin: https://a.example\r\n"
+                 "Access-Control-Request-Method: GET\r\nAccess-Control-Request-Headers: last-event-id\r\n\r\n",
+                 204, "Last-Event-ID, ");
     char *answer = asked(w, "GET /livez HTTP/1.1\r\n" H CLOSE "Origin: https://b.example\r\n\r\n");
     assert_null(strstr(answer, "Access-Control-"));
     assert_non_null(strstr(answer, "Vary: Origin\r\n"));

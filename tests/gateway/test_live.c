@@ -77,6 +77,21 @@ static void refusals_are_problems(void **state)
     wait_connections(f, 0);
 }
 
+/* What is published before the first beacon would be missed unseen. */
+static void nobody_begins_before_the_stream_was_heard(void **state)
+{
+    struct fixture *f = *state;
+    char reply[8192];
+    atomic_store(&stream_unheard, true);
+    int early = ws_client_connect(f->port);
+    assert_int_equal(ws_client_handshake(early, "/ws", "Authorization: customer usr_a s\r\n", reply, sizeof(reply)),
+                     503);
+    assert_non_null(strstr(reply, "\"code\":\"service_unavailable\""));
+    atomic_store(&stream_unheard, false);
+    close(open_at(f, "/ws", "Authorization: customer usr_a s\r\n"));
+    close(early);
+}
+
 static void handshakes_have_one_form(void **state)
 {
     struct fixture *f = *state;
@@ -289,6 +304,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_LIVE(everybody_gets_what_they_may_see),
         WITH_LIVE(refusals_are_problems),
+        WITH_LIVE(nobody_begins_before_the_stream_was_heard),
         WITH_LIVE(handshakes_have_one_form),
         WITH_LIVE(sockets_hold_no_worker),
         WITH_LIVE(limits_hold_and_are_given_back),

@@ -125,13 +125,15 @@ def bad_tokens_and_rates():
 
 def draining():
     with Shop("--drain-ms", "1500") as shop:
-        process = shop.process
+        process, admin = shop.process, shop.admin()
         with connected(shop) as open_one:
             assert answered(open_one)
             process.terminate()
             end = time.monotonic() + PATIENCE
             while shop.call("GET", "/readyz").status_code != 503:
                 assert time.monotonic() < end
+            head = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "A" * 22 + "=="}
+            problem(shop.call("GET", "/ws", admin, headers=head), 503, "service_unavailable")
         shop.process = process
         assert process.wait(30) == 0
         shop.process = None
