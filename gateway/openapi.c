@@ -223,7 +223,8 @@ static const struct note socket_closes[] = {
     {"4001", "the session has ended: sign in again"},
     {"4008", "events were not delivered (64 of them or 256 KiB waited for this client); the reason is \"last seq N\": come back with after=N"}};
 static const struct note stream_messages[] = {
-    {"id: SEQ", "the event's seq; a browser sends it as Last-Event-ID when it comes back, and misses nothing"},
+    {"id: SEQ", "the event's seq; a browser sends it as Last-Event-ID when it comes back, and misses nothing; before its "
+     "first event it has none, and comes back to what is new: begin with after= where that matters"},
     {"data: {id, type, seq, time, subject, data}", "as in a page of /api/events"},
     {": ...", "a comment each 20 seconds, or why the stream ends: the session has ended, or \"last seq N\" to one that read too slowly"}};
 
