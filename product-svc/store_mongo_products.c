@@ -437,6 +437,9 @@ static enum err edited_read(struct product_store *self, struct product_act *act,
     if (e == ERR_NONE) {
         e = answers_read(self, act, &out->edits);
     }
+    if (e == ERR_NONE && act->now_ms - out->product.updated_at > PRODUCT_KEEP_MS && !out->edits.done) {
+        out->edits.kept_count = 0; /* all are as old as that, and their answers may be purged */
+    }
     return e == ERR_NONE && out->edits.reused ? fault_set(act->fault, ERR_IDEMPOTENCY_KEY_REUSED, NULL) : e;
 }
 

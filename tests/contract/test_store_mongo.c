@@ -351,6 +351,35 @@ static void holds_say_at_which_ver(void **state)
     mongoc_client_destroy(client);
 }
 
+/* ---- edits ---- */
+
+/* What a product keeps of its edits goes with their answers, however seldom it is edited. */
+static void old_edits_are_forgotten(void **state)
+{
+    struct shop *shop = *state;
+    mongoc_client_t *client = mongoc_client_new(shop->url);
+    mongoc_uri_t *uri = mongoc_uri_new(shop->url);
+    mongoc_database_t *database = mongoc_client_get_database(client, mongoc_uri_get_database(uri));
+    struct product out, product = shop_product(shop, 0);
+    struct product_edit edit = {.id = product.id, .stock_delta = 1};
+    struct request last;
+    set_has(product_edit, &edit, stock_delta);
+    shop_add(shop, &product);
+    for (int i = 0; i < 4; i++) {
+        shop->now_ms += PRODUCT_KEEP_MS + 1;
+        assert_true(shop_purge(shop, shop->now_ms - PRODUCT_KEEP_MS) >= 0);
+        last = shop_request(shop, true);
+        assert_int_equal(shop_edit(shop, &last, &edit, NULL, &out), ERR_NONE);
+    }
+    assert_int_not_equal(number_at(database, "products", product.id, "edits.1"), -1);
+    assert_int_equal(number_at(database, "products", product.id, "edits.2"), -1);
+    assert_int_equal(shop_edit(shop, &last, &edit, NULL, &out), ERR_NONE);
+    assert_true(shop->repeated && out.stock == product.stock + 4);
+    mongoc_database_destroy(database);
+    mongoc_uri_destroy(uri);
+    mongoc_client_destroy(client);
+}
+
 int main(void)
 {
     const struct contract_place *place = &product_mongo_place;
@@ -364,6 +393,7 @@ int main(void)
         SHOP_TEST(many_writers_sell_what_there_is),
         SHOP_TEST(what_sagas_ask_has_an_index),
         SHOP_TEST(holds_say_at_which_ver),
+        SHOP_TEST(old_edits_are_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
