@@ -158,6 +158,17 @@ static uint32_t busy_count(const struct webhook_desk *desk, struct text webhook_
     return count;
 }
 
+/* How many more may be under way: of all webhooks, and of what is still posted to removed ones. */
+static uint32_t room_count(const struct webhook_desk *desk)
+{
+    const struct post *post;
+    uint32_t going, claimed;
+    DL_COUNT(desk->going, post, going);
+    DL_COUNT(desk->claimed, post, claimed);
+    ASSERT(going + claimed <= desk->posts_max);
+    return desk->posts_max - going - claimed;
+}
+
 static bool is_in(const struct post *list, struct text delivery_id)
 {
     const struct post *post;
@@ -205,16 +216,17 @@ static enum err webhook_claim(struct call *call, const struct webhook_kept *webh
 {
     struct webhook_desk *desk = call_state(call);
     const struct webhook_config *config = &desk->settings->webhook;
-    uint32_t busy = busy_count(desk, webhook->id);
+    uint32_t busy = busy_count(desk, webhook->id), room = room_count(desk);
     int64_t now_ms = clock_wall_ms();
     struct delivery_rows rows;
-    if (busy >= config->each) {
-        return ERR_NONE;
+    if (busy >= config->each || room == 0) {
+        return ERR_NONE; /* what is due is claimed after one of these has ended */
     }
+    uint32_t left = (uint32_t)config->each - busy;
     struct delivery_claim claim = {.webhook_id = webhook->id,
                                    .now_ms = now_ms,
                                    .until_ms = now_ms + config->timeout_ms + CLAIM_MARGIN_MS,
-                                   .limit = (uint32_t)config->each - busy};
+                                   .limit = left < room ? left : room};
     enum err e = desk->store->ops->deliveries_claim(desk->store, &claim, call_arena(call), call_fault(call), &rows);
     for (uint32_t i = 0; e == ERR_NONE && i < rows.count; i++) {
         if (!is_in(desk->going, rows.items[i].id) && !is_in(desk->claimed, rows.items[i].id)) {

@@ -15,6 +15,7 @@ struct webhook_desk {
     /* of loop 0; NULL on others */
     struct log_reader *reader;
     struct poster *poster;
+    uint32_t posts_max; /* claimed and going, together */
     struct post
         *claimed; /* to be posted after the next commit: also if the one that claimed them failed, which is no harm */
     struct post *going;   /* given to the poster */

@@ -42,11 +42,12 @@ static enum err first_open(struct service_loop *loop, struct webhook_desk *desk,
                                "Attempts to post an event to a webhook.");
     desk->given_up = metrics_get(metrics, METRIC_COUNTER, "zmart_webhook_given_up_total", "",
                                  "Deliveries that were given up.");
+    desk->posts_max = (uint32_t)(WEBHOOK_MAX * config->each);
     struct poster_settings posting = {.timeout_ms = config->timeout_ms,
                                       .answer_size = config->answer_size,
                                       .ca = config->ca,
                                       .insecure_loopback = config->insecure_loopback,
-                                      .max_count = (size_t)(WEBHOOK_MAX * config->each),
+                                      .max_count = desk->posts_max,
                                       .ended = post_ended,
                                       .user = loop};
     struct log_reader_settings reading = {.types = types, .position = webhook_log_position, .take = webhook_log_take};

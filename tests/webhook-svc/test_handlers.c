@@ -1,5 +1,5 @@
 /* webhook-svc as it runs, over the real bus and a real store: what administrators ask of it, and what they are answered
- * when they ask again. Receivers are a port that nobody listens on: an attempt fails at once. */
+ * when they ask again. Receivers are a port that nobody listens on, mostly: an attempt fails at once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ enum { PATIENCE_MS = 60000, PAUSE_US = 20000 };
 
 struct world {
     char folder[64], store[80], url[64];
-    int closed_fd; /* has the port of url */
+    int port_fd; /* has the port of url */
     struct log log;
     void *context;
     struct metrics *metrics;
@@ -45,9 +45,9 @@ static void port_take(struct world *world)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    world->closed_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(world->closed_fd, (struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(world->closed_fd, (struct sockaddr *)&address, &size), 0);
+    world->port_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(world->port_fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(world->port_fd, (struct sockaddr *)&address, &size), 0);
     snprintf(world->url, sizeof world->url, "http://127.0.0.1:%d/hook", ntohs(address.sin_port));
 }
 
@@ -96,7 +96,7 @@ static int world_drop(void **state)
     metrics_destroy(&world->metrics);
     arena_release(&world->arena);
     close(world->log.fd);
-    close(world->closed_fd);
+    close(world->port_fd);
     snprintf(command, sizeof command, "rm -r '%s'", world->folder);
     int status = system(command);
     free(world);
@@ -404,11 +404,9 @@ static void redelivering_again_is_answered_as_first(void **state)
     assert_false(world->replayed);
     assert_int_equal(second.attempts.count, 2);
     tried(world, webhook.id, 3);
-    assert_int_equal(ask(world, "a", OP_webhook_redeliver, &ref, &again),
-                     ERR_NONE); /* although another came after it */
+    assert_int_equal(ask(world, "a", OP_webhook_redeliver, &ref, &again), ERR_NONE); /* although another came since */
     assert_same(world, OP_webhook_redeliver, &first, &again);
-    struct webhook_delivery now = tried(world, webhook.id, 3);
-    assert_int_equal(now.state, DELIVERY_FAILED); /* nothing is under way again */
+    assert_int_equal(tried(world, webhook.id, 3).state, DELIVERY_FAILED); /* nothing is under way again */
     assert_int_equal(active_set(world, webhook.id, false), ERR_NONE);
     assert_int_equal(ask(world, "refused", OP_webhook_redeliver, &ref, &again), ERR_CONFLICT);
     assert_int_equal(active_set(world, webhook.id, true), ERR_NONE);
@@ -416,6 +414,31 @@ static void redelivering_again_is_answered_as_first(void **state)
     assert_true(world->replayed);
     assert_int_equal(ask(world, "b", OP_webhook_redeliver, &ref, &again), ERR_NONE);
     assert_same(world, OP_webhook_redeliver, &second, &again);
+}
+
+/* ---- posts ---- */
+
+/* Posts to a webhook that was removed are still under way, and another may have come in its place. */
+static void a_hundred_are_posted_to_at_a_time(void **state)
+{
+    struct world *world = *state;
+    const struct timeval patience = {.tv_sec = PATIENCE_MS / 1000};
+    struct webhook_opened webhook = {0};
+    struct nothing nothing;
+    assert_int_equal(setsockopt(world->port_fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+    assert_int_equal(listen(world->port_fd, 2 * WEBHOOK_MAX), 0);
+    for (int i = 0; i < WEBHOOK_MAX; i++) {
+        webhook = made(world, NULL);
+        tested(world, webhook.id, NULL);
+    }
+    struct webhook_ref ref = {.id = webhook.id};
+    assert_int_equal(ask(world, NULL, OP_webhook_remove, &ref, &nothing), ERR_NONE);
+    webhook = made(world, NULL);
+    tested(world, webhook.id, NULL);
+    for (int i = 0; i <= WEBHOOK_MAX; i++) { /* the first that ends lets the last begin */
+        assert_int_equal(close(accept(world->port_fd, NULL, NULL)), 0);
+    }
+    assert_int_equal(tried(world, webhook.id, 1).state, DELIVERY_FAILED);
 }
 
 /* ---- pages ---- */
@@ -470,7 +493,7 @@ int main(void)
         TEST(what_is_not_there_is_not_found),      TEST(more_than_a_hundred_are_refused),
         TEST(creating_again_is_answered_as_first), TEST(rotating_again_is_answered_as_first),
         TEST(a_test_again_is_answered_as_first),   TEST(redelivering_again_is_answered_as_first),
-        TEST(deliveries_come_in_pages),
+        TEST(a_hundred_are_posted_to_at_a_time),   TEST(deliveries_come_in_pages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
