@@ -42,6 +42,13 @@ static enum err webhook_find(struct call *call, struct text id, struct webhook_k
     return answer(call, store_of(call)->ops->webhook(store_of(call), id, call_arena(call), call_fault(call), out));
 }
 
+static enum err match_check(struct call *call, const struct webhook_kept *webhook)
+{
+    const struct call_meta *meta = call_meta(call);
+    bool matches = !has(call_meta, meta, if_match) || version_tag_matches(meta->if_match, webhook->version);
+    return matches ? ERR_NONE : fault_set(call_fault(call), ERR_PRECONDITION_FAILED, NULL);
+}
+
 static struct webhook_key key_new(struct call *call)
 {
     uint8_t bytes[SECRET_BYTES];
@@ -266,21 +273,12 @@ static void edit_apply(const struct webhook_edit *in, struct webhook_kept *kept)
 
 static enum err edit_check(struct call *call, const struct webhook_edit *in, const struct webhook_kept *kept)
 {
-    const struct call_meta *meta = call_meta(call);
-    enum err url_e = ERR_NONE, types_e = ERR_NONE;
+    enum err url_e = ERR_NONE;
     if (has(webhook_edit, in, url)) {
         url_e = url_check(in->url, config_of(call)->insecure_loopback, call_fault(call));
     }
-    if (has(webhook_edit, in, types)) {
-        types_e = types_check(&in->types, call_fault(call));
-    }
-    if (url_e != ERR_NONE || types_e != ERR_NONE) {
-        return ERR_INVALID_BODY;
-    }
-    if (has(call_meta, meta, if_match) && !version_tag_matches(meta->if_match, kept->version)) {
-        return fault_set(call_fault(call), ERR_PRECONDITION_FAILED, NULL);
-    }
-    return ERR_NONE;
+    enum err types_e = has(webhook_edit, in, types) ? types_check(&in->types, call_fault(call)) : ERR_NONE;
+    return url_e != ERR_NONE || types_e != ERR_NONE ? ERR_INVALID_BODY : match_check(call, kept);
 }
 
 /* What waits already does not stop it again. */
@@ -322,8 +320,12 @@ static enum err webhook_update(struct call *call, const struct webhook_edit *in,
 
 static enum err webhook_remove(struct call *call, const struct webhook_ref *in, struct nothing *out)
 {
+    struct webhook_kept kept;
     (void)out;
-    return answer(call, store_of(call)->ops->webhook_remove(store_of(call), in->id, call_fault(call)));
+    enum err e = webhook_find(call, in->id, &kept);
+    e = e == ERR_NONE ? match_check(call, &kept) : e;
+    e = e == ERR_NONE ? store_of(call)->ops->webhook_remove(store_of(call), in->id, call_fault(call)) : e;
+    return answer(call, e);
 }
 
 static enum err webhook_rotate(struct call *call, const struct webhook_ref *in, struct webhook_opened *out)

@@ -236,7 +236,8 @@ static void they_are_made_changed_and_removed(void **state)
     assert_int_equal(webhook.version, 2);
     assert_int_equal(ask(world, NULL, OP_webhook_get, &ref, &webhook), ERR_NONE);
     assert_true(text_is(webhook.description, "stock") && text_is(webhook.types.items[0], "order.*"));
-    assert_int_equal(ask(world, NULL, OP_webhook_remove, &ref, &nothing), ERR_NONE);
+    assert_int_equal(ask_with(world, NULL, "\"1\"", OP_webhook_remove, &ref, &nothing), ERR_PRECONDITION_FAILED);
+    assert_int_equal(ask_with(world, NULL, "\"2\"", OP_webhook_remove, &ref, &nothing), ERR_NONE);
     assert_int_equal(ask(world, NULL, OP_webhook_remove, &ref, &nothing), ERR_NOT_FOUND);
     assert_int_equal(ask(world, NULL, OP_webhook_get, &ref, &webhook), ERR_NOT_FOUND);
     assert_int_equal(ask(world, NULL, OP_webhook_list, &nothing, &list), ERR_NONE);
