@@ -139,11 +139,13 @@ static void outcome_set(struct post *post, CURL *easy, CURLcode code)
     curl_off_t retry_after_s = 0;
     (void)curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     post->retry_after_s = retry_after_s > 0 ? retry_after_s : 0; /* a date that is over is less than nothing */
+    /* half an answer is none; but one that is no success says all in its head, and its body was cut off by us */
+    bool heard = code == CURLE_OK || (post->too_long && post->status >= 300);
     if (post->refused && post->status == 0) {
         snprintf(post->error, sizeof post->error, "The host has an address that is not on the public Internet.");
-    } else if (post->too_long) {
+    } else if (post->too_long && !heard) {
         snprintf(post->error, sizeof post->error, "The answer is too long.");
-    } else if (code != CURLE_OK) {
+    } else if (!heard) {
         snprintf(post->error, sizeof post->error, "%.150s", post->detail[0] ? post->detail : curl_easy_strerror(code));
     } else if (post->status >= 300 && post->status < 400) {
         snprintf(post->error, sizeof post->error, "Redirections are not followed.");
@@ -151,8 +153,8 @@ static void outcome_set(struct post *post, CURL *easy, CURLcode code)
     for (char *at = post->error; *at; at++) { /* it may name a host in any bytes */
         *at = *at >= 0x20 && *at < 0x7f ? *at : '?';
     }
-    if (code != CURLE_OK) {
-        post->status = 0; /* half an answer is none */
+    if (!heard) {
+        post->status = 0;
     }
 }
 

@@ -12,7 +12,7 @@ enum { POST_HEADERS = 3, POST_ERROR_SIZE = 160 };
 
 struct poster_settings {
     int64_t timeout_ms;     /* from begin to end */
-    int64_t answer_size;    /* bytes of body that are read */
+    int64_t answer_size;    /* bytes of body that are read: a success with more is none */
     const char *ca;         /* file of certificates; empty: the system's. Borrowed */
     bool insecure_loopback; /* see url_check */
     size_t max_count;       /* posts given and not taken back at a time */

@@ -330,6 +330,23 @@ def gone_means_gone_and_redirections_are_refused():
         assert again.json() == asked.json() and again.headers["Idempotent-Replayed"] == "true", again.text
 
 
+def what_a_refusal_asks_for_counts_however_long_it_is():
+    with Receiver() as receiver, Shop(*LOOPBACK, "--webhook-answer-size", "1000") as shop:
+        admin = shop.admin()
+        webhook = hook(shop, admin, receiver.url, types=["order.placed"])
+        for status, headers in ((503, {"Retry-After": "3600"}), (410, {})):
+            receiver.answer = lambda got, status=status, headers=headers: (status, headers, b"x" * 5000)
+            asked = shop.call("PUT", f"/api/webhooks/{webhook['id']}", admin, {"active": True}).json()
+            assert asked["quiet_until"] is None, asked
+            test = shop.call("POST", f"/api/webhooks/{webhook['id']}/test", admin).json()
+            test = delivery_when(shop, admin, webhook, "the attempt", lambda d: d["id"] == test["id"] and d["attempts"])
+            assert test["attempts"][0]["status"] == status and test["attempts"][0]["error"] is None, test
+            shown = shop.call("GET", f"/api/webhooks/{webhook['id']}", admin).json()
+            if status == 503:
+                assert (moment(shown["quiet_until"]) - moment(test["attempts"][0]["at"])).total_seconds() >= 3600, shown
+        assert not shown["active"] and "410" in shown["stopped"], shown
+
+
 def addresses_inside_are_refused():
     with Receiver() as receiver, Shop("--webhook-retry-permille", "1") as shop:
         admin = shop.admin()
@@ -567,6 +584,6 @@ def administrators_alone_and_bad_input():
 run({f.__name__: f for f in (
     orders_are_posted_and_signed, a_burst_is_posted_in_the_logs_order, what_takes_too_long_is_tried_again,
     a_log_that_does_not_reach_back_is_told_of, secrets_are_shown_once_and_rotate_with_an_overlap, failures_are_tried_again_until_given_up,
-    retries_wait_as_long_as_they_should, a_receiver_that_asks_for_time_gets_it, gone_means_gone_and_redirections_are_refused, addresses_inside_are_refused,
+    retries_wait_as_long_as_they_should, a_receiver_that_asks_for_time_gets_it, gone_means_gone_and_redirections_are_refused, what_a_refusal_asks_for_counts_however_long_it_is, addresses_inside_are_refused,
     certificates_are_checked, a_silent_receiver_delays_nobody, so_many_posts_and_so_many_webhooks, a_receiver_that_takes_nothing_in_is_stopped, a_kill_loses_nothing, a_shop_that_was_away_goes_on_where_it_was, a_restored_shop_goes_on_posting, what_is_posted_is_as_described,
     administrators_alone_and_bad_input)})
