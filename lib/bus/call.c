@@ -39,7 +39,10 @@ void call_destroy(struct call **self)
 
 void call_unprepare(struct call *call)
 {
-    if (call->wait == WAIT_CALL) {
+    if (call->continued) { /* what it waited for has come, and its place was given back then */
+        message_release(&call->answer);
+        call->continued = false;
+    } else if (call->wait == WAIT_CALL) {
         slots_release(call->loop->host->slots, call->flight->request.head.corr);
         flight_destroy(&call->flight);
     } else if (call->wait == WAIT_OFFLOAD) {

@@ -146,3 +146,18 @@ void queue_behind(struct scene *scene, struct caller *callers, const char *const
     sem_post(&gate.leave);
     assert_int_equal(caller_join(&first), ERR_NONE);
 }
+
+void call_start(struct scene *scene, const char *route, const char *user, const struct record *record, const void *in,
+                struct answered *out)
+{
+    struct call_meta meta = meta_of_user(user);
+    meta.caller = TEXT("test");
+    set_has(call_meta, &meta, caller);
+    struct bus_request request = {.route = text_of(route),
+                                  .meta = record_pack_in(&call_meta_record, &meta, &scene->arena),
+                                  .body = record_pack_in(record, in, &scene->arena),
+                                  .budget_ms = 30000};
+    id_new(request.request_id);
+    out->status = ERR_COUNT;
+    assert_int_equal(bus_client_start(scene->client, &request, answer_note, out), ERR_NONE);
+}

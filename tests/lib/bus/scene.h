@@ -73,6 +73,9 @@ struct answered {
     _Atomic int status;
 };
 void answer_note(void *user, enum err status, const struct bus_answer *answer, const struct problem *problem);
+/* Sends the request of this user, whose end is noted. */
+void call_start(struct scene *scene, const char *route, const char *user, const struct record *record, const void *in,
+                struct answered *out);
 
 /* Calls that wait for "user"'s loops. */
 int64_t queue_length(struct scene *scene);

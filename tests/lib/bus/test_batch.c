@@ -89,6 +89,32 @@ static void test_failed_commit(void **state)
     assert_int_equal(commits, 0);
 }
 
+/* What a call has waited for has come, and then the store takes nothing. */
+static void test_failed_continuation(void **state)
+{
+    enum { TURNS = 6 }; /* more than the pool of threads takes: each must have given its place back, once */
+    struct scene *scene = *state;
+    struct nothing nothing = {0};
+    struct identity identity;
+    for (int turn = 0; turn < TURNS; turn++) {
+        bool offloads = turn % 2 == 1;
+        struct answered answered;
+        atomic_store(&work_waits, offloads);
+        if (offloads) {
+            call_start(scene, "user.logout", "x", &nothing_record, &nothing, &answered);
+        } else {
+            call_start(scene, "user.ticket", "gate", &nothing_record, &nothing, &answered);
+        }
+        gate_wait(&gate);
+        tape_set(&tape.fail_begin, true);
+        sem_post(&gate.leave);
+        RIG_WAIT(answered.status == ERR_SERVICE_UNAVAILABLE);
+        tape_clear();
+        assert_int_equal(redeem_call(scene, "after", &identity), ERR_NONE);
+    }
+    atomic_store(&work_waits, false);
+}
+
 static void test_reads_beside_writes(void **state)
 {
     struct scene *scene = *state;
@@ -189,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENE(test_batch), SCENE(test_a_batch_is_bounded),
         SCENE(test_broken_store),
+        SCENE(test_failed_continuation),
         SCENE(test_failed_commit),
         SCENE(test_reads_beside_writes),
         SCENE(test_expired_is_not_begun),

@@ -173,21 +173,6 @@ static void test_replayed(void **state)
     }
 }
 
-static void start(struct scene *scene, const char *route, const char *user, const struct record *record, const void *in,
-                  struct answered *out)
-{
-    struct call_meta meta = meta_of_user(user);
-    meta.caller = TEXT("test");
-    set_has(call_meta, &meta, caller);
-    struct bus_request request = {.route = text_of(route),
-                                  .meta = record_pack_in(&call_meta_record, &meta, &scene->arena),
-                                  .body = record_pack_in(record, in, &scene->arena),
-                                  .budget_ms = 30000};
-    id_new(request.request_id);
-    out->status = ERR_COUNT;
-    assert_int_equal(bus_client_start(scene->client, &request, answer_note, out), ERR_NONE);
-}
-
 /* --calls and --credit: what is over them is refused, and what was under way goes on. */
 static void test_no_more_than_it_takes(void **state)
 {
@@ -199,14 +184,14 @@ static void test_no_more_than_it_takes(void **state)
     pool = work_pool_new(1, 4);
     rig_service_start_small(&scene->user, scene->context, scene->base, &user_service, 3, 2);
     rig_service_wait(&scene->user);
-    start(scene, "user.ticket", "gate", &nothing_record, &nothing, &first);
+    call_start(scene, "user.ticket", "gate", &nothing_record, &nothing, &first);
     gate_wait(&gate); /* the other service has it */
-    start(scene, "user.ticket", "x", &nothing_record, &nothing, &second);
-    start(scene, "user.ticket", "x", &nothing_record, &nothing, &third);
+    call_start(scene, "user.ticket", "x", &nothing_record, &nothing, &second);
+    call_start(scene, "user.ticket", "x", &nothing_record, &nothing, &third);
     RIG_WAIT(third.status == ERR_SERVICE_UNAVAILABLE);
-    start(scene, "user.redeem", "x", &ticket_ref_record, &ref, &fourth);
+    call_start(scene, "user.redeem", "x", &ticket_ref_record, &ref, &fourth);
     gate_wait(&gate);
-    start(scene, "user.redeem", "x", &ticket_ref_record, &ref, &fifth);
+    call_start(scene, "user.redeem", "x", &ticket_ref_record, &ref, &fifth);
     RIG_WAIT(fifth.status == ERR_QUEUE_FULL);
     sem_post(&gate.leave);
     sem_post(&gate.leave);
