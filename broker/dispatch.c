@@ -247,7 +247,7 @@ static bool offer_read(struct broker *self, const struct frame_head *head, struc
     if (parcel->parts[2].size > FRAME_MAX_BODY) {
         return refused(out_why, OUTCOME_TOO_LARGE, "The body is over the limit that WELCOME told.", 0);
     }
-    if (self->draining) {
+    if (self->draining && !(head->flags & FRAME_SERVICE)) { /* those are part of what it waits for */
         return refused(out_why, OUTCOME_UNAVAILABLE, "This broker is going down.", RETRY_AFTER_S);
     }
     offer->priority = head->priority;

@@ -135,22 +135,30 @@ static void flight_cancel(struct courier *self, struct flight *flight)
     flight_end(self, flight, ERR_EXPIRED, NULL);
 }
 
-static struct peer *peer_choose(struct courier *self)
+/* The broker with the least to do, of those that stay; NULL: there is none. */
+static struct peer *peer_choose(struct courier *self, bool draining)
 {
     struct peer *best = NULL;
     for (int i = 0; i < self->peer_count; i++) {
         struct peer *peer = &self->peers[i];
-        if (peer->up && !peer->draining && (!best || *count_of(self, peer) < *count_of(self, best))) {
+        if (peer->up && peer->draining == draining && (!best || *count_of(self, peer) < *count_of(self, best))) {
             best = peer;
         }
     }
     return best;
 }
 
+/* One that leaves waits for what is under way, and with it for what that asks of other services. */
+static struct peer *peer_of(struct courier *self, const struct flight *flight)
+{
+    struct peer *best = peer_choose(self, false);
+    return best || !(flight->request.head.flags & FRAME_SERVICE) ? best : peer_choose(self, true);
+}
+
 /* Sends one that waits; false if it goes on waiting. */
 static bool flight_depart(struct courier *self, struct flight *flight, int64_t now_ms)
 {
-    struct peer *peer = peer_choose(self);
+    struct peer *peer = peer_of(self, flight);
     if (!peer) {
         return false;
     }
@@ -275,7 +283,7 @@ static int64_t again_at_ms(struct courier *self, const struct peer *peer, const 
     if (message->head.type != FRAME_NACK || message->head.status != err_info(ERR_SERVICE_UNAVAILABLE)->http) {
         return -1;
     }
-    if (peer->draining) {
+    if (peer->draining && peer_of(self, flight) != peer) {
         return now_ms;
     }
     fault_init(&fault, NULL);

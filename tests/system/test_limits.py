@@ -1,15 +1,19 @@
 #!/usr/bin/python3
 """Every limit of the gateway, made small by its flag and reached, where no program of tests/gateway reaches it by itself (token-cache:
 test_token_cache; silence-ms: test_auth; long-polls: test_stream; ws-user-sockets, ws-messages, ws-message-size: test_sockets)."""
+import collections
+import concurrent.futures
 import contextlib
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import sqlite3
 import struct
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -137,6 +141,31 @@ def draining():
         shop.process = process
         assert process.wait(30) == 0
         shop.process = None
+
+
+def the_only_broker_leaves_and_its_orders_are_placed():
+    """It waits for what is under way, and that for what it asks of other services."""
+    with Shop(processes=True) as shop, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        admin = shop.admin()
+        product, leave = shop.product(admin, stock=1000000)["id"], threading.Event()
+
+        def buy(_):
+            statuses = []
+            while not leave.is_set():
+                statuses.append(shop.order(admin, (product, 1)).status_code)
+            return statuses
+
+        buyers = pool.map(buy, range(8))
+        try:
+            for _ in range(3):
+                old = shop.children("broker")[0]
+                os.kill(old, signal.SIGTERM)
+                wait_for("another broker", lambda: shop.children("broker") not in ([], [old]))
+                wait_for("orders again", lambda: shop.order(admin, (product, 1)).status_code == 201)
+        finally:
+            leave.set()
+        statuses = collections.Counter(status for one in buyers for status in one)
+        assert statuses[201] > 0 and set(statuses) <= {201, 503}, statuses  # none whose end is not known
 
 
 def heads_that_are_read():
@@ -278,5 +307,5 @@ def the_bytes_of_that_queue():
 
 
 run({f.__name__: f for f in (workers_and_the_queue_before_them, a_quarter_of_the_workers_polls, connections_of_one_address,
-                             idle_and_slow_connections_end, bodies, heads_that_are_read, what_is_old_or_too_many_is_forgotten, bad_tokens_and_rates, draining, sockets_in_all,
+                             idle_and_slow_connections_end, bodies, the_only_broker_leaves_and_its_orders_are_placed, heads_that_are_read, what_is_old_or_too_many_is_forgotten, bad_tokens_and_rates, draining, sockets_in_all,
                              pings_and_who_does_not_answer, the_queue_of_a_client, the_bytes_of_that_queue)})
