@@ -8,6 +8,42 @@
 
 enum { LOOP_REPLY_MAX_SIZE = FRAME_MAX_BODY, LOOP_READ_BATCH_MAX = 8, LOOP_POOL_WAIT_MS = 1 };
 
+/* The idlest of the loops from this one on. */
+static struct service_loop *loop_idlest(struct service_host *host, int first)
+{
+    struct service_loop *best = &host->loops[first];
+    for (int i = first + 1; i < host->loop_count; i++) {
+        if (atomic_load_explicit(&host->loops[i].load, memory_order_relaxed) <
+            atomic_load_explicit(&best->load, memory_order_relaxed)) {
+            best = &host->loops[i];
+        }
+    }
+    return best;
+}
+
+/* The same for the same key, which is what follows the # of a route; NULL: there is no key. */
+static struct service_loop *loop_of_key(struct service_host *host, struct text route)
+{
+    struct text rest = route, name;
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    if (!text_cut(&rest, '#', &name) || rest.size == 0) {
+        return NULL;
+    }
+    for (uint32_t i = 0; i < rest.size; i++) {
+        hash = (hash ^ (uint8_t)rest.data[i]) * 16777619u;
+    }
+    return &host->loops[hash % (uint32_t)host->loop_count];
+}
+
+struct service_loop *loop_choose(struct service_host *host, const struct op_info *info, struct text route)
+{
+    if (host->share.all_write) {
+        struct service_loop *kept = loop_of_key(host, route);
+        return kept ? kept : loop_idlest(host, 0);
+    }
+    return host->loop_count > 1 && info->access == OP_READ ? loop_idlest(host, 1) : &host->loops[0];
+}
+
 void loop_give(struct service_loop *loop, struct call *call)
 {
     metric_add(loop->host->queue_length, 1);

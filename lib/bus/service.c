@@ -9,7 +9,10 @@
 
 CONFIG_DEFINE(service_config, SERVICE_CONFIG)
 
-enum { PLAIN_META_MAX_SIZE = 256 };
+enum {
+    PLAIN_META_MAX_SIZE = 256,
+    SESSIONS_AT_WORK = 2 /* what one that broke has left, and the next one with its whole credit */
+};
 
 static void host_init(struct service_host *host, int broker_count)
 {
@@ -17,7 +20,7 @@ static void host_init(struct service_host *host, int broker_count)
     int by_store = host->share.loops ? host->share.loops : host->service->default_loops;
     int loops = host->own->loops ? (int)host->own->loops : by_store;
     host->loop_count = loops < 1 ? 1 : loops > SERVICE_MAX_LOOPS ? SERVICE_MAX_LOOPS : loops;
-    host->remote_max = (int)host->own->credit * broker_count;
+    host->remote_max = SESSIONS_AT_WORK * (int)host->own->credit * broker_count;
     host->slots = slots_new((int)host->own->calls);
     host->released = mailbox_new((size_t)(host->remote_max + (int)host->own->calls + SERVICE_MAX_INTERNAL));
     host->batch_size = metrics_get(metrics, METRIC_AMOUNT, "zmart_service_batch_size", "",

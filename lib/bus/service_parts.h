@@ -159,6 +159,8 @@ void loop_wake(struct service_loop *loop);
 void loop_join(struct service_loop *loop);
 /* Gives a call to its loop. It always fits: the number of calls is bounded before. Thread-safe. */
 void loop_give(struct service_loop *loop, struct call *call);
+/* Where one loop writes, what only reads goes to the idlest of the others, if there are others. */
+struct service_loop *loop_choose(struct service_host *host, const struct op_info *info, struct text route);
 
 /* ---- batch.c ---- */
 /* Runs the calls as one unit of work and releases what comes of it. Frees those that have ended. */

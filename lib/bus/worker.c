@@ -12,6 +12,7 @@ enum { WORKER_RELEASE_MAX = 64, WORKER_RETRY_MS = 5, WORKER_DRAIN_TICK_MS = 10 }
 struct worker_peer {
     struct peer peer;
     uint64_t session; /* counts the sessions: 0 before the first */
+    int taken_count;  /* open tickets of this session */
     bool drain_told;
     bool drain_heard;      /* the broker had our DRAIN when it answered */
     struct ticket *open;   /* begun or queued here */
@@ -33,8 +34,10 @@ struct worker {
 
 /* ---- requests ---- */
 
-static void ticket_free(struct ticket *ticket)
+static void ticket_end(struct worker *worker, struct worker_peer *to, struct ticket *ticket)
 {
+    to->taken_count -= ticket->session == to->session;
+    worker->open_count--;
     message_release(&ticket->reply);
     mem_free(ticket);
 }
@@ -71,43 +74,6 @@ static const struct op_handler *handler_find(const struct service *service, stru
     return NULL;
 }
 
-/* The idlest of the loops from this one on. */
-static struct service_loop *loop_idlest(struct service_host *host, int first)
-{
-    struct service_loop *best = &host->loops[first];
-    for (int i = first + 1; i < host->loop_count; i++) {
-        if (atomic_load_explicit(&host->loops[i].load, memory_order_relaxed) <
-            atomic_load_explicit(&best->load, memory_order_relaxed)) {
-            best = &host->loops[i];
-        }
-    }
-    return best;
-}
-
-/* The same for the same key, which is what follows the # of a route; NULL: there is no key. */
-static struct service_loop *loop_of_key(struct service_host *host, struct text route)
-{
-    struct text rest = route, name;
-    uint32_t hash = 2166136261u; /* FNV-1a */
-    if (!text_cut(&rest, '#', &name) || rest.size == 0) {
-        return NULL;
-    }
-    for (uint32_t i = 0; i < rest.size; i++) {
-        hash = (hash ^ (uint8_t)rest.data[i]) * 16777619u;
-    }
-    return &host->loops[hash % (uint32_t)host->loop_count];
-}
-
-/* Where one loop writes, what only reads goes to the idlest of the others, if there are others. */
-static struct service_loop *loop_choose(struct service_host *host, const struct op_info *info, struct text route)
-{
-    if (host->share.all_write) {
-        struct service_loop *kept = loop_of_key(host, route);
-        return kept ? kept : loop_idlest(host, 0);
-    }
-    return host->loop_count > 1 && info->access == OP_READ ? loop_idlest(host, 1) : &host->loops[0];
-}
-
 /* The service's operation whose name is most like this one; NULL if none is near. */
 static const char *operation_nearest(const struct service *service, struct text route)
 {
@@ -133,8 +99,31 @@ static struct ticket *ticket_new(struct worker *worker, struct worker_peer *from
     ticket->session = from->session;
     ticket->head = *head;
     DL_APPEND(from->open, ticket);
+    from->taken_count++;
     worker->open_count++;
     return ticket;
+}
+
+static bool is_redelivered(const struct frame_head *head)
+{
+    return head->attempt > 1 || (head->flags & FRAME_REDELIVERED);
+}
+
+/* What lost sessions have left counts beside the credit of this one, as far as there are places. */
+static bool has_room(const struct worker *worker, const struct worker_peer *from)
+{
+    return from->taken_count < (int)worker->host->own->credit && worker->open_count < worker->host->remote_max;
+}
+
+/* Of what was sent before, somebody may be at work on it, perhaps here. */
+static void room_refuse(const struct frame_head *head, struct fault *fault)
+{
+    if (is_redelivered(head)) {
+        fault_set(fault, ERR_OUTCOME_UNKNOWN, NULL);
+    } else {
+        fault_set(fault, ERR_QUEUE_FULL, "The worker was given more than it asked for.");
+        fault->retry_after_s = SERVICE_RETRY_AFTER_S;
+    }
 }
 
 static void request_take(struct worker *worker, struct worker_peer *from, struct message *message)
@@ -152,9 +141,8 @@ static void request_take(struct worker *worker, struct worker_peer *from, struct
         if (nearest) {
             fault_allow(&fault, nearest);
         }
-    } else if (worker->open_count >= host->remote_max) {
-        fault_set(&fault, ERR_QUEUE_FULL, "The worker was given more than it asked for.");
-        fault.retry_after_s = SERVICE_RETRY_AFTER_S;
+    } else if (!has_room(worker, from)) {
+        room_refuse(&message->head, &fault);
     }
     if (fault.code != ERR_NONE) {
         request_refuse(from, &message->head, &fault);
@@ -168,7 +156,7 @@ static void request_take(struct worker *worker, struct worker_peer *from, struct
     call->arrived_us = clock_now_us();
     call->deadline_ms = call->arrived_us / 1000 + (int64_t)message->head.budget_ms - age_ms;
     call->attempt = message->head.attempt;
-    call->redelivered = message->head.attempt > 1 || (message->head.flags & FRAME_REDELIVERED);
+    call->redelivered = is_redelivered(&message->head);
     memcpy(call->request_id, message->head.request_id, ID_SIZE);
     message_move(&call->request, message);
     loop_give(call->loop, call);
@@ -206,8 +194,7 @@ static void ticket_close(struct worker *worker, struct ticket *ticket)
         DL_APPEND(to->unsent, ticket);
         return;
     }
-    worker->open_count--;
-    ticket_free(ticket);
+    ticket_end(worker, to, ticket);
 }
 
 static void unsent_send(struct worker *worker, struct worker_peer *to)
@@ -218,8 +205,7 @@ static void unsent_send(struct worker *worker, struct worker_peer *to)
             return;
         }
         DL_DELETE(to->unsent, ticket);
-        worker->open_count--;
-        ticket_free(ticket);
+        ticket_end(worker, to, ticket);
     }
 }
 
@@ -268,6 +254,7 @@ static void peer_up(struct worker *worker, struct worker_peer *up)
 {
     struct env *env = worker->host->env;
     up->session++;
+    up->taken_count = 0;
     up->drain_told = up->drain_heard = false;
     log_info(env->log, "broker.joined", KV("broker", up->peer.address), KV_INT("epoch", up->peer.epoch));
     if (!worker->ready_told) {
@@ -282,6 +269,7 @@ static void peer_gone(struct worker *worker, struct worker_peer *gone)
     struct ticket *ticket;
     log_warn(worker->host->env->log, "broker.lost", KV("broker", gone->peer.address));
     gone->session++;
+    gone->taken_count = 0;
     DL_FOREACH(gone->open, ticket)
     {
         atomic_store_explicit(&ticket->cancelled, true, memory_order_relaxed);
@@ -455,11 +443,11 @@ static void worker_close(struct worker *worker)
         peer_close(&of->peer);
         DL_FOREACH_SAFE(of->unsent, ticket, after)
         {
-            ticket_free(ticket);
+            ticket_end(worker, of, ticket);
         }
         DL_FOREACH_SAFE(of->open, ticket, after)
         {
-            ticket_free(ticket);
+            ticket_end(worker, of, ticket);
         }
     }
 }

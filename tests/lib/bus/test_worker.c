@@ -123,6 +123,26 @@ static void test_broker_forgets(void **state)
     assert_int_equal(redeem_call(scene, "next", &identity), ERR_NONE);
 }
 
+/* What a lost session has left takes nothing from the next one's credit. */
+static void test_leftovers_are_beside_the_credit(void **state)
+{
+    struct scene *scene = *state;
+    struct caller first;
+    assert_int_equal(rig_service_stop(&scene->user), 0);
+    pool = work_pool_new(1, 4);
+    rig_service_start_small(&scene->user, scene->context, scene->base, &user_service, 1, 2);
+    rig_service_wait(&scene->user);
+    caller_start(&first, scene, "gate");
+    gate_wait(&gate);
+    tiny_broker_forget(scene->broker);
+    RIG_WAIT(queue_length(scene) == 1); /* the client has sent it again, and it waits for the loop */
+    sem_post(&gate.leave);
+    gate_wait(&gate);
+    sem_post(&gate.leave);
+    assert_int_equal(caller_join(&first), ERR_NONE);
+    assert_int_equal(first.out.issued_at, 2);
+}
+
 static int scene_open_timer(void **state)
 {
     static const struct service_timer timers[] = {{"tick", 20, 1000, timer}};
@@ -183,6 +203,7 @@ int main(void)
         SCENE(test_drain_waits_for_answers),
         cmocka_unit_test_setup_teardown(test_drain_has_an_end, scene_open_hasty, scene_close),
         SCENE_IPC(test_broker_forgets),
+        SCENE(test_leftovers_are_beside_the_credit),
         cmocka_unit_test_setup_teardown(test_timer, scene_open_timer, scene_close),
         SCENE(test_metrics_travel),
         cmocka_unit_test(test_open_fails),
