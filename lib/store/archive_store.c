@@ -129,7 +129,7 @@ static enum err mongo_parts_open(struct archive *self, const struct store_config
             return fault_set(fault, ERR_INVALID_BODY, "%s-svc cannot be kept in MongoDB", store->part->service);
         }
         e = self->writes ? mongo_pool_open_marked(config, store->part->mongo, fault, &store->pool)
-                         : mongo_pool_open(config, store->part->mongo, NULL, fault, &store->pool);
+                         : mongo_pool_open_reading(config, store->part->mongo, fault, &store->pool);
         if (e == ERR_NONE) {
             store->mongo = mongo_db_new(store->pool);
         }

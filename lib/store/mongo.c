@@ -311,6 +311,18 @@ enum err mongo_pool_open_marked(const struct store_config *config, const struct 
     return e;
 }
 
+enum err mongo_pool_open_reading(const struct store_config *config, const struct mongo_schema *schema,
+                                 struct fault *fault, struct mongo_pool **out)
+{
+    struct mongo_pool *pool = mem_alloc(sizeof *pool);
+    pool->reads = true;
+    enum err e = pool_open(pool, config, schema, NULL, fault);
+    if (e == ERR_NONE) {
+        *out = pool;
+    }
+    return e;
+}
+
 void mongo_pool_destroy(struct mongo_pool **self)
 {
     if (*self) {

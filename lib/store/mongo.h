@@ -51,6 +51,9 @@ MUST_USE enum err mongo_pool_open(const struct store_config *config, const struc
 /* The same for a restore, which may open a database that is marked as unfinished (mongo_mark.h). */
 MUST_USE enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema,
                                          struct fault *fault, struct mongo_pool **out);
+/* The same for who only reads, with a store that is there: of an empty database it makes nothing. */
+MUST_USE enum err mongo_pool_open_reading(const struct store_config *config, const struct mongo_schema *schema,
+                                          struct fault *fault, struct mongo_pool **out);
 /* After its handles. */
 void mongo_pool_destroy(struct mongo_pool **self);
 

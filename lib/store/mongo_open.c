@@ -38,14 +38,18 @@ static enum err refused(struct mongo_db *db, const bson_error_t *error, struct f
 
 /* ---- whose it is ---- */
 
-static bool is_foreign(char **names)
+enum owner { OWNER_NOBODY, OWNER_ZMART, OWNER_OTHERS };
+
+static enum owner owner_of(char **names)
 {
-    bool marked = false, others = false;
+    enum owner owner = OWNER_NOBODY;
     for (char **name = names; *name; name++) {
-        marked = marked || strcmp(*name, mongo_schema_collection) == 0;
-        others = others || strncmp(*name, "system.", strlen("system.")) != 0;
+        if (strcmp(*name, mongo_schema_collection) == 0) {
+            return OWNER_ZMART;
+        }
+        owner = strncmp(*name, "system.", strlen("system.")) != 0 ? OWNER_OTHERS : owner;
     }
-    return others && !marked;
+    return owner;
 }
 
 static enum err owner_check(struct mongo_db *db, struct fault *fault)
@@ -59,9 +63,13 @@ static enum err owner_check(struct mongo_db *db, struct fault *fault)
     if (!names) {
         return refused(db, &error, fault);
     }
-    bool foreign = is_foreign(names);
+    enum owner owner = owner_of(names);
     bson_strfreev(names);
-    if (foreign) {
+    if (owner == OWNER_NOBODY && db->pool->reads) {
+        return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "there is no shop in the database \"%s\" of %.100s",
+                         db->pool->database, db->pool->shown);
+    }
+    if (owner == OWNER_OTHERS) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE,
                          "the database \"%s\" of %.100s holds something that is not zmart's; name another one, or an "
                          "empty one", db->pool->database, db->pool->shown);

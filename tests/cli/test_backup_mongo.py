@@ -94,6 +94,9 @@ def bad_files_change_nothing():
             told = zmart("restore", bad, "--store", url, status=1)
             assert words in told, told
             assert not database.list_collection_names(), f"{told}: something was made"
+        # of a database that holds nothing no backup is made, least of all in place of a good one
+        assert "there is no shop" in zmart("backup", file, "--store", url, status=1)
+        assert file.read_bytes() == data and not database.list_collection_names(), "something was made"
         database.letters.insert_one({"a": 1})
         assert "not zmart's" in zmart("restore", file, "--store", url, status=1)
         assert database.list_collection_names() == ["letters"], "something was made"
