@@ -128,8 +128,8 @@ static enum err mongo_parts_open(struct archive *self, const struct store_config
         if (!store->part->mongo) {
             return fault_set(fault, ERR_INVALID_BODY, "%s-svc cannot be kept in MongoDB", store->part->service);
         }
-        e = self->writes ? mongo_pool_open_marked(config, store->part->mongo, fault, &store->pool)
-                         : mongo_pool_open_reading(config, store->part->mongo, fault, &store->pool);
+        e = mongo_pool_open_for(config, store->part->mongo, self->writes ? MONGO_RESTORES : MONGO_BACKS_UP, fault,
+                                &store->pool);
         if (e == ERR_NONE) {
             store->mongo = mongo_db_new(store->pool);
         }

@@ -268,10 +268,12 @@ static enum err clients_open(const struct store_config *config, const struct mon
     return ERR_NONE;
 }
 
-/* The pool is the caller's to open, or it is freed. */
-static enum err pool_open(struct mongo_pool *pool, const struct store_config *config, const struct mongo_schema *schema,
-                          struct metrics *metrics, struct fault *fault)
+static enum err pool_open(const struct store_config *config, const struct mongo_schema *schema,
+                          enum mongo_purpose purpose, struct metrics *metrics, struct fault *fault,
+                          struct mongo_pool **out)
 {
+    struct mongo_pool *pool = mem_alloc(sizeof *pool);
+    pool->purpose = purpose;
     store_url_show(config->store, pool->shown);
     enum err e = clients_open(config, schema, pool, fault);
     if (e == ERR_NONE) {
@@ -284,43 +286,22 @@ static enum err pool_open(struct mongo_pool *pool, const struct store_config *co
     }
     if (e != ERR_NONE) {
         mongo_pool_destroy(&pool);
+        return e;
     }
-    return e;
+    *out = pool;
+    return ERR_NONE;
 }
 
 enum err mongo_pool_open(const struct store_config *config, const struct mongo_schema *schema, struct metrics *metrics,
                          struct fault *fault, struct mongo_pool **out)
 {
-    struct mongo_pool *pool = mem_alloc(sizeof *pool);
-    enum err e = pool_open(pool, config, schema, metrics, fault);
-    if (e == ERR_NONE) {
-        *out = pool;
-    }
-    return e;
+    return pool_open(config, schema, MONGO_SERVES, metrics, fault, out);
 }
 
-enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema,
-                                struct fault *fault, struct mongo_pool **out)
+enum err mongo_pool_open_for(const struct store_config *config, const struct mongo_schema *schema,
+                             enum mongo_purpose purpose, struct fault *fault, struct mongo_pool **out)
 {
-    struct mongo_pool *pool = mem_alloc(sizeof *pool);
-    pool->behind_mark = true;
-    enum err e = pool_open(pool, config, schema, NULL, fault);
-    if (e == ERR_NONE) {
-        *out = pool;
-    }
-    return e;
-}
-
-enum err mongo_pool_open_reading(const struct store_config *config, const struct mongo_schema *schema,
-                                 struct fault *fault, struct mongo_pool **out)
-{
-    struct mongo_pool *pool = mem_alloc(sizeof *pool);
-    pool->reads = true;
-    enum err e = pool_open(pool, config, schema, NULL, fault);
-    if (e == ERR_NONE) {
-        *out = pool;
-    }
-    return e;
+    return pool_open(config, schema, purpose, NULL, fault, out);
 }
 
 void mongo_pool_destroy(struct mongo_pool **self)

@@ -48,12 +48,14 @@ struct mongo_db;   /* of one thread */
  * what to do; it holds no password. metrics may be NULL; counts zmart_store_commands_total by command. */
 MUST_USE enum err mongo_pool_open(const struct store_config *config, const struct mongo_schema *schema,
                                   struct metrics *metrics, struct fault *fault, struct mongo_pool **out);
-/* The same for a restore, which may open a database that is marked as unfinished (mongo_mark.h). */
-MUST_USE enum err mongo_pool_open_marked(const struct store_config *config, const struct mongo_schema *schema,
-                                         struct fault *fault, struct mongo_pool **out);
-/* The same for who only reads, with a store that is there: of an empty database it makes nothing. */
-MUST_USE enum err mongo_pool_open_reading(const struct store_config *config, const struct mongo_schema *schema,
-                                          struct fault *fault, struct mongo_pool **out);
+enum mongo_purpose {
+    MONGO_SERVES,
+    MONGO_BACKS_UP, /* refuses an empty database, and makes nothing of it */
+    MONGO_RESTORES  /* may open a database that is marked as unfinished (mongo_mark.h) */
+};
+/* The same for something else than serving. */
+MUST_USE enum err mongo_pool_open_for(const struct store_config *config, const struct mongo_schema *schema,
+                                      enum mongo_purpose purpose, struct fault *fault, struct mongo_pool **out);
 /* After its handles. */
 void mongo_pool_destroy(struct mongo_pool **self);
 

@@ -258,7 +258,7 @@ enum err mongo_mark_open(const struct store_config *config, struct fault *fault,
     *self = (struct mongo_mark){0};
     id_random(token, sizeof token);
     id_to_hex(token, self->token);
-    enum err e = mongo_pool_open_marked(config, &nothing, fault, &self->pool);
+    enum err e = mongo_pool_open_for(config, &nothing, MONGO_RESTORES, fault, &self->pool);
     if (e == ERR_NONE) {
         self->db = mongo_db_new(self->pool);
         e = mark_read(self->db, fault, &seen);

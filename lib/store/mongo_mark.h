@@ -1,5 +1,5 @@
 /* The mark on a database into which a backup is being put. While it stands, mongo_pool_open refuses the database, so
- * that no program takes half a shop for a whole one; only whoever restores goes behind it (mongo_pool_open_marked).
+ * that no program takes half a shop for a whole one; only whoever restores goes behind it (MONGO_RESTORES).
  *
  * It is a document of zmart_schema that says who restores, and it beats. One that is silent was left by a restore that
  * was killed: another may take it over, and delete what that one had put. Before mongo_mark_fill nothing of what stands

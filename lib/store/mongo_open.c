@@ -65,7 +65,7 @@ static enum err owner_check(struct mongo_db *db, struct fault *fault)
     }
     enum owner owner = owner_of(names);
     bson_strfreev(names);
-    if (owner == OWNER_NOBODY && db->pool->reads) {
+    if (owner == OWNER_NOBODY && db->pool->purpose == MONGO_BACKS_UP) {
         return fault_set(fault, ERR_SERVICE_UNAVAILABLE, "there is no shop in the database \"%s\" of %.100s",
                          db->pool->database, db->pool->shown);
     }
@@ -293,7 +293,7 @@ enum err mongo_settle(struct mongo_db *db, const struct mongo_schema *schema, st
     if (e == ERR_NONE) {
         e = majority_try(db, fault);
     }
-    if (e == ERR_NONE && !db->pool->behind_mark) {
+    if (e == ERR_NONE && db->pool->purpose != MONGO_RESTORES) {
         e = mongo_mark_refuse(db, fault);
     }
     if (e == ERR_NONE) {

@@ -10,8 +10,7 @@ enum { MONGO_DATABASE_SIZE = 64, MONGO_MAX_COUNTED = 16 };
 
 struct mongo_pool {
     mongoc_client_pool_t *clients;
-    bool reads;                   /* a backup's: an empty database is refused, and stays empty */
-    bool behind_mark;             /* a restore's: the mark of an unfinished one is not refused */
+    enum mongo_purpose purpose;
     char database[MONGO_DATABASE_SIZE];
     char shown[STORE_SHOWN_SIZE]; /* the URL, for people */
     bool majority_reads;          /* the server can read what a majority has */
