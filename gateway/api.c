@@ -147,25 +147,33 @@ static bool media_type_is_json(struct text type)
             text_equal_ignoring_case(charset, TEXT("charset=\"utf-8\"")));
 }
 
+static enum err type_refuse(struct exchange *x)
+{
+    return fault_set(&x->fault, ERR_UNSUPPORTED_MEDIA_TYPE,
+                     "A body takes Content-Type: application/json, in UTF-8 and without a Content-Encoding.");
+}
+
 static enum err body_read(struct exchange *x, struct text *out)
 {
     size_t max_size = (size_t)x->gateway->config->body_size;
-    struct text coding = x->request.headers[HEADER_CONTENT_ENCODING];
+    const struct text *fields = x->request.headers;
+    struct text coding = fields[HEADER_CONTENT_ENCODING], body = {0};
+    bool plain = !coding.size || text_equal_ignoring_case(coding, TEXT("identity"));
+    /* good if there is no body after all */
+    bool untyped = x->request.chunked && !fields[HEADER_CONTENT_TYPE].data && !coding.data;
     if (!x->has_body) {
-        *out = (struct text){0};
+        *out = body;
         return ERR_NONE;
     }
     if (x->request.content_length > (int64_t)max_size) {
         return fault_set(&x->fault, ERR_BODY_TOO_LARGE, "A body takes at most %zu bytes.", max_size);
     }
-    bool good = media_type_is_json(x->request.headers[HEADER_CONTENT_TYPE]) &&
-                (!coding.size || text_equal_ignoring_case(coding, TEXT("identity")));
-    bool may_be_empty = x->request.chunked && !x->request.headers[HEADER_CONTENT_TYPE].data && !coding.data;
-    struct text body = {0};
-    enum err e = good || may_be_empty ? x->read_body(x, max_size, &body) : ERR_NONE;
-    if (e == ERR_NONE && !good && !(may_be_empty && body.size == 0)) {
-        e = fault_set(&x->fault, ERR_UNSUPPORTED_MEDIA_TYPE,
-                      "A body takes Content-Type: application/json, in UTF-8 and without a Content-Encoding.");
+    if (!plain || (!untyped && !media_type_is_json(fields[HEADER_CONTENT_TYPE]))) {
+        return type_refuse(x);
+    }
+    enum err e = x->read_body(x, max_size, &body);
+    if (e == ERR_NONE && untyped && body.size > 0) {
+        e = type_refuse(x);
     }
     if (e == ERR_NONE) {
         *out = body;
