@@ -273,8 +273,8 @@ static void peer_lost(struct courier *self, struct peer *peer)
 }
 
 /* When a request that was refused before it was begun may be sent again; -1: its refusal is the answer. A broker that
- * leaves refuses what it has not begun: another one may have it, at once. A broker without a worker says when to come
- * again. */
+ * leaves refuses what it has not begun: another one may have it, at once. What a service asks it refuses only as any
+ * broker does. A broker without a worker says when to come again. */
 static int64_t again_at_ms(struct courier *self, const struct peer *peer, const struct flight *flight,
                            const struct message *message, int64_t now_ms)
 {

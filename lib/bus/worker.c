@@ -250,11 +250,16 @@ static void releases_take(struct worker *worker)
 
 /* ---- sessions ---- */
 
+static void session_next(struct worker_peer *of)
+{
+    of->session++;
+    of->taken_count = 0;
+}
+
 static void peer_up(struct worker *worker, struct worker_peer *up)
 {
     struct env *env = worker->host->env;
-    up->session++;
-    up->taken_count = 0;
+    session_next(up);
     up->drain_told = up->drain_heard = false;
     log_info(env->log, "broker.joined", KV("broker", up->peer.address), KV_INT("epoch", up->peer.epoch));
     if (!worker->ready_told) {
@@ -268,8 +273,7 @@ static void peer_gone(struct worker *worker, struct worker_peer *gone)
 {
     struct ticket *ticket;
     log_warn(worker->host->env->log, "broker.lost", KV("broker", gone->peer.address));
-    gone->session++;
-    gone->taken_count = 0;
+    session_next(gone);
     DL_FOREACH(gone->open, ticket)
     {
         atomic_store_explicit(&ticket->cancelled, true, memory_order_relaxed);

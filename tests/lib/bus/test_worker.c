@@ -123,10 +123,12 @@ static void test_broker_forgets(void **state)
     assert_int_equal(redeem_call(scene, "next", &identity), ERR_NONE);
 }
 
-/* What a lost session has left takes nothing from the next one's credit. */
+/* What a lost session has left takes nothing from the next one's credit. Of what is too much even so nobody knows whether
+ * an earlier life of it is done. */
 static void test_leftovers_are_beside_the_credit(void **state)
 {
     struct scene *scene = *state;
+    struct identity identity;
     struct caller first;
     assert_int_equal(rig_service_stop(&scene->user), 0);
     pool = work_pool_new(1, 4);
@@ -141,6 +143,14 @@ static void test_leftovers_are_beside_the_credit(void **state)
     sem_post(&gate.leave);
     assert_int_equal(caller_join(&first), ERR_NONE);
     assert_int_equal(first.out.issued_at, 2);
+    caller_start(&first, scene, "gate");
+    gate_wait(&gate);
+    tiny_broker_forget(scene->broker);
+    RIG_WAIT(queue_length(scene) == 1);
+    tiny_broker_forget(scene->broker);
+    assert_int_equal(caller_join(&first), ERR_OUTCOME_UNKNOWN);
+    sem_post(&gate.leave); /* the second is not begun: its session is lost */
+    RIG_WAIT(redeem_call(scene, "next", &identity) == ERR_NONE); /* both places are given back */
 }
 
 static int scene_open_timer(void **state)
