@@ -161,3 +161,32 @@ void call_start(struct scene *scene, const char *route, const char *user, const 
     out->status = ERR_COUNT;
     assert_int_equal(bus_client_start(scene->client, &request, answer_note, out), ERR_NONE);
 }
+
+void pool_fill(struct scene *scene)
+{
+    enum { QUEUE = 4 }; /* of the pool, beside its one thread */
+    struct call_meta meta = meta_of_user("usr_1");
+    struct nothing nothing = {0};
+    struct answered answered[QUEUE + 1];
+    struct bus_request request = {.route = TEXT("user.logout"),
+                                  .meta = record_pack_in(&call_meta_record, &meta, &scene->arena),
+                                  .body = record_pack_in(&nothing_record, &nothing, &scene->arena),
+                                  .budget_ms = 20000};
+    work_waits = true;
+    for (int i = 0; i < QUEUE + 1; i++) {
+        answered[i].status = ERR_COUNT;
+        assert_int_equal(bus_client_start(scene->client, &request, answer_note, &answered[i]), ERR_NONE);
+        if (i == 0) {
+            gate_wait(&gate);
+        }
+    }
+    assert_int_equal(
+        bus_client_do(scene->client, OP_user_logout, NULL, &meta, &nothing, &scene->arena, &scene->fault, &nothing),
+        ERR_SERVICE_UNAVAILABLE);
+    assert_int_equal(scene->fault.retry_after_s, 1);
+    work_waits = false;
+    sem_post(&gate.leave);
+    for (int i = 0; i < QUEUE + 1; i++) {
+        RIG_WAIT(answered[i].status == ERR_NONE);
+    }
+}

@@ -77,6 +77,9 @@ void answer_note(void *user, enum err status, const struct bus_answer *answer, c
 void call_start(struct scene *scene, const char *route, const char *user, const struct record *record, const void *in,
                 struct answered *out);
 
+/* Offloads as many calls as the pool takes, and one more, which must be refused. */
+void pool_fill(struct scene *scene);
+
 /* Calls that wait for "user"'s loops. */
 int64_t queue_length(struct scene *scene);
 /* Holds the loop, lets the tickets queue up behind, and lets go. */
