@@ -367,7 +367,7 @@ static void old_edits_are_forgotten(void **state)
     shop_add(shop, &product);
     for (int i = 0; i < 4; i++) {
         shop->now_ms += PRODUCT_KEEP_MS + 1;
-        assert_true(shop_purge(shop, shop->now_ms - PRODUCT_KEEP_MS) >= 0);
+        assert_true(shop_purge(shop, shop->now_ms - PRODUCT_KEEP_MS) > 0 || i == 0); /* the last edit's answer */
         last = shop_request(shop, true);
         assert_int_equal(shop_edit(shop, &last, &edit, NULL, &out), ERR_NONE);
     }
